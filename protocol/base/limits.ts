@@ -1,0 +1,32 @@
+// Every bound in one place: what is full refuses, and is counted. Units are in the names.
+
+export const limits = {
+  statementBytes: 16 * 1024,
+  messageBytes: 4 * 1024 * 1024,
+  offerBytes: 16 * 1024,
+  jsonDepth: 12,
+  jsonStringBytes: 1024 * 1024,
+
+  sitesMax: 1_000,
+  queuesPerOffer: 16,
+  attributesPerOffer: 64,
+  offersPerMinutePerSite: 30,
+
+  jobsOpen: 10_000,
+  tasksPerJob: 100_000,
+  tasksPerTranche: 1_000,
+  scriptBytes: 1024 * 1024,
+  filesPerManifest: 100_000,
+  pathBytes: 1_024,
+  chunkBytes: 4 * 1024 * 1024,
+
+  shortlistSites: 16,
+  auctionRounds: 1_000,
+  taskAttempts: 5,
+  bidsOpenPerHost: 1_000,
+  contractsOpenPerHost: 10_000,
+
+  outboxStatementsPerPeer: 100_000,
+  statementsPerMessage: 64,
+  apiBodyBytes: 8 * 1024 * 1024,
+} as const
