@@ -1,0 +1,272 @@
+// The node's local API: paths and types, no behaviour. The command line and the pages are its clients;
+// it is served on a unix socket in the data directory (mode 0600, or group-readable by config).
+// Amounts are decimal strings of microcredits, times epoch milliseconds, sizes bytes.
+//
+// Errors: any non-2xx answer carries an `ApiError`. Streams are newline-delimited JSON or raw bytes.
+
+export const apiPaths = {
+  /** GET → NodeInfo */
+  info: '/v1/info',
+  /** POST {hashes: string[]} → {missing: string[]}: which chunks the node lacks */
+  chunksMissing: '/v1/chunks/missing',
+  /** PUT raw bytes of at most one chunk → 204; refused unless the bytes have this hash */
+  chunk: (hash: string) => `/v1/chunks/${hash}`,
+  /** POST text/plain: the signed job note → SubmitAnswer; the same note again gives the same answer */
+  jobs: '/v1/jobs',
+  /** GET ?state=open|ended|all&user=NAME&limit=N → JobSummary[] on the same path, newest first */
+  /** GET → JobDetail; ID may be an unambiguous prefix of at least 4 digits */
+  job: (id: string) => `/v1/jobs/${id}`,
+  /** GET → WhyAnswer */
+  why: (id: string) => `/v1/jobs/${id}/why`,
+  /** POST text/plain: a signed request note of kind `request` (SignedRequest) → JobDetail */
+  cancel: (id: string) => `/v1/jobs/${id}/cancel`,
+  /** GET → ndjson stream of JobEvent until the job has ended and its results are here */
+  events: (id: string) => `/v1/jobs/${id}/events`,
+  /** GET ?task=N&stream=stdout|stderr&follow=0|1 → raw bytes as they appear */
+  log: (id: string) => `/v1/jobs/${id}/log`,
+  /** GET → ResultFile[] */
+  results: (id: string) => `/v1/jobs/${id}/results`,
+  /** GET ?path=… → raw bytes of one result file */
+  resultFile: (id: string) => `/v1/jobs/${id}/results/file`,
+  /** GET ?where=EXPR → OfferRow[]; a bad expression is a 400 with its position */
+  offers: '/v1/offers',
+  /** GET → PeerRow[] */
+  peers: '/v1/peers',
+  /** GET → LedgerSummary */
+  ledger: '/v1/ledger',
+  /** GET ?from=INDEX&limit=N → LedgerEntryRow[] */
+  ledgerEntries: '/v1/ledger/entries',
+  /** POST {directory} absolute, must not exist → ExportAnswer */
+  ledgerExport: '/v1/ledger/export',
+  /** POST {creditor-side limit: site, limit} → {sid} */
+  credit: '/v1/credit',
+  /** POST {valid_seconds} → InviteAnswer */
+  invites: '/v1/invites',
+} as const
+
+export interface ApiError {
+  readonly error: {
+    /** A closed, stable word such as `not_found`, `malformed`, `spool_full`, `not_owner`. */
+    readonly code: string
+    /** What was expected, what came, what to do next. */
+    readonly message: string
+  }
+}
+
+export interface NodeInfo {
+  readonly site: string
+  readonly version: string
+  readonly federation: string
+  readonly federationName: string
+  readonly pid: number
+  readonly startedEpochMs: number
+  readonly scheduler: string
+  readonly peersUp: number
+  readonly peersKnown: number
+  readonly counters: Readonly<Record<string, number>>
+}
+
+export interface SubmitAnswer {
+  readonly job: string
+  readonly already: boolean
+}
+
+export type JobStateName =
+  | 'waiting' | 'auctioning' | 'active' | 'done' | 'failed' | 'cancelled' | 'expired'
+
+export interface JobSummary {
+  readonly job: string
+  readonly name: string
+  readonly user: string
+  readonly state: JobStateName
+  /** One sentence: why it is in this state and, if it waits, for what. */
+  readonly note: string
+  readonly submittedEpochMs: number
+  readonly endedEpochMs?: number
+  readonly tasks: TaskCounts
+  /** What was accepted and what is still held, in microcredits. */
+  readonly spent: string
+  readonly held: string
+  readonly sites: readonly string[]
+}
+
+export interface TaskCounts {
+  readonly total: number
+  readonly waiting: number
+  readonly queued: number
+  readonly running: number
+  readonly done: number
+  readonly failed: number
+  readonly cancelled: number
+}
+
+export interface TaskRow {
+  readonly task: number
+  readonly state: 'queued' | 'running' | 'returning' | 'done' | 'failed' | 'cancelled'
+  readonly site: string
+  readonly contract: string
+  readonly exitCode?: number
+  readonly detail?: string
+  readonly startedEpochMs?: number
+  readonly endedEpochMs?: number
+}
+
+export interface ContractRow {
+  readonly contract: string
+  readonly site: string
+  readonly slots: number
+  readonly tasks: number
+  readonly held: string
+  readonly claimed: string
+  readonly accepted: string
+  readonly leaseUntilEpochMs?: number
+  readonly state: string
+}
+
+export interface JobDetail extends JobSummary {
+  readonly script: string
+  readonly cores: number
+  readonly memoryMib: number
+  readonly walltimeSeconds: number
+  readonly policy: string
+  readonly budget: string
+  readonly inputsBytes: number
+  readonly outputs: readonly string[]
+  readonly requirements: string
+  /** The 200 most recent tasks that left the waiting state. */
+  readonly taskRows: readonly TaskRow[]
+  readonly contracts: readonly ContractRow[]
+}
+
+export interface WhyRow {
+  readonly site: string
+  readonly verdict: 'bid' | 'refused' | 'unfit' | 'silent' | 'not_asked' | 'late'
+  /** For all but a bid: the reason's closed word and a sentence. */
+  readonly reason?: string
+  readonly detail?: string
+  readonly slots?: number
+  readonly queueSlots?: number
+  readonly startInSeconds?: number
+  readonly completionInSeconds?: number
+  /** Estimated price of one task running its whole walltime, and the cap. */
+  readonly taskPrice?: string
+  readonly awardedTasks?: number
+  readonly rank?: number
+}
+
+export interface WhyAnswer {
+  readonly job: string
+  readonly note: string
+  readonly rounds: readonly {
+    readonly round: number
+    readonly openedEpochMs: number
+    readonly closedEpochMs?: number
+    readonly policy: string
+    readonly rows: readonly WhyRow[]
+  }[]
+}
+
+/** What `--wait` shows; every event carries enough to print one plain line. */
+export type JobEvent =
+  | { readonly kind: 'state'; readonly summary: JobSummary }
+  | {
+      readonly kind: 'transfer'
+      readonly direction: 'in' | 'out'
+      readonly site: string
+      readonly bytesDone: number
+      readonly bytesTotal: number
+    }
+  | { readonly kind: 'award'; readonly site: string; readonly contract: string; readonly tasks: string }
+  | { readonly kind: 'end'; readonly summary: JobSummary }
+
+export interface ResultFile {
+  /** `TASK/path` for an array, `path` for a single job; stdout and stderr are among them. */
+  readonly path: string
+  readonly sizeBytes: number
+  readonly executable: boolean
+}
+
+export interface OfferRow {
+  readonly site: string
+  readonly own: boolean
+  readonly up: boolean
+  readonly coresTotal: number
+  readonly coresFree: number
+  readonly memoryMibTotal: number
+  readonly memoryMibFree: number
+  readonly tasksQueued: number
+  readonly tasksRunning: number
+  readonly coresPerTaskMax: number
+  readonly memoryMibPerTaskMax: number
+  readonly walltimeSecondsMax: number
+  readonly speedPermille: number
+  /** Microcredits: posted rates. */
+  readonly rateTask: string
+  readonly rateCoreHour: string
+  readonly rateGibHour: string
+  readonly scheduler: string
+  readonly attributes: Readonly<Record<string, string | number>>
+  readonly sequence: number
+  readonly expiresInSeconds: number
+}
+
+export interface PeerRow {
+  readonly site: string
+  readonly state: 'up' | 'down'
+  readonly addresses: readonly string[]
+  readonly admittedBy: string
+  readonly offerAgeSeconds?: number
+  /** Microcredits: what it may owe us, and what we may owe it. */
+  readonly creditGiven: string
+  readonly creditReceived: string
+  readonly balance: string
+  /** Statements not yet acknowledged by the peer. */
+  readonly undelivered: number
+  readonly trouble?: string
+}
+
+export interface LedgerSummary {
+  readonly site: string
+  readonly federation: string
+  readonly entries: number
+  readonly rootHash: string
+  readonly pairs: readonly {
+    readonly site: string
+    /** Signed: positive = the peer owes us. */
+    readonly balance: string
+    readonly weOweLimit: string
+    readonly theyOweLimit: string
+    readonly heldByUs: string
+    readonly heldByThem: string
+    readonly claimedByThem: string
+    readonly claimedByUs: string
+  }[]
+}
+
+export interface LedgerEntryRow {
+  readonly index: number
+  readonly sid: string
+  readonly kind: string
+  readonly from: string
+  readonly to: string
+  readonly number: number
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+export interface ExportAnswer {
+  readonly directory: string
+  readonly entries: number
+  readonly rootHash: string
+}
+
+export interface InviteAnswer {
+  readonly token: string
+  readonly expiresEpochMs: number
+}
+
+/** The body of a signed request note (kind `request`, key of the job's owner). */
+export interface SignedRequest {
+  readonly verb: 'cancel'
+  readonly job: string
+  readonly at: number
+}

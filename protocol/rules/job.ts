@@ -1,0 +1,131 @@
+// A job as its owner signed it: the first step of the walk. The document travels unchanged from the
+// user's command to the home and, after the award, to each host, so that both can check the owner's
+// signature. Documents that travel keep their wire names (snake_case, unit last) in code too.
+//
+// Refusals in order of precedence: malformed [JOB-1], too_large [JOB-2], bad_signature [JOB-3],
+// bad_tasks [JOB-4], bad_environment [JOB-5].
+
+import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
+import { fromHex } from '../base/crypto.ts'
+import type { JobId, Sid } from '../base/ids.ts'
+import { limits } from '../base/limits.ts'
+import type { Signer } from '../base/note.ts'
+import type { Outcome } from '../base/outcome.ts'
+import { ok, refuse } from '../base/outcome.ts'
+import type { Ranges } from '../base/ranges.ts'
+import { parseRanges, rangesSize } from '../base/ranges.ts'
+import type { Shaped } from '../base/shape.ts'
+import {
+  amount, hex, integer, list, oneOf, record, shaped, siteName, text, unshape,
+} from '../base/shape.ts'
+
+const name = text({ bytesMax: 128, pattern: /^[^\u0000-\u001f\u007f]{1,128}$/ })
+
+export const jobDocumentShape = record({
+  name,
+  user: text({ bytesMax: 64, pattern: /^[A-Za-z0-9._-]{1,64}$/ }),
+  /** The owner's Ed25519 public key; control verbs must be signed by it. */
+  key: hex({ bytes: 32 }),
+  /** Random, so that the document's hash is a commitment that cannot be guessed. */
+  nonce: hex({ bytes: 16 }),
+  script: text({ bytesMax: limits.scriptBytes }),
+  args: list(text({ bytesMax: 4_096 }), { max: 256 }),
+  environment: list(
+    record({
+      name: text({ bytesMax: 256, pattern: /^[A-Za-z_][A-Za-z0-9_]*$/ }),
+      value: text({ bytesMax: 32_768 }),
+    }),
+    { max: 512 },
+  ),
+  /** Task numbers of an array, as canonical ranges; a single job is `0`. */
+  tasks: text({ bytesMax: 65_536 }),
+  /** 1 for an array, even of one task: its results lie in a directory a task. */
+  array: integer({ min: 0, max: 1 }),
+  /** At most so many tasks at once over all sites; 0 = no limit. */
+  tasks_at_once: integer({ min: 0, max: limits.tasksPerJob }),
+  cores: integer({ min: 1, max: 65_536 }),
+  memory_mib: integer({ min: 1, max: 2 ** 32 }),
+  walltime_seconds: integer({ min: 1, max: 366 * 86_400 }),
+  /** The tree hash of the input files, empty when there are none, and their bytes. */
+  inputs: text({ bytesMax: 64, pattern: /^([0-9a-f]{64})?$/ }),
+  inputs_bytes: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  /** Paths or globs that each task must leave behind; what matches nothing fails the task. */
+  outputs: list(text({ bytesMax: limits.pathBytes }), { max: 256 }),
+  /** An expression over what clusters publish; empty = any. */
+  requirements: text({ bytesMax: 4_096 }),
+  policy: oneOf('cheapest', 'soonest', 'balanced'),
+  /** Ceiling for the whole job in microcredits. */
+  budget: amount(),
+  place: oneOf('anywhere', 'home', 'remote'),
+  /** Only these sites; empty = any. */
+  sites: list(siteName(), { max: 64 }),
+  /** Give up when no task could be placed for so long. */
+  start_within_seconds: integer({ min: 1, max: 366 * 86_400 }),
+})
+
+export type JobDocument = Shaped<typeof jobDocumentShape>
+export type Policy = JobDocument['policy']
+
+/** A job whose document and signature were checked. */
+export interface SignedJob {
+  readonly id: JobId
+  readonly sid: Sid
+  readonly note: string
+  readonly document: JobDocument
+  readonly tasks: Ranges
+}
+
+export interface JobRefusal {
+  readonly reason:
+    | 'malformed' | 'too_large' | 'bad_signature' | 'bad_tasks' | 'bad_environment'
+  readonly detail: string
+}
+
+export const jobNoteBytesMax = limits.scriptBytes * 2 + 256 * 1024
+
+/** The name under which a user's key signs: `<user>/gridnode/user`. */
+export function userSignerName(user: string): string {
+  return `${user}/gridnode/user`
+}
+
+/** The owner's signature over a job; the note is what `submit` sends. */
+export function signJob(document: JobDocument, signer: Signer): { note: string; sid: Sid } {
+  return seal('job', unshape(document), signer)
+}
+
+export function jobIdOf(sid: Sid): JobId {
+  return sid.slice(0, 12) as string as JobId
+}
+
+/** Checks a job's note from any source; everything later trusts the result's type. */
+export function readJob(note: string): Outcome<SignedJob, JobRefusal> {
+  const sealed = parseSealed(note, { bytesMax: jobNoteBytesMax })
+  if (!sealed.ok) return refuse({ reason: 'malformed', detail: sealed.refusal.detail })
+  if (sealed.value.kind !== 'job') {
+    return refuse({ reason: 'malformed', detail: `expected a job, got ${sealed.value.kind}` })
+  }
+  const decoded = shaped(jobDocumentShape, sealed.value.body)
+  if (!decoded.ok) return refuse({ reason: 'malformed', detail: decoded.refusal.detail })
+  const document = decoded.value
+  const publicKey = fromHex(document.key)
+  const verifier = { name: userSignerName(document.user), publicKey: publicKey! }
+  if (!verifySealed(sealed.value, verifier)) {
+    return refuse({ reason: 'bad_signature', detail: `not signed by the key of ${document.user}` })
+  }
+  const tasks = parseRanges(document.tasks, { last: 999_999_999 })
+  if (!tasks || tasks.length === 0 || rangesSize(tasks) > limits.tasksPerJob) {
+    return refuse({
+      reason: 'bad_tasks',
+      detail: `tasks must be 1 to ${limits.tasksPerJob} numbers as sorted ranges such as 1-16,20`,
+    })
+  }
+  if (document.array === 0 && rangesSize(tasks) !== 1) {
+    return refuse({ reason: 'bad_tasks', detail: 'only an array has more than one task' })
+  }
+  const names = new Set(document.environment.map((variable) => variable.name))
+  if (names.size !== document.environment.length) {
+    return refuse({ reason: 'bad_environment', detail: 'a variable is set twice' })
+  }
+  const sid = sealed.value.sid
+  return ok({ id: jobIdOf(sid), sid, note, document, tasks })
+}
