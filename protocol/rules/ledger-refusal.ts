@@ -1,0 +1,45 @@
+// Why a statement is refused: in order of precedence, each with the evidence that mends it. The numbers
+// are those of the rules in docs/LEDGER.md.
+
+import type { Sid } from '../base/ids.ts'
+import type { Microcredits } from '../base/units.ts'
+import type { StatementRefusal } from './statement.ts'
+
+export type LedgerRefusal =
+  /** 1: not canonical, too long, wrong fields; or a kind that this version does not know. */
+  | StatementRefusal
+  /** Not between these two sites, or of a kind that does not travel this way. */
+  | { readonly reason: 'misdirected', readonly detail: string }
+  /** 3 */
+  | { readonly reason: 'wrong_federation', readonly expected: string, readonly found: string }
+  /** The author's or the addressee's genesis or admission is not in this log. */
+  | { readonly reason: 'not_member', readonly site: string }
+  | { readonly reason: 'wrong_epoch', readonly expected: number, readonly found: number }
+  /** A key in a genesis that no verifier should accept. */
+  | { readonly reason: 'bad_key', readonly detail: string }
+  /** 2 */
+  | { readonly reason: 'bad_signature', readonly signer: string, readonly expected: string }
+  /** 4: `expected` is the number to send next. */
+  | { readonly reason: 'gap', readonly expected: number, readonly found: number }
+  /** 4: two statements with one number. */
+  | { readonly reason: 'fork', readonly n: number, readonly known: Sid, readonly found: Sid }
+  | { readonly reason: 'wrong_prev', readonly expected: string, readonly found: string }
+  /** The author's own time fell within one sequence. */
+  | { readonly reason: 'time_fell', readonly before: number, readonly found: number }
+  /** 5 */
+  | { readonly reason: 'unknown_reference', readonly to: string, readonly sid: string }
+  /** 6: the state of the hold, contract or membership does not allow it. */
+  | { readonly reason: 'wrong_state', readonly detail: string }
+  /** 7 */
+  | { readonly reason: 'fell', readonly field: string, readonly before: string, readonly found: string }
+  /** An amount or count beyond what the hold or the contract allows, or that sums could not carry. */
+  | { readonly reason: 'too_much', readonly field: string, readonly max: string, readonly found: string }
+  /** 8 */
+  | {
+    readonly reason: 'over_limit'
+    readonly limit: Microcredits
+    readonly exposure: Microcredits
+    readonly amount: Microcredits
+  }
+  /** 9 */
+  | { readonly reason: 'wrong_amount', readonly expected: Microcredits, readonly found: Microcredits }
