@@ -1,11 +1,11 @@
-// The text of a checkpoint, as C2SP tlog-checkpoint has it: what a log's key and its witnesses sign.
+// The text of a checkpoint (C2SP tlog-checkpoint): what a log's key and its witnesses sign.
 //
 //     <origin>
 //     <tree size, decimal>
 //     <root hash, base64>
 //
-// Invariants: one text for one head, and only that text is parsed. Extension lines are refused: nothing of
-// ours needs them, and what a witness's cosignature need not cover must not carry meaning.
+// Invariants: one text for one head, and only that text is parsed. Extension lines are refused:
+// they are optional in C2SP, nothing here needs them and no monitor could audit them.
 
 import { assert } from './assert.ts'
 import { fromBase64, toBase64 } from './crypto.ts'
@@ -16,7 +16,7 @@ import { ok } from './outcome.ts'
 import type { Outcome } from './outcome.ts'
 
 export interface Checkpoint {
-  /** The log's identity, such as `site-a.example/gridnode/0123456789abcdef/e1`; also its key's name. */
+  /** The log's identity and its key's name: `site-a.example/gridnode/0123456789abcdef/e1`. */
   readonly origin: string
   /** Leaves in the tree. */
   readonly size: number

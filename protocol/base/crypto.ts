@@ -1,15 +1,15 @@
-// The one door to hashing and signatures (node:crypto and @noble/ed25519): whoever verifies anything
-// verifies it here, so two nodes cannot disagree about a signature.
+// The one door to hashing and signatures (node:crypto and @noble/ed25519): whoever verifies
+// anything verifies it here, so two nodes cannot disagree about a signature.
 //
-// The rule set for Ed25519 (RFC 8032, pure), which OpenSSL, Go's crypto/ed25519 and this file share:
-//   1. The key A is 32 bytes, canonical (y < p, and no sign bit where x = 0), not the identity and of
-//      prime order (no torsion part). Checked once for each key: `checkPublicKey`.
-//   2. The signature is 64 bytes R ‖ S with S < L, read as a little-endian integer.
-//   3. Cofactorless: the encoding of [S]B − [k]A equals R byte for byte, k = SHA-512(R ‖ A ‖ M) mod L.
-//      R is therefore canonical, and with rule 1 it lies in the prime-order group.
-//   4. R is not the identity (nor, by 3, any other point of small order).
-// Rules 1 and 4 are stricter than OpenSSL and Go; verifiers with the cofactor, such as @noble alone, accept
-// signatures whose R has a torsion part and so need rule 3 in the form "R is free of torsion".
+// The rules for Ed25519 (RFC 8032, pure), on which OpenSSL, Go and this file agree:
+//   1. The key A is 32 bytes, canonical (y < p, no sign bit where x = 0), not the identity and of
+//      prime order (no torsion part). Checked once for each key, by `checkPublicKey`.
+//   2. The signature is 64 bytes R ‖ S, with S < L as a little-endian integer.
+//   3. Cofactorless: the encoding of [S]B − [k]A is R byte for byte, k = SHA-512(R ‖ A ‖ M) mod L.
+//      R is therefore canonical, and by rule 1 free of torsion.
+//   4. R is not the identity (nor, by rule 3, any other point of small order).
+// Rules 1 and 4 are stricter than OpenSSL and Go. @noble alone multiplies by the cofactor and takes
+// signatures whose R has a torsion part; it agrees with rule 3 once R is checked to be free of it.
 
 import { createHash, createPrivateKey, createPublicKey, hash as hashOnce } from 'node:crypto'
 import { sign as nodeSign, verify as nodeVerify } from 'node:crypto'
@@ -22,6 +22,8 @@ import { ok, refuse } from './outcome.ts'
 import type { Outcome } from './outcome.ts'
 
 ed.hashes.sha512 = sha512
+
+type Part = Uint8Array | string
 
 export interface KeyPair {
   /** 32 bytes. */
@@ -37,15 +39,15 @@ export interface BadKey {
 }
 
 /** SHA-256 of the parts one after another; strings count as UTF-8. */
-export function sha256(...parts: (Uint8Array | string)[]): Uint8Array {
-  if (parts.length === 1) return hashOnce('sha256', parts[0] as Uint8Array | string, 'buffer')
+export function sha256(...parts: readonly Part[]): Uint8Array {
+  if (parts.length === 1) return plain(hashOnce('sha256', parts[0] as Part, 'buffer'))
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
-  return hash.digest()
+  return plain(hash.digest())
 }
 
-export function sha256Hex(...parts: (Uint8Array | string)[]): Hash {
-  if (parts.length === 1) return hashOnce('sha256', parts[0] as Uint8Array | string, 'hex') as Hash
+export function sha256Hex(...parts: readonly Part[]): Hash {
+  if (parts.length === 1) return hashOnce('sha256', parts[0] as Part, 'hex') as Hash
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
   return hash.digest('hex') as Hash
@@ -59,10 +61,10 @@ export function keyPairFromSeed(seed: Uint8Array): KeyPair {
 
 /** 64 bytes; the same for the same key and message. */
 export function sign(key: KeyPair, message: Uint8Array): Uint8Array {
-  return nodeSign(null, message, privateKeyOf(key))
+  return plain(nodeSign(null, message, privateKeyOf(key)))
 }
 
-/** Whether `signature` over `message` holds under the rule set above. Any bytes are safe to pass. */
+/** Whether `signature` over `message` holds under the rules above. Any bytes are safe to pass. */
 export function verify(
   publicKey: Uint8Array,
   message: Uint8Array,
@@ -100,7 +102,7 @@ export function toHex(bytes: Uint8Array): string {
 /** Lower-case digits only, an even number of them. */
 export function fromHex(text: string): Uint8Array | undefined {
   if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return undefined
-  return Uint8Array.from(Buffer.from(text, 'hex'))
+  return new Uint8Array(Buffer.from(text, 'hex'))
 }
 
 export function toBase64(bytes: Uint8Array): string {
@@ -110,7 +112,12 @@ export function toBase64(bytes: Uint8Array): string {
 /** Standard alphabet with padding (RFC 4648, section 4), in the one form that encodes to itself. */
 export function fromBase64(text: string): Uint8Array | undefined {
   const bytes = Buffer.from(text, 'base64')
-  return bytes.toString('base64') === text ? Uint8Array.from(bytes) : undefined
+  return bytes.toString('base64') === text ? new Uint8Array(bytes) : undefined
+}
+
+/** The same bytes without Buffer's methods: values compare equal whoever made them. */
+function plain(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
 }
 
 function view(bytes: Uint8Array): Buffer {
@@ -138,9 +145,9 @@ function privateKeyOf(key: KeyPair): KeyObject {
   return found
 }
 
-/** Some 3,000 times what a federation of sites signs with; a miss costs a millisecond. */
+/** Several keys for each of limits.sitesMax sites; a miss costs a millisecond. */
 const publicKeysCachedMax = 8_192
-/** Imported keys in order of use, oldest first; undefined marks one that `checkPublicKey` refuses. */
+/** Imported keys, least recently used first; undefined marks one that `checkPublicKey` refuses. */
 const publicKeys = new Map<string, KeyObject | undefined>()
 
 function publicKeyOf(publicKey: Uint8Array): KeyObject | undefined {

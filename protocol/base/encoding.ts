@@ -1,10 +1,11 @@
-// Canonical JSON: every value has exactly one text, and only that text is read back. What is signed,
-// hashed, stored and sent are the same bytes, so nobody ever rebuilds them.
+// Canonical JSON: every value has exactly one text, and only that text is read back. What is
+// signed, hashed, stored and sent are the same bytes, so nobody ever rebuilds them.
 //
-// Invariants: objects, arrays, strings and safe integers only. Keys are 1-64 of [a-z0-9_], sorted bytewise
-// and unique; `__proto__` and `constructor` are refused, so a plain object is a safe map of what was read.
-// Strings are well-formed Unicode in the shortest escapes (those of RFC 8785 and JSON.stringify). Nesting
-// is at most limits.jsonDepth and a string at most limits.jsonStringBytes, for writer and reader alike.
+// Invariants: objects, arrays, strings and safe integers only. Keys are 1-64 of [a-z0-9_], sorted
+// bytewise and unique; `__proto__` and `constructor` are refused, so a plain object is a safe map
+// of what was read. Strings are well-formed Unicode in the shortest escapes (those of RFC 8785 and
+// JSON.stringify). Nesting is at most limits.jsonDepth and a string at most limits.jsonStringBytes,
+// for writer and reader alike.
 
 import { assert } from './assert.ts'
 import { compareBytes } from './ids.ts'
@@ -53,7 +54,7 @@ export function decode(
   return ok(parsed as Value)
 }
 
-/** Whether `text` takes more than `bytesMax` bytes as UTF-8; counts only when the length leaves doubt. */
+/** Whether `text` takes more than `bytesMax` bytes as UTF-8; counts only in case of doubt. */
 export function exceedsBytes(text: string, bytesMax: number): boolean {
   if (text.length > bytesMax) return true
   return text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax
@@ -63,16 +64,16 @@ interface Fault {
   detail: string | undefined
 }
 
-const keyPattern = /^(?!(?:__proto__|constructor)$)[a-z0-9_]{1,64}$/
+const keyPattern = /^[a-z0-9_]{1,64}$/
 /** Strings of these characters alone are their own escape; all else goes through JSON.stringify. */
 const plainPattern = /^[ !#-[\]-~]*$/
 
 /** Whether `key` may name a member of a canonical object. */
 export function isKey(key: string): boolean {
-  return keyPattern.test(key)
+  return keyPattern.test(key) && key !== '__proto__' && key !== 'constructor'
 }
 
-/** Writes any value; the first thing that is not canonical is noted in `fault` and ends the work. */
+/** Writes any value; the first thing that is not canonical goes to `fault` and ends the work. */
 function write(value: unknown, depth: number, fault: Fault): string {
   if (typeof value === 'string') return writeString(value, fault)
   if (typeof value === 'number') {
@@ -111,7 +112,7 @@ function writeObject(value: object, depth: number, fault: Fault): string {
   let text = '{'
   for (const key of keys) {
     if (fault.detail !== undefined) break
-    if (!keyPattern.test(key)) return fail(fault, `the key ${JSON.stringify(key.slice(0, 80))}`)
+    if (!isKey(key)) return fail(fault, `the key ${JSON.stringify(key.slice(0, 80))}`)
     if (text.length > 1) text += ','
     text += `"${key}":${write(members[key], depth + 1, fault)}`
   }

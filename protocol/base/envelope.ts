@@ -3,9 +3,9 @@
 //     gridnode/v1/<kind>
 //     <one line of canonical JSON>
 //
-// Invariants: one author, one signature, one encoding. The first line keeps kinds (and checkpoints and
-// cosignatures, whose first lines differ) from being read as one another. `sid` is the hash of the text, so
-// it names the statement whoever signed it; parsing says nothing about who did.
+// Invariants: one author, one signature, one encoding. The first line keeps kinds (and checkpoints
+// and cosignatures, whose first lines differ) from being read as one another. `sid` is the hash of
+// the text, so it names the statement whoever signed it; parsing says nothing about who did.
 
 import { assert } from './assert.ts'
 import { sha256Hex } from './crypto.ts'
@@ -39,7 +39,7 @@ export function seal(
   return { note: signNote(text, signer), sid: sha256Hex(text) }
 }
 
-/** Syntax only: one signature, the domain line, canonical JSON in the second line and nothing more. */
+/** Syntax only: one signature, the domain line, one line of canonical JSON and nothing more. */
 export function parseSealed(
   note: string,
   bound: { readonly bytesMax: number },

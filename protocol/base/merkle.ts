@@ -1,14 +1,12 @@
 // The Merkle tree of RFC 6962 (section 2.1) with SHA-256: roots, inclusion and consistency proofs.
 //
-// A node (level, index) stands for the complete subtree over leaves index·2^level … (index+1)·2^level − 1;
-// it never changes once it is there. A tree of any size is a row of complete subtrees, its peaks, so a
-// frontier of log2(size) hashes is enough to append, and complete nodes are enough for every proof.
+// A node (level, index) stands for the complete subtree over leaves index·2^level …
+// (index+1)·2^level − 1; it never changes once it is there. A tree of any size is a row of complete
+// subtrees, its peaks, so a frontier of log2(size) hashes is enough to append, and complete nodes
+// are enough for every proof.
 
 import { assert } from './assert.ts'
 import { sameBytes, sha256 } from './crypto.ts'
-
-const leafPrefix = Uint8Array.of(0)
-const nodePrefix = Uint8Array.of(1)
 
 /** The frontier of a tree: one hash for each complete subtree, widest first. */
 export interface Frontier {
@@ -27,12 +25,20 @@ export type NodeAt = (level: number, index: number) => Uint8Array
 
 export const emptyFrontier: Frontier = { size: 0, peaks: [] }
 
+/** SHA-256(0x00 ‖ leaf). */
 export function leafHash(leaf: Uint8Array): Uint8Array {
-  return sha256(leafPrefix, leaf)
+  const bytes = new Uint8Array(1 + leaf.length)
+  bytes.set(leaf, 1)
+  return sha256(bytes)
 }
 
+/** SHA-256(0x01 ‖ left ‖ right): no node can be taken for a leaf. */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return sha256(nodePrefix, left, right)
+  const bytes = new Uint8Array(1 + left.length + right.length)
+  bytes[0] = 1
+  bytes.set(left, 1)
+  bytes.set(right, 1 + left.length)
+  return sha256(bytes)
 }
 
 /** Adds one leaf; `nodes` are the subtrees it completes, from the leaf itself (level 0) upwards. */
@@ -171,7 +177,7 @@ export function verifyConsistency(claim: {
   return last === 0 && sameBytes(older, fromRoot) && sameBytes(newer, toRoot)
 }
 
-/** MTH(D[low:high]) from complete nodes. `low` is a multiple of the largest power of two below the width. */
+/** MTH(D[low:high]) from complete nodes; the range is one that the tree splits into. */
 function rangeHash(low: number, high: number, nodeAt: NodeAt): Uint8Array {
   return fold(subtrees(low, high).map(({ level, index }) => nodeAt(level, index)))
 }

@@ -4,9 +4,9 @@
 //     <empty line>
 //     — <key name> base64(key id ‖ signature)
 //
-// Invariants of a parsed note: the text ends in a newline, holds no control character but newlines and no
-// broken Unicode; one to sixteen signatures, each with a name without spaces or plus and strict base64.
-// A parsed note proves nothing until `verifyNote` says so.
+// Invariants of a parsed note: the text ends in a newline, holds no control character but newlines
+// and no broken Unicode; one to sixteen signatures, each with a name without spaces or plus and
+// strict base64. A parsed note proves nothing until `verifyNote` says so.
 
 import { assert } from './assert.ts'
 import { fromBase64, sha256, sign, toBase64, verify } from './crypto.ts'
@@ -99,8 +99,8 @@ export function parseNote(
 }
 
 /**
- * Whether the verifier's key has signed the text. As in Go, the first signature under the verifier's name
- * and key id decides; signatures of other keys are ignored.
+ * Whether the verifier's key has signed the text. As in Go, the first signature under the
+ * verifier's name and key id decides; signatures of other keys are ignored.
  */
 export function verifyNote(note: OpenNote, verifier: Verifier): boolean {
   const id = keyId(verifier.name, verifier.publicKey)
@@ -111,7 +111,7 @@ export function verifyNote(note: OpenNote, verifier: Verifier): boolean {
   return false
 }
 
-/** Whether `name` may name a key: not empty, no Unicode spaces, no plus, no ASCII control characters. */
+/** Whether `name` may name a key: not empty, no Unicode space, plus or ASCII control character. */
 export function isKeyName(name: string): boolean {
   // oxlint-disable-next-line no-control-regex
   return /^[^\p{White_Space}+\x00-\x1f]+$/u.test(name) && name.isWellFormed()

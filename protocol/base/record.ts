@@ -1,18 +1,18 @@
-// Texts for our own store: JSON that brings back bigints and byte arrays. Not canonical and never signed.
+// Texts for our own store: JSON that brings back bigints and bytes. Not canonical, never signed.
 //
 // Invariants: `unpack(pack(value))` equals `value`. A bigint travels as {"$n":"-12"}, bytes as
-// {"$b":"<base64>"}; an object's own key that starts with `$` gets a second one. Undefined, Map, Set, other
-// classes, NaN and infinities are refused: they would come back as something else.
+// {"$b":"<base64>"}; an object's own key that starts with `$` gets a second one. Undefined, Map,
+// Set, other classes, NaN and infinities are refused: they would come back as something else.
 
 import { assert } from './assert.ts'
 import { fromBase64, toBase64 } from './crypto.ts'
 
-/** Null, booleans, finite numbers, strings, bigints, Uint8Array, arrays and plain objects of these. */
+/** Takes null, booleans, finite numbers, texts, bigints, bytes, lists and plain objects of them. */
 export function pack(value: unknown): string {
   return JSON.stringify(tagged(value, 0))
 }
 
-/** The value that `pack` wrote. Throws on a text that `pack` cannot have written: the store is damaged. */
+/** What `pack` was given. Throws on a text that `pack` cannot have written: a damaged store. */
 export function unpack(text: string): unknown {
   const value: unknown = JSON.parse(text)
   return text.includes('"$') ? untagged(value) : value

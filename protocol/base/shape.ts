@@ -1,8 +1,9 @@
-// Strict decoding: a shape turns an untrusted value into a type that cannot be wrong, or says where it is.
+// Strict decoding: a shape turns an untrusted value into a type that cannot be wrong, or names the
+// place where it is not what was expected.
 //
-// Invariants: every key is known and every known key is there (unless optional); every text, number and list
-// has a bound; the result shares no object with the input. `unshape` is the way back: for each shape,
-// decoding `unshape(value)` gives `value` again.
+// Invariants: every key is known and every known key is there (unless optional); every text, number
+// and list has a bound; the result shares no object with the input. `unshape` is the way back: for
+// each shape, decoding `unshape(value)` gives `value` again.
 
 import type { Malformed, Value } from './encoding.ts'
 import { exceedsBytes, isKey, malformed } from './encoding.ts'
@@ -15,7 +16,7 @@ import { parseAmount } from './units.ts'
 import type { Microcredits } from './units.ts'
 
 export interface Shape<T> {
-  /** The value as a T, or a throw that `shaped` alone catches; `path` names the place in the document. */
+  /** The value as a T; throws what `shaped` alone catches. `path` is the place in the document. */
   readonly decode: (value: unknown, path: string) => T
 }
 
@@ -43,7 +44,7 @@ export interface RecordShape<T> extends Shape<T> {
   readonly fields: Fields
 }
 
-/** Decodes at the edge: the value, or a refusal that names the place and what was expected there. */
+/** Decodes at the edge: the value, or a refusal with the place and what was expected there. */
 export function shaped<T>(shape: Shape<T>, value: unknown): Outcome<T, Malformed> {
   try {
     return ok(shape.decode(value, ''))
@@ -65,7 +66,9 @@ export function unshape(value: unknown): Value {
   return members
 }
 
-/** At most `bytesMax` UTF-8 bytes (limits.jsonStringBytes unless told), matching `pattern` if given. */
+/**
+ * At most `bytesMax` UTF-8 bytes (limits.jsonStringBytes unless told), matching `pattern` if given.
+ */
 export function text(
   options: { readonly bytesMax?: number; readonly pattern?: RegExp } = {},
 ): Shape<string> {
@@ -140,7 +143,7 @@ export function list<T>(
       if (value.length > max) throw mismatch(path, `at most ${max} items`, `${value.length} items`)
       if (value.length < min) throw mismatch(path, `at least ${min} items`, `${value.length} items`)
       const items: T[] = []
-      for (let at = 0; at < value.length; at++) items.push(shape.decode(value[at], `${path}[${at}]`))
+      for (const [at, item] of value.entries()) items.push(shape.decode(item, `${path}[${at}]`))
       return items
     },
   }

@@ -1,10 +1,11 @@
-// A log as static files, as C2SP tlog-tiles lays it out: hash tiles of 256 nodes each and bundles of entries.
+// A log as static files, as C2SP tlog-tiles lays it out: hash tiles of 256 nodes each and bundles
+// of entries.
 //
-//     tile/<level>/<index>[.p/<width>]      the nodes (8·level, 256·index …) of the tree, 32 bytes each
-//     tile/entries/<index>[.p/<width>]      the entries 256·index …, each behind its length in two bytes
+//     tile/<level>/<index>[.p/<width>]   the nodes (8·level, 256·index …), 32 bytes each
+//     tile/entries/<index>[.p/<width>]   the entries 256·index …, each after its length in two bytes
 //
-// Invariants: an index is written in groups of three digits, all but the last behind an x (x001/x234/067);
-// a path has one spelling, and only that one is parsed; a full tile never changes.
+// Invariants: an index is written in groups of three digits, all but the last behind an x
+// (x001/x234/067); a path has one spelling, and only that one is parsed; a full tile never changes.
 
 import { assert } from './assert.ts'
 import { malformed } from './encoding.ts'
@@ -52,8 +53,8 @@ export function parseTilePath(path: string): Tile | undefined {
 const pathPattern = /^tile\/([0-9]|entries)\/((?:x[0-9]{3}\/){0,5}[0-9]{3})(?:\.p\/([0-9]{1,3}))?$/
 
 /**
- * The hash tiles and entry bundles that a tree of `size` has and the tree of `from` entries had not: what
- * a log writes when it has grown. `from` 0 gives all of them.
+ * The hash tiles and entry bundles that a tree of `size` has and the tree of `from` entries had
+ * not: what a log writes when it has grown. `from` 0 gives all of them.
  */
 export function tilesFor(growth: { readonly from: number; readonly size: number }): Tile[] {
   const { from, size } = growth
@@ -89,7 +90,7 @@ export function encodeTile(tile: Tile, nodeAt: NodeAt): Uint8Array {
 /** The hashes in a tile of `width`; anything but width × 32 bytes is refused. */
 export function decodeTile(bytes: Uint8Array, width: number): Outcome<Uint8Array[], Malformed> {
   if (bytes.length !== width * hashBytes) {
-    return malformed(`a tile of ${width} hashes: expected ${width * hashBytes} bytes, got ${bytes.length}`)
+    return malformed(`expected ${width * hashBytes} bytes in the tile, got ${bytes.length}`)
   }
   const hashes: Uint8Array[] = []
   for (let at = 0; at < width; at++) {
