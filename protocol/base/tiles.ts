@@ -2,7 +2,7 @@
 // of entries.
 //
 //     tile/<level>/<index>[.p/<width>]   the nodes (8·level, 256·index …), 32 bytes each
-//     tile/entries/<index>[.p/<width>]   the entries 256·index …, each after its length in two bytes
+//     tile/entries/<index>[.p/<width>]   the entries 256·index …, each after its two-byte length
 //
 // Invariants: an index is written in groups of three digits, all but the last behind an x
 // (x001/x234/067); a path has one spelling, and only that one is parsed; a full tile never changes.
