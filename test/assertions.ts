@@ -1,6 +1,7 @@
-// What a test may claim, and how a broken claim reads. Equality is deep and strict over Map, Set, bigint,
-// typed arrays and prototypes; a difference is shown line by line. A claim that something throws always
-// names the message it expects, so that a misspelt call cannot pass for the refusal under test.
+// What a test may claim, and how a broken claim reads. Equality is deep and strict over Map, Set,
+// bigint, typed arrays and prototypes; a difference is shown line by line. A claim that something
+// throws always names the message it expects, so that a misspelt call cannot pass for the refusal
+// under test.
 // Tests import `assert` from harness.ts.
 
 import { inspect, isDeepStrictEqual } from 'node:util'
@@ -72,7 +73,7 @@ export const assert: Assert = {
       result.catch(() => undefined)
       throw new BrokenClaim('assert.throws was given an async function; use assert.rejects')
     }
-    throw new BrokenClaim(`expected an error matching ${String(pattern)}, none was thrown`, show(result))
+    throw new BrokenClaim(`no error matching ${String(pattern)} was thrown`, show(result))
   },
   async rejects(promise, pattern) {
     demandPattern(pattern)
@@ -82,14 +83,15 @@ export const assert: Assert = {
     } catch (error) {
       return matching(error, pattern)
     }
-    throw new BrokenClaim(`expected an error matching ${String(pattern)}, it resolved`, show(result))
+    throw new BrokenClaim(`resolved, no error matching ${String(pattern)}`, show(result))
   },
   refused<Refusal extends Reasoned, Reason extends Refusal['reason']>(
     outcome: Outcome<unknown, Refusal>,
     reason: Reason,
   ) {
     if (outcome.ok) {
-      throw new BrokenClaim(`expected the refusal '${reason}', it was accepted`, show(outcome.value))
+      const got = show(outcome.value)
+      throw new BrokenClaim(`expected the refusal '${reason}', it was accepted`, got)
     }
     if (outcome.refusal.reason !== reason) {
       const got = outcome.refusal.reason
@@ -129,7 +131,12 @@ function matching(error: unknown, pattern: RegExp): Error {
 /** A value as text: sorted keys, full depth, one property a line, bounded in length. */
 export function show(value: unknown): string {
   const text = inspect(value, {
-    depth: 20, sorted: true, compact: false, breakLength: 80, maxArrayLength: 400, maxStringLength: 4_000,
+    depth: 20,
+    sorted: true,
+    compact: false,
+    breakLength: 80,
+    maxArrayLength: 400,
+    maxStringLength: 4_000,
   })
   return text.length > 20_000 ? `${text.slice(0, 20_000)}…` : text
 }
@@ -154,14 +161,17 @@ export function difference(actual: unknown, expected: unknown): string {
   return kept.slice(0, diffLinesMax).join('\n')
 }
 
-/** Common head and tail are matched first; the middle by longest common subsequence while it is small. */
+/** Head and tail are matched first; the middle by longest common subsequence while it is small. */
 function lineDiff(left: readonly string[], right: readonly string[]): string[] {
   let head = 0
   while (head < left.length && head < right.length && left[head] === right[head]) head += 1
   let tail = 0
   while (tail < left.length - head && tail < right.length - head &&
     left[left.length - 1 - tail] === right[right.length - 1 - tail]) tail += 1
-  const middle = middleDiff(left.slice(head, left.length - tail), right.slice(head, right.length - tail))
+  const middle = middleDiff(
+    left.slice(head, left.length - tail),
+    right.slice(head, right.length - tail),
+  )
   return [
     ...left.slice(0, head).map((line) => `  ${line}`),
     ...middle,
@@ -187,11 +197,13 @@ function middleDiff(left: readonly string[], right: readonly string[]): string[]
   let row = 0
   let column = 0
   while (row < left.length || column < right.length) {
-    if (row < left.length && column < right.length && left[row] === right[column]) {
+    const inLeft = row < left.length
+    const inRight = column < right.length
+    if (inLeft && inRight && left[row] === right[column]) {
       rows.push(`  ${left[row]}`)
       row += 1
       column += 1
-    } else if (column >= right.length || (row < left.length && at(row + 1, column) >= at(row, column + 1))) {
+    } else if (!inRight || (inLeft && at(row + 1, column) >= at(row, column + 1))) {
       rows.push(`- ${left[row]}`)
       row += 1
     } else {

@@ -1,8 +1,9 @@
 // The one door to uvu, with its traps closed: suites run by themselves once the test file has been
-// evaluated, a file without tests fails, every test and hook has a time limit, a stray rejection fails the
-// test it happened in, a test that leaves something open is named instead of hanging, and the exit code
-// says whether all went well. At exit one line starting with `#test-result ` carries the counts as JSON for
-// test/run.ts. `node test/x.test.ts WORDS` runs only the tests whose name contains WORDS.
+// evaluated, a file without tests fails, every test and hook has a time limit, a stray rejection
+// fails the test it happened in, a file that leaves something open fails instead of hanging, and
+// the exit code says whether all went well. At exit one line starting with `#test-result ` carries
+// the counts as JSON for test/run.ts. `node test/x.test.ts WORDS` runs only the tests whose name
+// contains WORDS.
 
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -18,7 +19,7 @@ export interface Context {
   tmp(): string
   /** Registers a cleanup; the last registered runs first, also after a failure. */
   after(cleanup: () => unknown): void
-  /** Ends the test as skipped. The runner counts a skip as a failure when CI=true. */
+  /** Ends the test, or in `before` the whole suite, as skipped. With CI=true that is a failure. */
   skip(reason: string): never
   /** Aborted when the test's time is up or the test is over. */
   readonly signal: AbortSignal
@@ -36,7 +37,7 @@ export interface Suite {
   readonly after: Hook
 }
 
-/** The JSON behind `#test-result `. `complete` is false when the process ended before its tests did. */
+/** The JSON behind `#test-result `. `complete` is false when the process ended before its tests. */
 export interface FileResult {
   passed: number
   failures: string[]
@@ -45,7 +46,8 @@ export interface FileResult {
 }
 
 const timeoutSecondsDefault = 60
-const cleanupTimeoutSeconds = 30
+/** Shorter than the grace the runner gives between SIGTERM and SIGKILL. */
+const cleanupTimeoutSeconds = 20
 const leftOpenSeconds = 10
 
 interface Timed { readonly body: Body, readonly timeoutSeconds: number }
@@ -64,6 +66,8 @@ class Skipped extends Error {}
 const result: FileResult = { passed: 0, failures: [], skipped: [], complete: false }
 const suites: SuiteState[] = []
 let phase: 'collecting' | 'running' | 'done' = 'collecting'
+/** Set by SIGTERM: tests that have not started are not started any more. */
+let stopped = false
 let current = '(loading the file)'
 /** Fails what is running now; set while a test or hook runs. */
 let interrupt: ((error: unknown) => void) | undefined
@@ -101,12 +105,12 @@ function timed(body: Body, limits: Limits | undefined): Timed {
 
 function demandCollecting(name: string): void {
   if (phase === 'collecting') return
-  throw new Error(`'${name}' was registered after the tests had started; register while the file loads`)
+  throw new Error(`'${name}' came after the tests had started; register while the file loads`)
 }
 
 /**
- * Asks again and again until the answer is truthy, and gives that answer. An error thrown by `question`
- * counts as "not yet"; the last one is shown when the time is up.
+ * Asks again and again until the answer is truthy, and gives that answer. An error thrown by
+ * `question` counts as "not yet"; the last one is shown when the time is up.
  */
 export async function eventually<Answer>(
   question: () => Answer | PromiseLike<Answer>,
@@ -127,7 +131,8 @@ export async function eventually<Answer>(
     }
     if (performance.now() >= end) {
       const what = options.what ?? question.toString().slice(0, 200)
-      throw new BrokenClaim(`not so within ${seconds} s: ${what}`, `last answer: ${show(last)}`)
+      const details = `last answer: ${show(last)}`
+      throw Object.assign(new Error(`not so within ${seconds} s: ${what}`), { details })
     }
     await new Promise((resolve) => setTimeout(resolve, pauseMs))
     pauseMs = Math.min(200, pauseMs * 2)
@@ -138,7 +143,7 @@ async function within<T>(promise: PromiseLike<T>, limitMs: number, what: string)
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new BrokenClaim(`${what} took longer than ${limitMs / 1_000} s`))
+      reject(new Error(`${what} took longer than ${(limitMs / 1_000).toFixed(1)} s`))
     }, limitMs)
   })
   try {
@@ -151,6 +156,8 @@ async function within<T>(promise: PromiseLike<T>, limitMs: number, what: string)
 interface Scope {
   readonly ctx: Context
   readonly skipReason: () => string | undefined
+  /** Aborts the signal: the test's own time is over. */
+  expire(): void
   /** Runs the cleanups, last first, each with its own limit; gives what went wrong. */
   close(): Promise<unknown[]>
 }
@@ -174,16 +181,17 @@ function openScope(): Scope {
     },
     signal: abort.signal,
   }
+  const expire = (): void => abort.abort(new Error('the test is over'))
   const close = async (): Promise<unknown[]> => {
     const errors: unknown[] = []
-    abort.abort(new Error('the test is over'))
+    expire()
     for (let cleanup = cleanups.pop(); cleanup; cleanup = cleanups.pop()) {
       const error = await attempt('a cleanup', cleanupTimeoutSeconds, cleanup)
       if (error) errors.push(error.cause)
     }
     return errors
   }
-  return { ctx, skipReason: () => reason, close }
+  return { ctx, skipReason: () => reason, expire, close }
 }
 
 /** Runs one body to its end, its time limit, or the first stray error in the process. */
@@ -206,49 +214,56 @@ async function attempt(
 
 async function runCase(owner: SuiteState, one: Case, broken: unknown): Promise<void> {
   const name = `${owner.name} › ${one.name}`
+  if (broken instanceof Skipped) {
+    result.skipped.push({ name, reason: broken.message })
+    return
+  }
+  announce(name)
   const scope = openScope()
   const errors: unknown[] = []
-  announce(name)
-  if (broken) errors.push(broken)
-  for (const [what, steps] of [['before.each', owner.beforeEach], ['the test', [one]]] as const) {
-    for (const step of steps) {
-      if (errors.length > 0) break
-      const error = await attempt(what, step.timeoutSeconds, () => step.body(scope.ctx))
-      if (error && !(error.cause instanceof Skipped)) errors.push(error.cause)
-    }
-    if (scope.skipReason() !== undefined) break
-  }
-  for (const step of owner.afterEach) {
-    const error = await attempt('after.each', step.timeoutSeconds, () => step.body(scope.ctx))
-    if (error) errors.push(error.cause)
-  }
-  errors.push(...await scope.close())
-  const skipReason = scope.skipReason()
+  if (stopped) errors.push(new Error('not started: the time limit of the file was reached before'))
+  else if (broken) errors.push(broken)
+  else errors.push(...await runSteps(owner, one, scope))
   if (errors.length > 0) {
-    result.failures.push(name)
-    throw joined(errors)
+    fail(name, ...errors)
+    throw toldAbove
   }
-  if (skipReason === undefined) result.passed += 1
-  else result.skipped.push({ name, reason: skipReason })
+  const reason = scope.skipReason()
+  if (reason === undefined) result.passed += 1
+  else result.skipped.push({ name, reason })
 }
 
-/** One error to throw: the first, with the others listed under it. */
-function joined(errors: readonly unknown[]): Error {
+/** The hooks before, the test, the hooks after and the cleanups; gives all that went wrong. */
+async function runSteps(owner: SuiteState, one: Case, scope: Scope): Promise<unknown[]> {
+  const errors: unknown[] = []
+  const take = async (what: string, step: Timed): Promise<void> => {
+    const error = await attempt(what, step.timeoutSeconds, () => step.body(scope.ctx))
+    if (error && !(error.cause instanceof Skipped)) errors.push(error.cause)
+  }
+  for (const step of owner.beforeEach) if (errors.length === 0) await take('before.each', step)
+  if (errors.length === 0 && scope.skipReason() === undefined) await take('the test', one)
+  scope.expire()
+  for (const step of owner.afterEach) await take('after.each', step)
+  return [...errors, ...await scope.close()]
+}
+
+/** What uvu is given for a failed test; uvu would show its text only when the suite has ended. */
+const toldAbove = Object.assign(new Error('told above'), { stack: '' })
+const ownFrame = /^ +at .*(\/test\/harness\.ts|\/test\/assertions\.ts|\/uvu\/dist\/)/
+
+/** Counts a failure and shows it at once: the first error with its causes, the others under it. */
+function fail(name: string, ...errors: readonly unknown[]): void {
+  result.failures.push(name)
   const [first, ...others] = errors
-  const error = first instanceof Error ? first : new BrokenClaim('not an Error was thrown', show(first))
+  const error = first instanceof Error ? first : { stack: `thrown, no Error: ${show(first)}` }
   const notes = [
-    error instanceof BrokenClaim ? error.details : '',
-    error.cause === undefined ? '' : `cause: ${show(error.cause)}`,
+    'details' in error && typeof error.details === 'string' ? error.details : '',
+    'cause' in error && error.cause !== undefined ? `cause: ${show(error.cause)}` : '',
     ...others.map((other) => `and then: ${other instanceof Error ? other.stack : show(other)}`),
   ]
-  return Object.assign(error, { details: notes.filter((note) => note !== '').join('\n') })
-}
-
-function failFile(what: string, error: unknown): void {
-  result.failures.push(what)
-  const text = error instanceof Error ? joined([error]) : new BrokenClaim(show(error))
-  const details = (text as { details?: string }).details ?? ''
-  process.stdout.write(`\n  FAIL ${what}\n    ${text.stack ?? text.message}\n${details}\n`)
+  const stack = (error.stack ?? String(first)).split('\n').filter((line) => !ownFrame.test(line))
+  const lines = [...stack.slice(0, 1), ...notes, ...stack.slice(1)].filter((note) => note !== '')
+  process.stdout.write(`\n  FAIL ${name}\n${lines.join('\n').replaceAll(/^/gm, '    ')}\n`)
 }
 
 /** Leaves the name of what runs where the runner finds it if it must kill this process. */
@@ -279,9 +294,9 @@ async function runAll(exec: () => Promise<void>, open: typeof import('uvu').suit
       announce(`${state.name} › after`)
       for (const step of state.after) {
         const error = await attempt('after', step.timeoutSeconds, () => step.body(scope.ctx))
-        if (error) failFile(current, error.cause)
+        if (error) fail(current, error.cause)
       }
-      for (const error of await scope.close()) failFile(current, error)
+      for (const error of await scope.close()) fail(current, error)
     })
     registered.run()
   }
@@ -289,19 +304,21 @@ async function runAll(exec: () => Promise<void>, open: typeof import('uvu').suit
 }
 
 function wrapHook(what: string, cause: unknown): Error {
+  if (cause instanceof Skipped) return cause
   const text = cause instanceof Error ? cause.message : show(cause)
   return new Error(`the suite's ${what} hook failed: ${text}`, { cause })
 }
 
 async function main(file: string): Promise<void> {
-  // Without this flag, which its own command line sets too, uvu would start and end by timers of its own.
+  process.on('unhandledRejection', strayError)
+  process.on('uncaughtException', strayError)
+  process.once('SIGTERM', timeIsUp)
+  process.on('exit', report)
+  // With this flag, which its own command line sets too, uvu starts nothing before it is told to.
   const shared = globalThis as { UVU_DEFER?: number, UVU_QUEUE?: unknown[][] }
   shared.UVU_DEFER = 1
   const uvu = await import('uvu')
   shared.UVU_QUEUE = [[null]]
-  process.on('unhandledRejection', strayError)
-  process.on('uncaughtException', strayError)
-  process.on('exit', report)
   // The file under test is the program's entry: importing it again waits for its evaluation to end.
   try {
     await import(pathToFileURL(file).href)
@@ -310,20 +327,33 @@ async function main(file: string): Promise<void> {
     phase = 'done'
     return
   }
-  await runAll(() => uvu.exec(), uvu.suite)
+  try {
+    await runAll(() => uvu.exec(), uvu.suite)
+  } catch (error) {
+    fail('the harness could not run the tests', error)
+  }
   const ran = result.passed + result.failures.length + result.skipped.length
   if (ran === 0) {
     const words = process.argv[2]
-    failFile(words ? `no test is called '${words}'` : 'this file has no tests', 'nothing ran')
+    fail(words ? `no test is called '${words}'` : 'this file has no tests', 'nothing ran')
   }
   result.complete = true
   phase = 'done'
   announce('(after the last test)')
   setTimeout(() => {
     const open = process.getActiveResourcesInfo().filter((name) => name !== 'Timeout').join(', ')
-    failFile('something was left open after the last test', `still open: ${open || 'a timer'}`)
+    fail('something was left open after the last test', `still open: ${open || 'a timer'}`)
     process.exit(1)
   }, leftOpenSeconds * 1_000).unref()
+}
+
+/** The file's time limit: what runs fails, its cleanups get their chance, nothing else starts. */
+function timeIsUp(): void {
+  stopped = true
+  const error = new Error(`the file's time limit was reached during ${current}`)
+  if (interrupt) interrupt(error)
+  else fail(error.message, error)
+  if (phase !== 'running') process.exit(1)
 }
 
 const seen = new Set<unknown>()
@@ -332,13 +362,15 @@ function strayError(error: unknown): void {
   if (seen.has(error)) return
   seen.add(error)
   if (interrupt) interrupt(error)
-  else failFile(`stray error: ${current}`, error)
+  else fail(`stray error: ${current}`, error)
 }
 
 function report(code: number): void {
-  if (phase === 'collecting') failFile('the process ended while the file was loading', current)
-  if (phase === 'running') failFile('the process ended before its tests did', `during: ${current}`)
-  for (const { name, reason } of result.skipped) process.stdout.write(`  skipped: ${name}: ${reason}\n`)
+  if (phase === 'collecting') fail('the process ended while the file was loading', current)
+  if (phase === 'running') fail('the process ended before its tests did', `during: ${current}`)
+  for (const { name, reason } of result.skipped) {
+    process.stdout.write(`  skipped: ${name}: ${reason}\n`)
+  }
   process.stdout.write(`\n#test-result ${JSON.stringify(result)}\n`)
   process.exitCode = result.failures.length > 0 ? 1 : code
 }
