@@ -1,0 +1,143 @@
+// The config file that init writes: every key with a comment, defaults commented out, so that the file says
+// all there is to say and an upgrade can still change a default that nobody chose.
+
+import { formatBytes } from '../protocol/base/units.ts'
+import { configFileName } from './config.ts'
+import type { Machine } from './config.ts'
+import { Problem } from './problem.ts'
+
+export interface ConfigChoices {
+  readonly site: string
+  readonly listen: readonly string[]
+  readonly scheduler: 'embedded' | 'slurm'
+  /** For the embedded executor; what this machine has when undefined. */
+  readonly cores?: number
+  readonly memoryBytes?: number
+  /** Further keys as TOML, such as `{ 'market.window': '"200ms"' }`. */
+  readonly set?: Readonly<Record<string, string>>
+}
+
+export function configText(choices: ConfigChoices, machine: Machine): string {
+  const embedded = choices.scheduler === 'embedded'
+  const cores = choices.cores ?? machine.cores
+  const memory = `${Math.floor((choices.memoryBytes ?? machine.memoryBytes) / 2 ** 20)}MiB`
+  const off = (wanted: boolean): string => (wanted ? '' : '#')
+  const listen = choices.listen.map((address) => JSON.stringify(address)).join(', ')
+  let text = `# ${configFileName}: the config of one site, read when the node starts.
+#
+# A line that starts with # is a comment; keys shown so have the value they have by default.
+# Times carry a unit ("90s", "10m", "1h30m", "2d"), sizes too ("512MiB", "4GiB"), and so does
+# money ("12.5 cr"). An unknown key, a wrong unit or a missing value stops the start with the
+# line and what was expected.
+
+[site]
+# The name by which the federation knows this site. It is in everything the site signs: fixed
+# from the day the site founds or joins a federation.
+name = ${JSON.stringify(choices.site)}
+
+[network]
+# Where other sites can connect to this one, as multiaddrs.
+listen = [${listen}]
+# What to tell the others instead, if they reach this site by another name or address, such as
+# ["/dns/site-a.example/tcp/7700"]. Empty: the addresses of this machine.
+#announce = []
+
+[api]
+# Who may use this node through its socket, node.sock in the data directory: "0600" only the
+# owner, "0660" the owner's group as well (which then needs to pass through the directory, too).
+#socket_mode = "0600"
+
+[scheduler]
+# "embedded" runs jobs on this machine; "slurm" hands them to the Slurm cluster that is there.
+kind = ${JSON.stringify(choices.scheduler)}
+# embedded: what of this machine jobs may use, and the longest walltime. (Here: ${machine.cores} cores and
+# ${formatBytes(machine.memoryBytes)} by default.)
+${off(embedded)}cores = ${cores}
+${off(embedded)}memory = ${JSON.stringify(memory)}
+#walltime_max = "24h"
+# slurm: the configuration file (SLURM_CONF), the directory of sbatch and the others, and the
+# partition. By default what the commands find, the PATH, and the cluster's default partition.
+#conf = "/etc/slurm/slurm.conf"
+#bin = "/usr/bin"
+#partition = "batch"
+# How fast a core is, against the federation's reference core of 1.0. Walltimes and prices scale
+# with it.
+#speed = 1.0
+
+[tariff]
+# What other sites' jobs pay: for each task started, for an hour of a core, for an hour of a GiB.
+#task = "0 cr"
+#core_hour = "1 cr"
+#gib_hour = "0 cr"
+# Prices rise with the load, from the above when idle to so many times that when full. 1.0: flat.
+#load_factor_max = 2.0
+
+[market]
+# How long an auction for a job of this site collects bids.
+#window = "1s"
+# How long a bid of this site stands; it keeps cores free for so long.
+#bid_validity = "30s"
+# How long a host may be silent before its contract ends and the tasks are announced again.
+#lease = "10m"
+# How long this site may take to accept a host's final bill.
+#accept_within = "1d"
+# How many sites are asked in one auction.
+#shortlist = 8
+# How many tasks a bid takes beyond the free cores, as a fraction of all cores; they wait here,
+# so that a core that becomes free has work at once.
+#queue_ahead = 0.25
+
+[credit]
+# How much each other site may owe this one: nobody's jobs run here beyond it. 0 cr by default.
+default_limit = "100 cr"
+
+[credit.limits]
+# Limits of single sites.
+#"site-b.example" = "500 cr"
+
+[attributes]
+# What this site says about itself, for requirements such as \`arch == "x86_64" && licences > 2\`.
+# Texts and whole numbers.
+#arch = "x86_64"
+
+[staging]
+# The most that files of other sites' jobs may take here.
+#spool_max = "20GiB"
+# How long results of a job that has ended are kept for its owner.
+#keep_results = "30d"
+
+[limits]
+# Jobs that may be open at once, and connections to the socket.
+#jobs_open = 10000
+#api_connections = 256
+
+[log]
+# "debug", "info", "warn" or "error".
+#level = "info"
+# Lines beyond so many a second are counted and left out.
+#lines_per_second = 200
+`
+  for (const [key, value] of Object.entries(choices.set ?? {})) text = setKey(text, key, value)
+  return text
+}
+
+/** Gives `section.key` a value: its line, commented out or not, is replaced, else one is added. */
+function setKey(text: string, path: string, value: string): string {
+  const match = /^(credit\.limits|[a-z_]+)\.([A-Za-z0-9_.-]+)$/.exec(path)
+  if (!match || /[\r\n]/.test(value)) {
+    const shape = 'section.key and a TOML value on one line'
+    throw new Problem('config', `cannot set ${JSON.stringify(path)}: expected ${shape}`)
+  }
+  const [, section = '', key = ''] = match
+  const lines = text.split('\n')
+  let start = lines.indexOf(`[${section}]`)
+  if (start < 0) start = lines.push(`[${section}]`) - 1
+  const next = lines.findIndex((line, index) => index > start && /^\[/.test(line))
+  const end = next < 0 ? lines.length : next
+  const assigned = `${/^[a-z0-9_-]+$/.test(key) ? key : JSON.stringify(key)} = ${value}`
+  const at = lines.findIndex((line, index) =>
+    index > start && index < end && new RegExp(`^#?${key} = `).test(line))
+  if (at >= 0) lines[at] = assigned
+  else lines.splice(start + 1, 0, assigned)
+  return lines.join('\n')
+}

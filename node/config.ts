@@ -1,0 +1,419 @@
+// The config of a site: `gridnode.toml` in its data directory, read once at start. What it may hold is the
+// table of schemas below; init writes it with comments (config-text.ts).
+//
+// Invariants: a config that was read is complete and within its bounds; every problem of a file is reported
+// at once, each with file, line, key, what was expected and what came; no key is ever ignored.
+
+import { readFileSync, statSync } from 'node:fs'
+import { availableParallelism, totalmem } from 'node:os'
+import { parse, TomlError } from 'smol-toml'
+import * as v from 'valibot'
+import { parseSiteName } from '../protocol/base/ids.ts'
+import type { SiteName } from '../protocol/base/ids.ts'
+import { limits } from '../protocol/base/limits.ts'
+import type { Microcredits } from '../protocol/base/units.ts'
+import { microcreditsMax } from '../protocol/base/units.ts'
+import * as fields from './config-fields.ts'
+import { describe, isTable } from './config-fields.ts'
+import { nearest } from './nearest.ts'
+import { messageOf, Problem, systemCode } from './problem.ts'
+import { tomlLines } from './toml-lines.ts'
+
+export const configFileName = 'gridnode.toml'
+
+/** Runs jobs on this machine. */
+export interface EmbeddedConfig {
+  readonly kind: 'embedded'
+  readonly cores: number
+  readonly memoryBytes: number
+  readonly walltimeSecondsMax: number
+  /** 1000 = the reference core. */
+  readonly speedPermille: number
+}
+
+/** Runs jobs through Slurm's commands. */
+export interface SlurmConfig {
+  readonly kind: 'slurm'
+  /** `SLURM_CONF`; what the commands find by themselves when undefined. */
+  readonly confPath: string | undefined
+  /** Where sbatch and the others are; the PATH when undefined. */
+  readonly binDirectory: string | undefined
+  /** The cluster's default when undefined. */
+  readonly partition: string | undefined
+  readonly speedPermille: number
+}
+
+export interface Config {
+  readonly site: { readonly name: SiteName }
+  readonly network: {
+    readonly listen: readonly string[]
+    /** Empty: what we listen on. */
+    readonly announce: readonly string[]
+  }
+  readonly api: { readonly socketMode: number }
+  readonly scheduler: EmbeddedConfig | SlurmConfig
+  readonly tariff: {
+    readonly taskMicrocredits: Microcredits
+    readonly coreHourMicrocredits: Microcredits
+    readonly gibHourMicrocredits: Microcredits
+    /** Prices rise in proportion to the load from 1000 (idle) to this (full). */
+    readonly loadFactorPermilleMax: number
+  }
+  readonly market: {
+    readonly windowMs: number
+    readonly bidValiditySeconds: number
+    readonly leaseSeconds: number
+    readonly acceptWithinSeconds: number
+    readonly shortlistSites: number
+    /** Tasks taken beyond the free slots, in thousandths of the cores. */
+    readonly queueAheadPermille: number
+  }
+  readonly credit: {
+    readonly defaultLimitMicrocredits: Microcredits
+    readonly limitsMicrocredits: ReadonlyMap<SiteName, Microcredits>
+  }
+  readonly attributes: ReadonlyMap<string, string | number>
+  readonly staging: { readonly spoolBytesMax: number; readonly keepResultsSeconds: number }
+  readonly limits: { readonly jobsOpenMax: number; readonly apiConnectionsMax: number }
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error'
+    readonly linesPerSecondMax: number
+  }
+}
+
+/** What the defaults of the embedded executor are taken from. */
+export interface Machine {
+  readonly cores: number
+  readonly memoryBytes: number
+}
+
+export interface ConfigFault {
+  /** 1-based. */
+  readonly line: number
+  /** Such as `market.window`; empty when the text is no TOML. */
+  readonly key: string
+  readonly message: string
+}
+
+export class ConfigProblem extends Problem {
+  readonly faults: readonly ConfigFault[]
+
+  constructor(file: string, faults: readonly ConfigFault[]) {
+    const lines = faults.map(({ line, key, message }) =>
+      `  ${file}:${line}: ${key === '' ? '' : `${key}: `}${message}`)
+    const count = faults.length === 1 ? 'a problem' : `${faults.length} problems`
+    super('config', `the config has ${count}:\n${lines.join('\n')}`)
+    this.faults = faults
+  }
+}
+
+const daySeconds = 86_400
+const yearSeconds = 366 * daySeconds
+const tebibyte = 2 ** 40
+const amount = (): fields.Field<Microcredits> => fields.credits(microcreditsMax)
+const speed = v.optional(fields.permille({ min: 1, max: 1_000_000 }), 1)
+const configBytesMax = 1024 * 1024
+
+/** Names that a cluster's own figures have in requirements expressions. */
+const reservedAttributes = new Set([
+  'site', 'scheduler', 'cores_total', 'cores_free', 'memory_mib_total', 'memory_mib_free',
+  'tasks_queued', 'tasks_running', 'cores_per_task_max', 'memory_mib_per_task_max',
+  'walltime_seconds_max', 'speed_permille', 'rate_task', 'rate_core_hour', 'rate_gib_hour',
+  'factor_permille',
+])
+
+function embeddedSchema(machine: Machine) {
+  return v.object({
+    kind: v.optional(fields.word('embedded', 'slurm'), 'embedded'),
+    cores: v.optional(fields.integer({ min: 1, max: 65_536 }), machine.cores),
+    memory: v.optional(
+      fields.bytes({ min: 2 ** 20, max: 1_024 * tebibyte }),
+      `${machine.memoryBytes}B`,
+    ),
+    walltime_max: v.optional(fields.seconds({ min: 1, max: yearSeconds }), '24h'),
+    speed,
+  })
+}
+
+const slurmSchema = v.object({
+  kind: fields.word('embedded', 'slurm'),
+  conf: v.optional(fields.absolutePath()),
+  bin: v.optional(fields.absolutePath()),
+  partition: v.optional(fields.text('the name of a partition', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)),
+  speed,
+})
+
+/** The sections that do not depend on the scheduler; a default stands here and nowhere else. */
+const sections = {
+  site: v.object({ name: fields.siteName() }),
+  network: v.object({
+    listen: fields.addresses('listen'),
+    announce: v.optional(fields.addresses('announce'), []),
+  }),
+  api: v.object({ socket_mode: v.optional(fields.socketMode(), '0600') }),
+  tariff: v.object({
+    task: v.optional(amount(), '0 cr'),
+    core_hour: v.optional(amount(), '1 cr'),
+    gib_hour: v.optional(amount(), '0 cr'),
+    load_factor_max: v.optional(fields.permille({ min: 1_000, max: 1_000_000 }), 2),
+  }),
+  market: v.object({
+    window: v.optional(fields.milliseconds({ min: 50, max: 600_000 }), '1s'),
+    bid_validity: v.optional(fields.seconds({ min: 1, max: daySeconds }), '30s'),
+    lease: v.optional(fields.seconds({ min: 10, max: 30 * daySeconds }), '10m'),
+    accept_within: v.optional(fields.seconds({ min: 10, max: 365 * daySeconds }), '1d'),
+    shortlist: v.optional(fields.integer({ min: 1, max: limits.shortlistSites }), 8),
+    queue_ahead: v.optional(fields.permille({ min: 0, max: 100_000 }), 0.25),
+  }),
+  credit: v.object({
+    default_limit: v.optional(amount(), '0 cr'),
+    limits: v.optional(
+      fields.tableOf(
+        'credit limits',
+        {
+          expected: 'the name of a site',
+          ok: (key) => parseSiteName(key) !== undefined,
+          max: limits.sitesMax,
+        },
+        amount(),
+      ),
+      {},
+    ),
+  }),
+  attributes: fields.tableOf(
+    'attributes',
+    {
+      expected: 'a name of a-z, 0-9 and _ that is not one of the cluster\'s own figures',
+      ok: (key) => /^[a-z][a-z0-9_]{0,63}$/.test(key) && !reservedAttributes.has(key),
+      max: limits.attributesPerOffer,
+    },
+    fields.attributeValue(),
+  ),
+  staging: v.object({
+    spool_max: v.optional(fields.bytes({ min: 2 ** 20, max: 1_024 * tebibyte }), '20GiB'),
+    keep_results: v.optional(fields.seconds({ min: 60, max: 10 * yearSeconds }), '30d'),
+  }),
+  limits: v.object({
+    jobs_open: v.optional(fields.integer({ min: 1, max: limits.jobsOpen }), limits.jobsOpen),
+    api_connections: v.optional(fields.integer({ min: 4, max: 10_000 }), 256),
+  }),
+  log: v.object({
+    level: v.optional(fields.word('debug', 'info', 'warn', 'error'), 'info'),
+    lines_per_second: v.optional(fields.integer({ min: 1, max: 100_000 }), 200),
+  }),
+}
+
+function schemaFor(kind: unknown, machine: Machine) {
+  const scheduler = kind === 'slurm' ? slurmSchema : embeddedSchema(machine)
+  const optional = <S extends v.GenericSchema>(schema: S) => v.optional(schema, {} as never)
+  return v.object({
+    site: optional(sections.site),
+    network: optional(sections.network),
+    api: optional(sections.api),
+    scheduler: optional(scheduler as v.GenericSchema<unknown, SchedulerRead>),
+    tariff: optional(sections.tariff),
+    market: optional(sections.market),
+    credit: optional(sections.credit),
+    attributes: optional(sections.attributes),
+    staging: optional(sections.staging),
+    limits: optional(sections.limits),
+    log: optional(sections.log),
+  })
+}
+
+type SchedulerRead =
+  & Partial<v.InferOutput<ReturnType<typeof embeddedSchema>>>
+  & Partial<v.InferOutput<typeof slurmSchema>>
+type ConfigRead = v.InferOutput<ReturnType<typeof schemaFor>>
+
+/** What is expected of the keys that have no default. */
+const required: Readonly<Record<string, string>> = {
+  'site.name': 'name = "site-a.example", the name that the federation knows this site by',
+  'network.listen': 'listen = ["/ip4/0.0.0.0/tcp/7700"], where other sites can reach this one',
+}
+
+/** Cores and three quarters of the memory of this machine. */
+export function localMachine(): Machine {
+  const mebibyte = 2 ** 20
+  return {
+    cores: Math.min(availableParallelism(), 65_536),
+    memoryBytes: Math.max(1, Math.floor((totalmem() * 3) / 4 / mebibyte)) * mebibyte,
+  }
+}
+
+/** @throws ConfigProblem with every fault of the file; Problem when it cannot be read. */
+export function readConfig(path: string, machine: Machine = localMachine()): Config {
+  return parseConfig(readText(path), path, machine)
+}
+
+function readText(path: string): string {
+  let bytes: Buffer
+  try {
+    const { size } = statSync(path)
+    if (size > configBytesMax) {
+      throw new Problem('config', `${path}: expected at most ${configBytesMax} bytes, got ${size}`)
+    }
+    bytes = readFileSync(path)
+  } catch (cause) {
+    if (cause instanceof Problem) throw cause
+    if (systemCode(cause) === 'ENOENT') {
+      throw new Problem('config', `no config at ${path}; make one with \`gridnode init\``, cause)
+    }
+    throw new Problem('config', `cannot read the config ${path}: ${messageOf(cause)}`, cause)
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new ConfigProblem(path, [{ line: 1, key: '', message: 'expected UTF-8 text' }])
+  }
+}
+
+/** Pure but for `machine`, which is given. */
+export function parseConfig(text: string, file: string, machine: Machine): Config {
+  const tree = parseToml(text, file)
+  const lines = tomlLines(text)
+  const kind = isTable(tree['scheduler']) ? tree['scheduler']['kind'] : undefined
+  const schema = schemaFor(kind, machine)
+  const faults: ConfigFault[] = []
+  const complain = (path: readonly string[], message: string): void => {
+    faults.push({ line: lines.lineOf(path), key: path.join('.'), message })
+  }
+  for (const [path, message] of unknownKeys(tree, kind, machine)) complain(path, message)
+  const decoded = v.safeParse(schema, tree)
+  if (!decoded.success) {
+    for (const issue of decoded.issues) {
+      const path = (issue.path ?? []).map((item) => String(item.key))
+      complain(path, messageFor(issue, path))
+    }
+  } else {
+    for (const [path, message] of contradictions(decoded.output)) complain(path, message)
+  }
+  if (faults.length > 0) {
+    faults.sort((left, right) => left.line - right.line)
+    throw new ConfigProblem(file, faults)
+  }
+  return build((decoded as { output: ConfigRead }).output)
+}
+
+function parseToml(text: string, file: string): Record<string, unknown> {
+  try {
+    return parse(text, { integersAsBigInt: true }) as Record<string, unknown>
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    const what = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? ''
+    const message = `expected TOML, but at column ${error.column}: ${what}`
+    throw new ConfigProblem(file, [{ line: error.line, key: '', message }])
+  }
+}
+
+function messageFor(issue: v.BaseIssue<unknown>, path: readonly string[]): string {
+  const missing = issue.type === 'object' && issue.received === 'undefined'
+  if (missing) return `missing; expected ${required[path.join('.')] ?? 'a value'}`
+  if (issue.type === 'object') return `expected a section, got ${describe(issue.input)}`
+  return issue.message
+}
+
+/** Every key that no schema names, with what may have been meant. */
+function* unknownKeys(
+  tree: Record<string, unknown>, kind: unknown, machine: Machine,
+): Iterable<readonly [readonly string[], string]> {
+  const embedded = Object.keys(embeddedSchema(machine).entries)
+  const slurm = Object.keys(slurmSchema.entries)
+  const keysOf = (section: string): readonly string[] | undefined => {
+    if (section === 'scheduler') return kind === 'slurm' ? slurm : embedded
+    const schema = sections[section as keyof typeof sections]
+    return 'entries' in schema ? Object.keys(schema.entries) : undefined
+  }
+  const names = [...Object.keys(sections), 'scheduler']
+  for (const [section, value] of Object.entries(tree)) {
+    if (!names.includes(section)) {
+      yield [[section], `unknown ${isTable(value) ? 'section' : 'key'}${meant(section, names)}`]
+      continue
+    }
+    const known = keysOf(section)
+    if (!known || !isTable(value)) continue
+    for (const key of Object.keys(value)) {
+      if (known.includes(key)) continue
+      const other = kind === 'slurm' ? embedded : slurm
+      const elsewhere = names.find((one) => one !== section && keysOf(one)?.includes(key))
+      if (section === 'scheduler' && other.includes(key)) {
+        const kinds = kind === 'slurm' ? ['embedded', 'slurm'] : ['slurm', 'embedded']
+        yield [[section, key], `only for kind = "${kinds[0]}", and this is "${kinds[1]}"`]
+      } else if (elsewhere !== undefined) {
+        yield [[section, key], `unknown key; it belongs in [${elsewhere}]`]
+      } else yield [[section, key], `unknown key${meant(key, known)}`]
+    }
+  }
+}
+
+function meant(word: string, candidates: readonly string[]): string {
+  const [best] = nearest(word, candidates, 1)
+  return best ? `; did you mean ${best}?` : `; expected one of ${candidates.join(', ')}`
+}
+
+/** Values that are right by themselves and wrong together. */
+function* contradictions(read: ConfigRead): Iterable<readonly [readonly string[], string]> {
+  const { window, bid_validity } = read.market
+  if (bid_validity * 1_000 <= window) {
+    yield [['market', 'bid_validity'], 'expected longer than market.window, or no bid of ours could win']
+  }
+  for (const [site] of read.credit.limits) {
+    if (site !== read.site.name) continue
+    yield [['credit', 'limits', site], 'expected another site; a site owes itself nothing']
+  }
+}
+
+function build(read: ConfigRead): Config {
+  const { api, tariff, market, credit, staging, log } = read
+  return {
+    site: { name: read.site.name },
+    network: read.network,
+    api: { socketMode: api.socket_mode },
+    scheduler: buildScheduler(read.scheduler),
+    tariff: {
+      taskMicrocredits: tariff.task,
+      coreHourMicrocredits: tariff.core_hour,
+      gibHourMicrocredits: tariff.gib_hour,
+      loadFactorPermilleMax: tariff.load_factor_max,
+    },
+    market: {
+      windowMs: market.window,
+      bidValiditySeconds: market.bid_validity,
+      leaseSeconds: market.lease,
+      acceptWithinSeconds: market.accept_within,
+      shortlistSites: market.shortlist,
+      queueAheadPermille: market.queue_ahead,
+    },
+    credit: {
+      defaultLimitMicrocredits: credit.default_limit,
+      limitsMicrocredits: new Map(credit.limits as readonly (readonly [SiteName, Microcredits])[]),
+    },
+    attributes: new Map(read.attributes),
+    staging: { spoolBytesMax: staging.spool_max, keepResultsSeconds: staging.keep_results },
+    limits: {
+      jobsOpenMax: read.limits.jobs_open,
+      apiConnectionsMax: read.limits.api_connections,
+    },
+    log: { level: log.level, linesPerSecondMax: log.lines_per_second },
+  }
+}
+
+function buildScheduler(read: SchedulerRead): EmbeddedConfig | SlurmConfig {
+  const speedPermille = read.speed!
+  if (read.kind === 'slurm') {
+    return {
+      kind: 'slurm',
+      confPath: read.conf,
+      binDirectory: read.bin,
+      partition: read.partition,
+      speedPermille,
+    }
+  }
+  return {
+    kind: 'embedded',
+    cores: read.cores!,
+    memoryBytes: read.memory!,
+    walltimeSecondsMax: read.walltime_max!,
+    speedPermille,
+  }
+}
