@@ -11,7 +11,7 @@ import { assert } from '../base/assert.ts'
 import type { View } from '../base/tables.ts'
 import type { Microcredits } from '../base/units.ts'
 import { zeroMicrocredits } from '../base/units.ts'
-import type { ContractOffer, ParsedStatement, SiteKeys, TariffFields } from './statement.ts'
+import type { ContractOffer, SiteKeys, TariffFields, Usage } from './statement.ts'
 import { logOrigin } from './statement.ts'
 
 /** The log of one site in one epoch, up to its newest entry. */
@@ -45,6 +45,7 @@ export interface MemberKeys {
 export interface Admission {
   readonly site: SiteName
   readonly root: string
+  /** '' for the founder, whose root key says which genesis is its own. */
   readonly genesis: Sid | ''
   readonly sponsor: SiteName
   readonly policy: Sid | ''
@@ -83,7 +84,8 @@ export interface HoldRecord {
   readonly state: 'asked' | 'held' | 'done' | 'declined' | 'void'
   /** Index in this log of the entry that asked. */
   readonly index: number
-  readonly used: { readonly tasks: number, readonly core_s: number, readonly gib_s: number }
+  /** What was claimed for, cumulative. */
+  readonly used: Usage
   readonly claimed: Microcredits
   readonly claimedFinal: 0 | 1
   readonly accepted: Microcredits
@@ -110,7 +112,7 @@ export interface LedgerTables {
   ledgerHead: LedgerHead
   /** key directionKey: `from>to`, for what is sent to or by the log's own site, and its own `site>*` */
   ledgerDirections: Direction
-  /** key `site>*#n` padded: public statements of others, which may arrive with gaps */
+  /** key publicKey: public statements of anybody; those of others may arrive with gaps */
   ledgerPublics: { readonly sid: Sid, readonly prev: Sid | '' }
   /** key site */
   ledgerMembers: MemberKeys
@@ -175,15 +177,22 @@ export function putHead(view: View<LedgerTables>, head: LedgerHead): void {
 }
 
 /** Appends one entry; gives its index. */
-export function appendEntry(view: View<LedgerTables>, parsed: ParsedStatement): number {
+export function appendEntry(
+  view: View<LedgerTables>, entry: { readonly note: string, readonly sid: Sid },
+): number {
+  const index = openHead(view).frontier.size
+  view.put('ledgerEntries', entryKey(index), entry.note)
+  view.put('ledgerSids', entry.sid, index)
+  appendLeaf(view, Buffer.from(entry.note))
+  return index
+}
+
+/** Grows the tree by one leaf. */
+export function appendLeaf(view: View<LedgerTables>, leaf: Uint8Array): void {
   const head = openHead(view)
-  const index = head.frontier.size
-  const { frontier, nodes } = append(head.frontier, new TextEncoder().encode(parsed.note))
-  view.put('ledgerEntries', entryKey(index), parsed.note)
-  view.put('ledgerSids', parsed.sid, index)
+  const { frontier, nodes } = append(head.frontier, leaf)
   for (const node of nodes) view.put('ledgerNodes', nodeKey(node.level, node.index), node.hash)
   putHead(view, { ...head, frontier })
-  return index
 }
 
 export function account(

@@ -3,18 +3,30 @@
 // Invariants: a refusal writes nothing; what a site issues passes every rule that a receiver applies; two
 // logs that hold the same statements of a pair agree on its accounts.
 
+import { assert } from '../base/assert.ts'
+import { toHex } from '../base/crypto.ts'
 import type { FederationId, Sid, SiteName } from '../base/ids.ts'
 import type { Signer } from '../base/note.ts'
 import type { Outcome } from '../base/outcome.ts'
+import { ok, refuse } from '../base/outcome.ts'
 import type { View } from '../base/tables.ts'
-import type { Microcredits } from '../base/units.ts'
-import type { HoldRecord, ContractRecord, LedgerTables } from './ledger-book.ts'
+import type { ContractRecord, HoldRecord, LedgerTables } from './ledger-book.ts'
+import { openHead } from './ledger-book.ts'
+import {
+  checkNow, directionOf, logFederation, logPlaced, type LoggedEntry, type SignatureCheck,
+} from './ledger-entry.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
-import type { PairStatement, SiteKeys, Statement, StatementInput } from './statement.ts'
+import type {
+  Addressee, PairStatement, ParsedStatement, PlacedStatement, PublicStatement, SiteKeys, Statement,
+  StatementInput,
+} from './statement.ts'
+import { everybody, parseStatement, sealStatement } from './statement.ts'
 
+export { balanceOf, creditLimit, exposure } from './ledger-accounts.ts'
 export type { LedgerRefusal } from './ledger-refusal.ts'
 export type { LedgerTables } from './ledger-book.ts'
 export { checkpointText, coldLedgerTables } from './ledger-book.ts'
+export { isMember } from './ledger-entry.ts'
 
 export interface LedgerSigner {
   readonly site: SiteName
@@ -40,78 +52,224 @@ export interface OpenedLedger {
   readonly genesis: Sid
 }
 
+type Sealed<Id> = Outcome<{ readonly note: string, readonly sid: Id }, LedgerRefusal>
+
 /** Founder: signs the federation's statement; its sid is the federation's id. */
-export declare function sealFederation(
-  root: Signer, said: { name: string, founder: SiteName, nonce: string, at: number },
-): Outcome<{ readonly note: string, readonly sid: FederationId }, LedgerRefusal>
+export function sealFederation(
+  root: Signer,
+  said: {
+    readonly name: string, readonly founder: SiteName, readonly nonce: string, readonly at: number
+  },
+): Sealed<FederationId> {
+  return sealed({ kind: 'federation', ...said, root: toHex(root.key.publicKey) }, root)
+}
 
 /** Signs a site's genesis for epoch 1 with its root key. */
-export declare function sealGenesis(
-  root: Signer, said: { fed: FederationId, site: SiteName, keys: SiteKeys, at: number },
-): Outcome<{ readonly note: string, readonly sid: Sid }, LedgerRefusal>
+export function sealGenesis(
+  root: Signer,
+  said: {
+    readonly fed: FederationId, readonly site: SiteName, readonly keys: SiteKeys, readonly at: number
+  },
+): Sealed<Sid> {
+  return sealed({
+    kind: 'genesis',
+    e: 1,
+    fed: said.fed,
+    from: said.site,
+    to: everybody,
+    n: 1,
+    prev: '',
+    at: said.at,
+    root: toHex(root.key.publicKey),
+    keys: said.keys,
+    previous: '',
+    closes: [],
+  }, root)
+}
 
 /** Entry 0 (federation) and entry 1 (own genesis) of `self`'s log; refused if the log is open. */
-export declare function openLedger(
+export function openLedger(
   view: View<LedgerTables>,
   self: SiteName,
   notes: { readonly federation: string, readonly genesis: string },
-): Outcome<OpenedLedger, LedgerRefusal>
+): Outcome<OpenedLedger, LedgerRefusal> {
+  const federation = parseStatement(notes.federation)
+  if (!federation.ok) return federation
+  const genesis = parseStatement(notes.genesis)
+  if (!genesis.ok) return genesis
+  const { statement, sid } = genesis.value
+  if (statement.kind !== 'genesis' || statement.from !== self) {
+    return refuse({ reason: 'misdirected', detail: `entry 1 is the genesis of ${self}` })
+  }
+  const trial = tentative(view)
+  const first = logFederation(trial.view, self, federation.value, checkNow)
+  if (!first.ok) return first
+  const second = logPlaced(trial.view, genesis.value, checkNow)
+  if (!second.ok) return second
+  trial.keep()
+  return ok({ federation: federation.value.sid, genesis: sid })
+}
 
 /**
  * Logs the policy that admits a site (none for the founder) and the site's genesis. Whatever of the two is
  * in the log already is passed over; for `self` only the policy is new.
  */
-export declare function admitMember(
+export function admitMember(
   view: View<LedgerTables>,
   self: SiteName,
   notes: { readonly policy?: string, readonly genesis: string },
-): Outcome<{ readonly site: SiteName, readonly logged: readonly Logged[] }, LedgerRefusal>
+): Outcome<{ readonly site: SiteName, readonly logged: readonly Logged[] }, LedgerRefusal> {
+  assert(openHead(view).site === self, 'a site writes its own log only')
+  const genesis = parseStatement(notes.genesis)
+  if (!genesis.ok) return genesis
+  const member = genesis.value.statement
+  if (member.kind !== 'genesis') return misdirected(`expected a genesis, got ${member.kind}`)
+  const trial = tentative(view)
+  const logged: Logged[] = []
+  const steps: ParsedStatement[] = []
+  if (notes.policy !== undefined) {
+    const policy = parseStatement(notes.policy)
+    if (!policy.ok) return policy
+    const said = policy.value.statement
+    if (said.kind !== 'policy' || said.admit !== member.from) {
+      return misdirected(`expected the policy that admits ${member.from}`)
+    }
+    steps.push(policy.value)
+  }
+  for (const parsed of [...steps, genesis.value]) {
+    const entry = logPlaced(trial.view, parsed, checkNow)
+    if (!entry.ok) return entry
+    if (entry.value.kind === 'logged') logged.push(loggedAt(parsed, parsed.statement, entry.value))
+  }
+  trial.keep()
+  return ok({ site: member.from, logged })
+}
 
 /** Logs a public statement of another member (tariff, policy), in any order and with gaps. */
-export declare function logPublic(
+export function logPublic(
   view: View<LedgerTables>, self: SiteName, note: string,
-): Outcome<{ readonly sid: Sid, readonly duplicate: boolean }, LedgerRefusal>
+): Outcome<{ readonly sid: Sid, readonly duplicate: boolean }, LedgerRefusal> {
+  assert(openHead(view).site === self, 'a site writes its own log only')
+  const parsed = parseStatement(note)
+  if (!parsed.ok) return parsed
+  const { statement, sid } = parsed.value
+  if (!isPublic(statement) || statement.from === self) {
+    return misdirected(`expected a public statement of another site, got ${statement.kind}`)
+  }
+  const entry = logPlaced(view, parsed.value, checkNow)
+  return entry.ok ? ok({ sid, duplicate: entry.value.kind === 'duplicate' }) : entry
+}
 
 /** Says something: numbers, signs, checks as a receiver would, and appends. */
-export declare function issueStatement(
+export function issueStatement(
   view: View<LedgerTables>, signer: LedgerSigner, input: StatementInput,
-): Outcome<Logged, LedgerRefusal>
+): Outcome<Logged<PublicStatement | PairStatement>, LedgerRefusal> {
+  const { site, epoch, federation } = openHead(view)
+  assert(signer.site === site && signer.epoch === epoch, 'a site writes its own log only')
+  const keys = view.get('ledgerMembers', site)?.keys
+  assert(keys?.statement === toHex(signer.statement.key.publicKey), 'the genesis names this key')
+  const last = directionOf(view, site, input.to)
+  const parsed = sealStatement({
+    ...input,
+    e: epoch,
+    fed: federation,
+    from: site,
+    n: last.n + 1,
+    prev: last.sid,
+    // A clock that was set back must not make an honest author look dishonest.
+    at: Math.max(input.at, last.at),
+  }, signer.statement)
+  if (!parsed.ok) return parsed
+  const entry = logPlaced(view, parsed.value, signedByUs)
+  if (!entry.ok) return entry
+  assert(entry.value.kind === 'logged', 'a new number is no duplicate')
+  const { statement } = parsed.value
+  assert(isPublic(statement) || isBetweenSites(statement), 'an issued kind')
+  return ok(loggedAt(parsed.value, statement, entry.value))
+}
 
 /** Logs a statement that `from` made to `self`. A `gap` refusal carries the number to ask for. */
-export declare function receiveStatement(
+export function receiveStatement(
   view: View<LedgerTables>, self: SiteName, from: SiteName, note: string,
-): Outcome<Received, LedgerRefusal>
+): Outcome<Received, LedgerRefusal> {
+  assert(openHead(view).site === self, 'a site writes its own log only')
+  const parsed = parseStatement(note)
+  if (!parsed.ok) return parsed
+  const { statement, sid } = parsed.value
+  if (!isBetweenSites(statement) || statement.from !== from || statement.to !== self
+    || from === self) {
+    return misdirected(`expected a statement of ${from} to ${self}, got ${statement.kind}`)
+  }
+  const entry = logPlaced(view, parsed.value, checkNow)
+  if (!entry.ok) return entry
+  if (entry.value.kind === 'duplicate') {
+    return ok({ kind: 'duplicate', sid, n: statement.n, compared: entry.value.compared })
+  }
+  return ok({ kind: 'received', ...loggedAt(parsed.value, statement, entry.value) })
+}
 
-/** A member: the founder, or admitted by a chain of members from it. */
-export declare function isMember(view: View<LedgerTables>, site: SiteName): boolean
-
-/** The number of the next statement that `to`'s log expects from `from`. */
-export declare function nextExpected(
-  view: View<LedgerTables>, from: SiteName, to: SiteName,
-): number
+/** The number of the next statement that this log expects from `from` to `to`. */
+export function nextExpected(view: View<LedgerTables>, from: SiteName, to: SiteName): number {
+  return directionOf(view, from, to).n + 1
+}
 
 /** The number of the last statement that `self` issued to `to`, 0 for none. */
-export declare function lastIssued(
-  view: View<LedgerTables>, self: SiteName, to: SiteName | '*',
-): number
+export function lastIssued(view: View<LedgerTables>, self: SiteName, to: Addressee): number {
+  return directionOf(view, self, to).n
+}
 
-/** What counts against the limit: balance owed + held (claimed included). Below 0 when creditor owes. */
-export declare function exposure(
-  view: View<LedgerTables>, creditor: SiteName, debtor: SiteName,
-): Microcredits
+export function holdState(view: View<LedgerTables>, sid: Sid): HoldRecord | undefined {
+  return view.get('ledgerHolds', sid)
+}
 
-/** The limit that `creditor` grants `debtor`, 0 until granted. */
-export declare function creditLimit(
-  view: View<LedgerTables>, creditor: SiteName, debtor: SiteName,
-): Microcredits
+export function contractTerms(view: View<LedgerTables>, sid: Sid): ContractRecord | undefined {
+  return view.get('ledgerContracts', sid)
+}
 
-/** Net: what `other` owes `site`; negative when `site` owes. */
-export declare function balanceOf(
-  view: View<LedgerTables>, site: SiteName, other: SiteName,
-): Microcredits
+const signedByUs: SignatureCheck = () => true
 
-export declare function holdState(view: View<LedgerTables>, sid: Sid): HoldRecord | undefined
+function loggedAt<S extends Statement>(
+  { sid, note }: ParsedStatement,
+  statement: S,
+  entry: Extract<LoggedEntry, { readonly kind: 'logged' }>,
+): Logged<S> {
+  return { sid, note, statement, index: entry.index }
+}
 
-export declare function contractTerms(
-  view: View<LedgerTables>, sid: Sid,
-): ContractRecord | undefined
+function isPublic(statement: Statement): statement is PublicStatement {
+  return statement.kind === 'policy' || statement.kind === 'tariff'
+}
+
+function isBetweenSites(statement: Statement): statement is PairStatement {
+  return statement.kind !== 'federation' && statement.to !== everybody
+}
+
+function sealed(statement: PlacedStatement | Extract<Statement, { kind: 'federation' }>, root: Signer): Sealed<Sid> {
+  const parsed = sealStatement(statement, root)
+  return parsed.ok ? ok({ note: parsed.value.note, sid: parsed.value.sid }) : parsed
+}
+
+function misdirected(detail: string): { readonly ok: false, readonly refusal: LedgerRefusal } {
+  return refuse({ reason: 'misdirected', detail })
+}
+
+/** Several entries or none: writes go to an overlay until `keep`. */
+function tentative(
+  view: View<LedgerTables>,
+): { readonly view: View<LedgerTables>, readonly keep: () => void } {
+  const written = new Map<string, { readonly put: () => void, readonly value: unknown }>()
+  const overlay: View<LedgerTables> = {
+    get(table, key) {
+      const own = written.get(`${table} ${key}`)
+      return own ? own.value as never : view.get(table, key)
+    },
+    put(table, key, value) {
+      written.set(`${table} ${key}`, { put: () => view.put(table, key, value), value })
+    },
+    remove() {
+      assert(false, 'a ledger entry removes nothing')
+    },
+    entries: (table) => view.entries(table),
+  }
+  return { view: overlay, keep: () => { for (const { put } of written.values()) put() } }
+}
