@@ -132,7 +132,7 @@ function setKey(text: string, path: string, value: string): string {
   const lines = text.split('\n')
   let start = lines.indexOf(`[${section}]`)
   if (start < 0) start = lines.push(`[${section}]`) - 1
-  const next = lines.findIndex((line, index) => index > start && /^\[/.test(line))
+  const next = lines.findIndex((line, index) => index > start && line.startsWith('['))
   const end = next < 0 ? lines.length : next
   const assigned = `${/^[a-z0-9_-]+$/.test(key) ? key : JSON.stringify(key)} = ${value}`
   const at = lines.findIndex((line, index) =>

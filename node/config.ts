@@ -263,7 +263,7 @@ function readText(path: string): string {
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (cause) {
+  } catch {
     throw new ConfigProblem(path, [{ line: 1, key: '', message: 'expected UTF-8 text' }])
   }
 }
