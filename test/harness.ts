@@ -9,7 +9,8 @@ import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { assert, BrokenClaim, show } from './assertions.ts'
+import type { suite as Open } from 'uvu'
+import { assert, show } from './assertions.ts'
 
 export { assert }
 
@@ -273,7 +274,7 @@ function announce(name: string): void {
   if (file) writeFileSync(file, name)
 }
 
-async function runAll(exec: () => Promise<void>, open: typeof import('uvu').suite): Promise<void> {
+async function runAll(exec: () => Promise<void>, open: typeof Open): Promise<void> {
   const words = process.argv[2] ?? ''
   phase = 'running'
   for (const state of suites) {
