@@ -1,0 +1,263 @@
+// What a person may ask for a job, in the words that `#GRID` lines and the command line share. Each option
+// has one reader; a value that cannot be honoured is refused with what was expected and what came.
+
+import type { SiteName } from '../base/ids.ts'
+import { parseSiteName } from '../base/ids.ts'
+import { limits } from '../base/limits.ts'
+import type { Outcome } from '../base/outcome.ts'
+import { ok, refuse } from '../base/outcome.ts'
+import type { Ranges } from '../base/ranges.ts'
+import { addRanges, rangesOf, rangesSize } from '../base/ranges.ts'
+import type { Microcredits } from '../base/units.ts'
+import { divUp, parseBytes, parseCredits, parseDurationSeconds } from '../base/units.ts'
+
+export interface ArrayOption {
+  readonly tasks: Ranges
+  /** 0 = no limit. */
+  readonly atOnce: number
+}
+
+export interface InputOption {
+  readonly path: string
+  /** Where it lies in the job's directory; undefined = as it is called. */
+  readonly name?: string
+}
+
+export interface EnvironmentOption {
+  readonly name: string
+  /** Undefined = as it is where the job is submitted. */
+  readonly value?: string
+}
+
+export interface JobOptions {
+  readonly name?: string
+  readonly cores?: number
+  readonly memoryMib?: number
+  /** In place of `memoryMib`. */
+  readonly memoryMibPerCore?: number
+  readonly walltimeSeconds?: number
+  readonly array?: ArrayOption
+  readonly inputs?: readonly InputOption[]
+  readonly outputs?: readonly string[]
+  readonly environment?: readonly EnvironmentOption[]
+  readonly budget?: Microcredits
+  readonly policy?: 'cheapest' | 'soonest' | 'balanced'
+  readonly requirements?: string
+  readonly place?: 'anywhere' | 'home' | 'remote'
+  readonly sites?: readonly SiteName[]
+  readonly startWithinSeconds?: number
+}
+
+export interface BadValue {
+  readonly reason: 'bad_value'
+  readonly detail: string
+}
+
+type Read = Outcome<JobOptions, BadValue>
+
+/** Task numbers are below this, wherever they come from. */
+export const taskNumberMax = 999_999_999
+const coresMax = 65_536
+const memoryMibMax = 2 ** 32
+const secondsMax = 366 * 86_400
+const nameBytesMax = 128
+
+const readers = {
+  name: readName,
+  cores: readCores,
+  memory: readMemory,
+  walltime: (text) => readSeconds(text, (walltimeSeconds) => ({ walltimeSeconds })),
+  array: readArray,
+  in: readInput,
+  out: (text) =>
+    text === '' ? bad('a path or pattern such as results/*.csv', text) : ok({ outputs: [text] }),
+  env: readEnvironment,
+  budget: readBudget,
+  policy: (text) => readWord(text, ['cheapest', 'soonest', 'balanced'], (policy) => ({ policy })),
+  require: (text) =>
+    text.trim() === ''
+      ? bad("an expression such as 'cores_total >= 64'", text)
+      : ok({ requirements: text }),
+  place: (text) => readWord(text, ['anywhere', 'home', 'remote'], (place) => ({ place })),
+  sites: readSites,
+  'start-within': (text) =>
+    readSeconds(text, (startWithinSeconds) => ({ startWithinSeconds })),
+} satisfies Record<string, (text: string) => Read>
+
+export type JobOptionName = keyof typeof readers
+export const jobOptionNames = Object.keys(readers) as readonly JobOptionName[]
+
+export function isJobOptionName(name: string): name is JobOptionName {
+  return Object.hasOwn(readers, name)
+}
+
+export function readJobOption(name: JobOptionName, text: string): Read {
+  return readers[name](text)
+}
+
+/** Two options of one source: lists grow, of everything else the later wins. */
+export function addJobOptions(earlier: JobOptions, later: JobOptions): JobOptions {
+  return {
+    ...withoutRivals(earlier, later),
+    ...later,
+    ...joined('inputs', earlier, later),
+    ...joined('outputs', earlier, later),
+    ...joined('environment', earlier, later),
+  }
+}
+
+/** A stronger source over a weaker one: it replaces, lists too; variables replace by name. */
+export function overrideJobOptions(weaker: JobOptions, stronger: JobOptions): JobOptions {
+  const set = new Set(stronger.environment?.map((variable) => variable.name))
+  const kept = weaker.environment?.filter((variable) => !set.has(variable.name)) ?? []
+  const environment = [...kept, ...(stronger.environment ?? [])]
+  return {
+    ...withoutRivals(weaker, stronger),
+    ...stronger,
+    ...(environment.length === 0 ? {} : { environment }),
+  }
+}
+
+/** Memory of a task and memory of a core say the same thing in two ways. */
+function withoutRivals(weaker: JobOptions, stronger: JobOptions): JobOptions {
+  const { memoryMib, memoryMibPerCore, ...rest } = weaker
+  if (stronger.memoryMib !== undefined || stronger.memoryMibPerCore !== undefined) return rest
+  return weaker
+}
+
+function joined<K extends 'inputs' | 'outputs' | 'environment'>(
+  key: K,
+  earlier: JobOptions,
+  later: JobOptions,
+): JobOptions {
+  const all = [...(earlier[key] ?? []), ...(later[key] ?? [])]
+  return all.length === 0 ? {} : { [key]: all }
+}
+
+function bad(expected: string, text: string): { ok: false; refusal: BadValue } {
+  return { ok: false, refusal: { reason: 'bad_value', detail: `expected ${expected}, got '${text}'` } }
+}
+
+function readName(text: string): Read {
+  const fits = new RegExp(`^[^\\u0000-\\u001f\\u007f]{1,${nameBytesMax}}$`)
+  if (fits.test(text) && Buffer.byteLength(text) <= nameBytesMax) return ok({ name: text })
+  return bad(`a name of 1 to ${nameBytesMax} bytes without control characters`, text)
+}
+
+function readCores(text: string): Read {
+  const cores = integerIn(text, { min: 1, max: coresMax })
+  return cores === undefined ? bad(`a number of cores from 1 to ${coresMax}`, text) : ok({ cores })
+}
+
+function readMemory(text: string): Read {
+  const bytes = parseBytes(text)
+  const memoryMib = bytes === undefined ? 0 : divUp(bytes, 2 ** 20)
+  if (memoryMib >= 1 && memoryMib <= memoryMibMax) return ok({ memoryMib })
+  return bad('a size with its unit such as 512MiB or 4GiB', text)
+}
+
+/** A duration with units, or `H:M:S`, which means the same everywhere. */
+function readSeconds(text: string, make: (seconds: number) => JobOptions): Read {
+  const clock = /^([0-9]{1,6}):([0-5]?[0-9]):([0-5]?[0-9])$/.exec(text)
+  const seconds = clock
+    ? Number(clock[1]) * 3_600 + Number(clock[2]) * 60 + Number(clock[3])
+    : parseDurationSeconds(text)
+  if (seconds !== undefined && seconds >= 1 && seconds <= secondsMax) return ok(make(seconds))
+  return bad('a duration with its unit such as 90s, 15m, 1h30m or 2d, or H:M:S, up to 366d', text)
+}
+
+/** `0-15`, `1-9:2`, `1,5,7-9`, each with `%N` for at most N tasks at once; brackets as Slurm has them. */
+export function readArray(text: string): Read {
+  const match = /^(\[)?([0-9,:-]+)(\])?(?:%([0-9]+))?(\])?$/.exec(text)
+  const form = 'task numbers such as 0-15, 1-9:2 or 1,5,7-9, and %4 for at most 4 at once'
+  if (!match) return bad(form, text)
+  const [, open, list = '', closeInner, limit, closeOuter] = match
+  const closed = (closeInner === undefined ? 0 : 1) + (closeOuter === undefined ? 0 : 1)
+  if (closed !== (open === undefined ? 0 : 1)) return bad(form, text)
+  let tasks: Ranges = []
+  for (const part of list.split(',')) {
+    const found = readArrayPart(part)
+    if (!found) return bad(form, text)
+    if (found === 'too_many') return tooMany(text)
+    tasks = addRanges(tasks, found)
+    if (rangesSize(tasks) > limits.tasksPerJob) return tooMany(text)
+  }
+  const atOnce = limit === undefined ? 0 : Number(limit)
+  if (limit !== undefined && (atOnce < 1 || atOnce > limits.tasksPerJob)) {
+    return bad(`after % a number from 1 to ${limits.tasksPerJob}`, text)
+  }
+  return ok({ array: { tasks, atOnce } })
+}
+
+function tooMany(text: string): { ok: false; refusal: BadValue } {
+  return bad(`at most ${limits.tasksPerJob} tasks`, text)
+}
+
+function readArrayPart(part: string): Ranges | 'too_many' | undefined {
+  const match = /^([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?$/.exec(part)
+  if (!match) return undefined
+  const first = Number(match[1])
+  const last = match[2] === undefined ? first : Number(match[2])
+  const step = match[3] === undefined ? 1 : Number(match[3])
+  if (last < first || step < 1) return undefined
+  if (step === 1) return [[first, last]]
+  const count = Math.floor((last - first) / step) + 1
+  if (count > limits.tasksPerJob) return 'too_many'
+  return rangesOf(Array.from({ length: count }, (_, i) => first + i * step))
+}
+
+/** `PATH` or `PATH=NAME`, split at the last `=`. */
+function readInput(text: string): Read {
+  const at = text.lastIndexOf('=')
+  const path = at < 0 ? text : text.slice(0, at)
+  const name = at < 0 ? undefined : text.slice(at + 1)
+  if (path === '' || name === '') return bad('a path, or PATH=NAME to rename it', text)
+  return ok({ inputs: [name === undefined ? { path } : { path, name }] })
+}
+
+function readEnvironment(text: string): Read {
+  const match = /^([A-Za-z_][A-Za-z0-9_]{0,255})(?:=([^]*))?$/.exec(text)
+  if (!match) return bad('NAME or NAME=VALUE, the name of letters, digits and _', text)
+  const [, name = '', value] = match
+  return ok({ environment: [value === undefined ? { name } : { name, value }] })
+}
+
+function readBudget(text: string): Read {
+  const budget = parseCredits(text)
+  if (budget !== undefined) return ok({ budget })
+  return bad('credits with at most 6 decimals such as 12 or 0.5', text)
+}
+
+function readSites(text: string): Read {
+  const sites: SiteName[] = []
+  for (const part of text.split(',')) {
+    const site = parseSiteName(part.trim())
+    if (!site) return bad('site names separated by commas such as a.example,b.example', text)
+    if (!sites.includes(site)) sites.push(site)
+  }
+  return sites.length <= 64 ? ok({ sites }) : bad('at most 64 sites', text)
+}
+
+function readWord<const T extends string>(
+  text: string,
+  words: readonly T[],
+  make: (word: T) => JobOptions,
+): Read {
+  const word = words.find((one) => one === text)
+  return word === undefined ? bad(`one of ${words.join(', ')}`, text) : ok(make(word))
+}
+
+/** A plain decimal number within the bounds; undefined for anything else. */
+export function integerIn(
+  text: string,
+  bounds: { readonly min: number; readonly max: number },
+): number | undefined {
+  if (!/^[0-9]{1,15}$/.test(text)) return undefined
+  const value = Number(text)
+  return value >= bounds.min && value <= bounds.max ? value : undefined
+}
+
+/** Says `refuse` with the words of an option's reader. */
+export function badValue(expected: string, text: string): Outcome<never, BadValue> {
+  return refuse(bad(expected, text).refusal)
+}
