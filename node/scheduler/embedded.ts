@@ -1,0 +1,389 @@
+// The embedded executor: a small scheduler for a machine that has none. Cores and memory are counted, tasks
+// start in order with safe backfill, and each runs under a supervisor that outlives the node.
+//
+// Invariants: state is only what lies in the state directory (tranches/ and records/), so a node that was
+// killed finds every task again; a task is started by whoever makes its start record, once; walltime is kept
+// by the supervisor and needs no node; a task is `lost` only when its supervisor provably is.
+
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { clock } from '../clock.ts'
+import type { Timer } from '../clock.ts'
+import { ok, refuse } from '../../protocol/base/outcome.ts'
+import type { Outcome } from '../../protocol/base/outcome.ts'
+import { SchedulerFailure } from './driver.ts'
+import type {
+  Abilities, Capacity, Driver, Observation, Submission, SubmitRefusal,
+} from './driver.ts'
+import {
+  addTranche, capacityOf, emptyBook, enqueue, nextStarts, observations, setEnded, setRunning,
+} from './embedded-book.ts'
+import type { Book, Task, Tranche } from './embedded-book.ts'
+import { inspect } from './embedded-inspect.ts'
+import { boundOutput, sampleMemory } from './embedded-sample.ts'
+import { adoptedWatch } from './embedded-watch.ts'
+import type { AdoptedWatch } from './embedded-watch.ts'
+import { run, spawnDetached } from './exec.ts'
+import { bootId, sendSignal } from './process-table.ts'
+import { claimCancelled, supervisorArgv } from './supervisor.ts'
+import { faultOf, taskEnvironment, trancheStore } from './tranche-store.ts'
+import type { TrancheStore } from './tranche-store.ts'
+
+export interface EmbeddedConfig {
+  /** Absolute; belongs to this executor alone. */
+  readonly stateDirectory: string
+  readonly cores: number
+  readonly memoryBytes: number
+  readonly walltimeSecondsMax: number
+  /** Declared to others, not measured: 1000 is the federation's reference core. */
+  readonly speedPermille: number
+  /** `default` when left out. */
+  readonly queue?: string
+  /** Between SIGTERM and SIGKILL; 10 when left out. */
+  readonly graceSeconds?: number
+  /** Of each output stream of a task, the rest is dropped; 64 MiB when left out. */
+  readonly outputBytesMax?: number
+  /** Tasks that may wait; 100,000 when left out. */
+  readonly tasksQueuedMax?: number
+  /** How often memory and output are looked at; 1,000 when left out. */
+  readonly sampleMs?: number
+}
+
+interface Note {
+  readonly forgotten: boolean
+}
+
+/** Everything that exists between `start` and `stop`. */
+interface Session {
+  readonly book: Book
+  readonly store: TrancheStore<Note>
+  readonly watch: AdoptedWatch
+  readonly boot: string
+  readonly environment: Readonly<Record<string, string>>
+  sequence: number
+  sampler: Timer | undefined
+  /** Set while a dispatch is due; so that many events cause one. */
+  dispatch: Timer | undefined
+  hint: Timer | undefined
+}
+
+/** The node's own variables that a task needs; everything else, secrets included, stays with the node. */
+const inheritedVariables = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ', 'TMPDIR']
+/** Until the next try after the system would not start a process. */
+const retryMs = 1_000
+/** Starting a process takes milliseconds; between batches the node gets to do other things. */
+const startsPerBatch = 8
+const graceSecondsDefault = 10
+const outputBytesMaxDefault = 64 * 1024 * 1024
+const tasksQueuedMaxDefault = 100_000
+const sampleMsDefault = 1_000
+
+export class EmbeddedDriver implements Driver {
+  readonly kind = 'embedded'
+  readonly abilities: Abilities = {
+    arrays: true, hold: false, signal: false, suspend: false, startEstimate: false,
+    accounting: true, memoryEnforced: true, walltimeEnforced: true,
+  }
+  readonly config: EmbeddedConfig
+  readonly #listeners: (() => void)[] = []
+  #session: Session | undefined
+
+  constructor(config: EmbeddedConfig) {
+    this.config = config
+  }
+
+  async start(): Promise<void> {
+    if (this.#session) return
+    await run(['timeout', '--version'], { timeoutMs: 10_000 })
+    mkdirSync(this.#recordsDirectory, { recursive: true, mode: 0o700 })
+    const session: Session = {
+      book: emptyBook(this.config.cores, this.config.memoryBytes),
+      store: trancheStore<Note>(join(this.config.stateDirectory, 'tranches')),
+      watch: adoptedWatch(this.#recordsDirectory, (base) => this.#settleByBase(session, base)),
+      boot: bootId(),
+      environment: ownEnvironment(),
+      sequence: 0, sampler: undefined, dispatch: undefined, hint: undefined,
+    }
+    this.#session = session
+    this.#recover(session)
+    this.#dispatchSoon(session)
+  }
+
+  async stop(): Promise<void> {
+    const session = this.#session
+    this.#session = undefined
+    session?.watch.close()
+    session?.sampler?.stop()
+    session?.dispatch?.stop()
+    session?.hint?.stop()
+  }
+
+  async capacity(signal: AbortSignal): Promise<Capacity> {
+    return capacityOf(this.#ready(signal).book, this.#queue, this.config.walltimeSecondsMax)
+  }
+
+  async submit(
+    submission: Submission,
+    signal: AbortSignal,
+  ): Promise<Outcome<{ readonly localId: string }, SubmitRefusal>> {
+    const session = this.#ready(signal)
+    const { tag } = submission
+    if (session.book.tranches.has(tag)) return ok({ localId: tag })
+    const refusal = this.#refusal(session.book, submission)
+    if (refusal) return refuse(refusal)
+    const sequence = ++session.sequence
+    session.store.save({ sequence, submission, note: { forgotten: false } })
+    const tranche = this.#add(session, { sequence, submission, forgotten: false })
+    for (const task of tranche.tasks.values()) enqueue(session.book, task)
+    this.#dispatchSoon(session)
+    return ok({ localId: tag })
+  }
+
+  async find(tag: string, signal: AbortSignal): Promise<string | undefined> {
+    return this.#ready(signal).book.tranches.has(tag) ? tag : undefined
+  }
+
+  async query(signal: AbortSignal): Promise<readonly Observation[]> {
+    return observations(this.#ready(signal).book)
+  }
+
+  async cancel(
+    tag: string,
+    taskIndexes: readonly number[] | 'all',
+    signal: AbortSignal,
+  ): Promise<void> {
+    const session = this.#ready(signal)
+    const tranche = session.book.tranches.get(tag)
+    if (!tranche) return
+    for (const taskIndex of taskIndexes === 'all' ? tranche.tasks.keys() : taskIndexes) {
+      const task = tranche.tasks.get(taskIndex)
+      if (!task || task.status.kind === 'ended') continue
+      // Whoever makes the start record decides. If we do, the task never starts; if its supervisor did, it is
+      // ready to take the signal.
+      const claimed = claimCancelled(task.base)
+      if (!claimed || task.status.kind === 'queued') this.#settle(session, task)
+      if (!claimed && task.pid !== undefined) sendSignal(task.pid, 'SIGTERM')
+    }
+  }
+
+  async forget(tag: string): Promise<void> {
+    const session = this.#session
+    const tranche = session?.book.tranches.get(tag)
+    if (!session || !tranche) return
+    tranche.forgotten = true
+    const { sequence, submission } = tranche
+    if (tranche.unfinished === 0) this.#erase(session, tranche)
+    else session.store.save({ sequence, submission, note: { forgotten: true } })
+  }
+
+  onHint(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  get #queue(): string {
+    return this.config.queue ?? 'default'
+  }
+
+  get #recordsDirectory(): string {
+    return join(this.config.stateDirectory, 'records')
+  }
+
+  #ready(signal: AbortSignal): Session {
+    if (signal.aborted) throw new SchedulerFailure('aborted', 'the call was given up', signal.reason)
+    if (!this.#session) throw new SchedulerFailure('stopped', 'the executor is not started')
+    return this.#session
+  }
+
+  #refusal(book: Book, submission: Submission): SubmitRefusal | undefined {
+    const { coresPerTask, memoryBytesPerTask, walltimeSeconds } = submission.resources
+    const fault = faultOf(submission)
+    if (fault) return { reason: 'refused', words: fault }
+    if (submission.queue !== undefined && submission.queue !== this.#queue) {
+      const words = `expected queue ${this.#queue}, the only one here, got ${submission.queue}`
+      return { reason: 'queueUnknown', words }
+    }
+    const asked: readonly [what: string, most: number, came: number][] = [
+      ['cores', this.config.cores, coresPerTask],
+      ['bytes of memory', this.config.memoryBytes, memoryBytesPerTask],
+      ['seconds of walltime', this.config.walltimeSecondsMax, walltimeSeconds],
+    ]
+    for (const [what, most, came] of asked) {
+      if (came <= most) continue
+      const words = `expected at most ${most} ${what} for a task, got ${came}; ask for less`
+      return { reason: 'tooLarge', words }
+    }
+    const most = this.config.tasksQueuedMax ?? tasksQueuedMaxDefault
+    if (book.tasksQueued + submission.tasks.length <= most) return undefined
+    const words = `${book.tasksQueued} tasks wait and at most ${most} may; submit again later`
+    return { reason: 'full', words }
+  }
+
+  #add(session: Session, entry: {
+    readonly sequence: number
+    readonly submission: Submission
+    readonly forgotten: boolean
+  }): Tranche {
+    const { tag } = entry.submission
+    const baseOf = (taskIndex: number): string =>
+      join(this.#recordsDirectory, `${tag}.${taskIndex}`)
+    return addTranche(session.book, { ...entry, baseOf })
+  }
+
+  #recover(session: Session): void {
+    const { book, store } = session
+    for (const { sequence, submission, note } of store.load()) {
+      session.sequence = Math.max(session.sequence, sequence)
+      const { forgotten } = note
+      const tranche = this.#add(session, { sequence, submission, forgotten })
+      for (const task of tranche.tasks.values()) {
+        enqueue(book, task)
+        this.#settle(session, task)
+      }
+    }
+    // Records of tranches that a crash kept us from erasing as a whole.
+    for (const name of readdirSync(this.#recordsDirectory)) {
+      if (book.tranches.has(name.split('.')[0] ?? '')) continue
+      rmSync(join(this.#recordsDirectory, name), { force: true })
+    }
+  }
+
+  #settleByBase(session: Session, base: string): void {
+    const [tag = '', index] = base.slice(this.#recordsDirectory.length + 1).split('.')
+    const task = session.book.tranches.get(tag)?.tasks.get(Number(index))
+    if (task) this.#settle(session, task)
+  }
+
+  /** Brings what we think of a task in line with its records. */
+  #settle(session: Session, task: Task): void {
+    if (this.#session !== session || task.status.kind === 'ended') return
+    const found = inspect(task.base, task.directory, session.boot)
+    if (found.kind === 'absent') return
+    if (found.kind === 'running') {
+      if (task.pid === found.pid) return
+      // Started by an earlier node, so its end will not reach us as that of a child.
+      setRunning(session.book, task, found.pid, found.startedEpochMs)
+      session.watch.add(task.base)
+      this.#sampleRegularly(session)
+    } else {
+      boundOutput(task.directory, this.config.outputBytesMax ?? outputBytesMaxDefault, true)
+      const { memoryBytesPeak } = task
+      setEnded(session.book, task, memoryBytesPeak ? { ...found, memoryBytesPeak } : found)
+      session.watch.remove(task.base)
+      if (task.tranche.forgotten && task.tranche.unfinished === 0) {
+        this.#erase(session, task.tranche)
+      }
+      this.#dispatchSoon(session)
+    }
+    this.#hintSoon(session)
+  }
+
+  #erase(session: Session, tranche: Tranche): void {
+    const { tag } = tranche.submission
+    session.book.tranches.delete(tag)
+    session.store.remove(tag)
+    for (const { base } of tranche.tasks.values()) {
+      rmSync(`${base}.start`, { force: true })
+      rmSync(`${base}.end`, { force: true })
+    }
+  }
+
+  #dispatchSoon(session: Session, delayMs = 0): void {
+    if (this.#session !== session) return
+    session.dispatch ??= clock.after(delayMs, () => {
+      session.dispatch = undefined
+      this.#dispatch(session)
+    })
+  }
+
+  #dispatch(session: Session): void {
+    const tasks = nextStarts(session.book, clock.now(), this.#graceSeconds)
+    for (const task of tasks.slice(0, startsPerBatch)) {
+      if (this.#launch(session, task)) continue
+      this.#dispatchSoon(session, retryMs)
+      break
+    }
+    if (tasks.length === 0) return
+    if (tasks.length > startsPerBatch) this.#dispatchSoon(session)
+    this.#sampleRegularly(session)
+    this.#hintSoon(session)
+  }
+
+  get #graceSeconds(): number {
+    return this.config.graceSeconds ?? graceSecondsDefault
+  }
+
+  #launch(session: Session, task: Task): boolean {
+    const { submission } = task.tranche
+    try {
+      mkdirSync(join(task.directory, '.gridnode'), { recursive: true })
+    } catch {
+      // The supervisor will find the same and record that the task could not run in its directory.
+    }
+    const argv = supervisorArgv({
+      base: task.base,
+      directory: task.directory,
+      walltimeSeconds: submission.resources.walltimeSeconds,
+      graceSeconds: this.#graceSeconds,
+      command: submission.command,
+    })
+    const started = spawnDetached(argv, {
+      env: { ...session.environment, ...taskEnvironment(submission, task.taskIndex) },
+      cwd: '/',
+      onExit: () => this.#supervisorExited(session, task),
+    })
+    if (!started) return false
+    setRunning(session.book, task, started.pid, clock.now())
+    return true
+  }
+
+  #supervisorExited(session: Session, task: Task): void {
+    if (this.#session !== session) return
+    task.pid = undefined
+    this.#settle(session, task)
+    if (task.status.kind !== 'running' || task.pid !== undefined) return
+    // It ended before it had claimed the task (killed, or the disk is full): nothing has run.
+    enqueue(session.book, task)
+    this.#dispatchSoon(session, retryMs)
+  }
+
+  #sampleRegularly(session: Session): void {
+    session.sampler ??= clock.every(this.config.sampleMs ?? sampleMsDefault, () => {
+      this.#sample(session)
+    })
+  }
+
+  #sample(session: Session): void {
+    const { running } = session.book
+    if (running.size === 0) {
+      session.sampler?.stop()
+      session.sampler = undefined
+      return
+    }
+    const outputBytesMax = this.config.outputBytesMax ?? outputBytesMaxDefault
+    const sampled = sampleMemory(new Map([...running].map((task) => [task, {
+      session: task.pid ?? 0,
+      memoryBytesMax: task.tranche.submission.resources.memoryBytesPerTask,
+    }])))
+    for (const task of running) boundOutput(task.directory, outputBytesMax, false)
+    for (const [task, { bytes, exceeded }] of sampled) {
+      task.memoryBytesPeak = Math.max(task.memoryBytesPeak ?? 0, bytes)
+      if (exceeded && task.pid !== undefined) sendSignal(task.pid, 'SIGUSR1')
+    }
+  }
+
+  #hintSoon(session: Session): void {
+    session.hint ??= clock.after(0, () => {
+      session.hint = undefined
+      for (const listener of this.#listeners) listener()
+    })
+  }
+}
+
+function ownEnvironment(): Record<string, string> {
+  const environment: Record<string, string> = {}
+  for (const name of inheritedVariables) {
+    const value = process.env[name]
+    if (value !== undefined) environment[name] = value
+  }
+  return environment
+}

@@ -1,0 +1,162 @@
+// The one door to child processes. `run` asks a command and reads its whole answer; `spawnDetached` starts a
+// supervisor that outlives us.
+//
+// Invariants: never a shell on our side (argv goes to the kernel as it is); every run has a time limit and an
+// output limit; a run that passes a limit is ended with its whole process group before the promise settles.
+
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { constants } from 'node:os'
+import { clock } from '../clock.ts'
+import { SchedulerFailure } from './driver.ts'
+
+export interface RunOptions {
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+  /** Written to the command's standard input, which is empty otherwise. */
+  readonly input?: string
+  /** The whole environment; ours when left out. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  /** Of each stream; 16 MiB when left out. */
+  readonly outputBytesMax?: number
+}
+
+export interface RunResult {
+  /** 128 + signal when a signal ended it. */
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const outputBytesMaxDefault = 16 * 1024 * 1024
+/** How long a command that was asked to end may take before it is killed. */
+const graceMs = 1_000
+
+/**
+ * Runs `argv` and resolves with its answer, whatever its exit code.
+ *
+ * @throws SchedulerFailure `missing` (no such program, or it cannot be started), `timeout`, `aborted`,
+ *   `malformed` (more output than allowed)
+ */
+export async function run(argv: readonly string[], options: RunOptions): Promise<RunResult> {
+  const [program = '', ...rest] = argv
+  if (options.signal?.aborted) {
+    throw new SchedulerFailure('aborted', `${program} was not started`, options.signal.reason)
+  }
+  return await new Promise<RunResult>((resolve, reject) => {
+    // A process group of its own: Ctrl-C at the node's terminal must not cut a submission in half.
+    const child = spawn(program, rest, {
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.env === undefined ? {} : { env: options.env }),
+    })
+    const outputBytesMax = options.outputBytesMax ?? outputBytesMaxDefault
+    let failure: SchedulerFailure | undefined
+    let killTimer: { stop(): void } | undefined
+    const end = (reason: SchedulerFailure): void => {
+      if (failure) return
+      failure = reason
+      killGroup(child, 'SIGTERM')
+      killTimer = clock.after(graceMs, () => {
+        killGroup(child, 'SIGKILL')
+        // A grandchild outside the group may hold the pipes open; its output no longer matters.
+        child.stdout.destroy()
+        child.stderr.destroy()
+      })
+    }
+    const timer = clock.after(options.timeoutMs, () =>
+      end(new SchedulerFailure('timeout', `${program} gave no answer in ${options.timeoutMs} ms`)),
+    )
+    const abort = (): void =>
+      end(new SchedulerFailure('aborted', `${program} was stopped`, options.signal?.reason))
+    options.signal?.addEventListener('abort', abort, { once: true })
+    const tooMuch = (): void =>
+      end(new SchedulerFailure('malformed', `${program} printed over ${outputBytesMax} bytes`))
+    const stdout = collect(child.stdout, outputBytesMax, tooMuch)
+    const stderr = collect(child.stderr, outputBytesMax, tooMuch)
+    // A command may end without reading its input; its exit code says what it thought of it.
+    child.stdin.on('error', () => {})
+    child.stdin.end(options.input ?? '')
+
+    const settle = (): void => {
+      timer.stop()
+      killTimer?.stop()
+      options.signal?.removeEventListener('abort', abort)
+    }
+    child.on('error', (cause) => {
+      settle()
+      const words = `cannot start ${program}: ${cause.message}; is it installed and in the PATH?`
+      reject(failure ?? new SchedulerFailure('missing', words, cause))
+    })
+    child.on('close', (code, signal) => {
+      settle()
+      if (failure) reject(failure)
+      else resolve({ code: exitCode(code, signal), stdout: stdout(), stderr: stderr() })
+    })
+  })
+}
+
+export interface Detached {
+  readonly pid: number
+}
+
+/**
+ * Starts `argv` in a session of its own, with no standard streams, to go on when we end. `onExit` is called
+ * once, if we live to see it. Undefined when the system would not start it (out of processes or memory).
+ */
+export function spawnDetached(
+  argv: readonly string[],
+  options: {
+    readonly env: Readonly<Record<string, string>>
+    readonly cwd: string
+    readonly onExit: (code: number) => void
+  },
+): Detached | undefined {
+  const [program = '', ...rest] = argv
+  let child: ChildProcess
+  try {
+    child = spawn(program, rest, {
+      detached: true,
+      stdio: 'ignore',
+      env: options.env,
+      cwd: options.cwd,
+    })
+  } catch {
+    return undefined
+  }
+  child.on('error', () => {})
+  child.on('exit', (code, signal) => options.onExit(exitCode(code, signal)))
+  child.unref()
+  return child.pid === undefined ? undefined : { pid: child.pid }
+}
+
+function collect(
+  stream: NodeJS.ReadableStream,
+  bytesMax: number,
+  tooMuch: () => void,
+): () => string {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  stream.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes > bytesMax) tooMuch()
+    else chunks.push(chunk)
+  })
+  return () => Buffer.concat(chunks).toString('utf8')
+}
+
+function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  try {
+    process.kill(-child.pid, signal)
+  } catch {
+    child.kill(signal)
+  }
+}
+
+function exitCode(code: number | null, signal: NodeJS.Signals | null): number {
+  if (code !== null) return code
+  return signal === null ? 255 : 128 + constants.signals[signal]
+}

@@ -1,0 +1,180 @@
+// The embedded executor's supervisor: a small POSIX shell program, one a task, that outlives the node. It
+// claims the task, runs the command under timeout(1) in a process group of its own, and records how it ended.
+//
+// Two records a task, both written by the supervisor in one write and closed by a last word, so that a
+// reader can tell a whole record from a torn one:
+//   <base>.start  `start PID BORN BOOT`         made with O_EXCL: whoever makes it owns the task, so a task
+//                                               runs at most once however often a supervisor is started
+//   <base>.end    `end HOW CODE CENTISECONDS`, the output of times(1), `done`
+// The node itself claims a queued task that was cancelled with a start record that says `cancelled`.
+// Durations come from /proc/uptime and times of day from the records' modification times, so a changed clock
+// cannot lengthen a task and the supervisor needs no process of its own to ask for the time.
+
+import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import type { EndedHow } from './driver.ts'
+
+const script = `
+base=$1 directory=$2 walltime=$3 grace=$4
+shift 4
+how= child= interrupted=
+halt() {
+  interrupted=1
+  [ -n "$how" ] || { how=$1 signal=$2; }
+  [ -z "$child" ] || kill -s "$2" -- "-$child" "$child"
+} 2>/dev/null
+trap 'halt cancelled TERM' TERM
+trap 'halt memory KILL' USR1
+trap 'interrupted=1' HUP INT
+pick_born() { born=\${20}; }
+read -r stat </proc/$$/stat
+pick_born \${stat##*) }
+read -r boot </proc/sys/kernel/random/boot_id
+read -r up idle </proc/uptime
+set -C
+{ echo "start $$ $born $boot" >"$base.start"; } 2>/dev/null || exit 120
+set +C
+if cd "$directory"; then
+  timeout -k "$grace" "$walltime" "$@" </dev/null >>.gridnode/stdout 2>>.gridnode/stderr &
+  child=$!
+  [ -z "$how" ] || halt "$how" "$signal"
+  wait "$child"
+  code=$?
+  while [ -n "$interrupted" ]; do
+    interrupted=
+    wait "$child"
+    again=$?
+    [ "$again" -eq 127 ] || code=$again
+  done
+  kill -s KILL -- "-$child" 2>/dev/null
+else
+  how=exited code=126
+fi
+read -r down idle </proc/uptime
+elapsed=$((\${down%.*}\${down#*.} - \${up%.*}\${up#*.}))
+if [ -z "$how" ]; then
+  how=exited
+  if [ "$elapsed" -ge $((walltime * 100)) ]; then
+    case $code in 124) how=walltime code=143 ;; 137) how=walltime ;; esac
+  fi
+fi
+until { echo "end $how $code $elapsed"; times; echo done; } 2>/dev/null >"$base.end"; do
+  sleep 5
+done
+`
+
+export interface SupervisorStart {
+  /** Path of the task's records without their extensions. */
+  readonly base: string
+  readonly directory: string
+  readonly walltimeSeconds: number
+  readonly graceSeconds: number
+  readonly command: readonly string[]
+}
+
+export function supervisorArgv(start: SupervisorStart): string[] {
+  return [
+    'sh', '-c', script, 'gridnode-task',
+    start.base, start.directory, String(start.walltimeSeconds), String(start.graceSeconds),
+    ...start.command,
+  ]
+}
+
+/** The arguments by which a supervisor is recognised among all processes. */
+export function supervisorMark(base: string, directory: string): string[] {
+  return ['gridnode-task', base, directory]
+}
+
+export type StartRecord =
+  | { readonly kind: 'absent' }
+  /** Made but not written: its maker is between two system calls, or died there. */
+  | { readonly kind: 'torn'; readonly epochMs: number }
+  | { readonly kind: 'cancelled'; readonly epochMs: number }
+  | {
+      readonly kind: 'started'
+      readonly pid: number
+      readonly born: number
+      readonly boot: string
+      readonly epochMs: number
+    }
+
+export function readStart(base: string): StartRecord {
+  const file = readRecord(`${base}.start`)
+  if (!file) return { kind: 'absent' }
+  const { text, epochMs } = file
+  if (text === 'cancelled\n') return { kind: 'cancelled', epochMs }
+  const match = /^start (\d+) (\d+) ([0-9a-f-]+)\n$/.exec(text)
+  if (!match) return { kind: 'torn', epochMs }
+  return {
+    kind: 'started', pid: Number(match[1]), born: Number(match[2]), boot: match[3] ?? '', epochMs,
+  }
+}
+
+/** False when a supervisor was quicker. */
+export function claimCancelled(base: string): boolean {
+  try {
+    writeFileSync(`${base}.start`, 'cancelled\n', { flag: 'wx' })
+    return true
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw cause
+  }
+}
+
+export interface EndRecord {
+  readonly how: EndedHow
+  readonly exitCode: number
+  readonly durationMs: number
+  readonly cpuMs: number
+  readonly epochMs: number
+}
+
+/** Undefined as long as the record is absent or torn. */
+export function readEnd(base: string): EndRecord | undefined {
+  const file = readRecord(`${base}.end`)
+  if (!file) return undefined
+  return parseEnd(file.text, file.epochMs)
+}
+
+export function parseEnd(text: string, epochMs: number): EndRecord | undefined {
+  const lines = text.split('\n')
+  if (lines.at(-1) !== '' || lines.at(-2) !== 'done') return undefined
+  const match = /^end (exited|walltime|memory|cancelled|lost) (-?\d+) (\d+)$/.exec(lines[0] ?? '')
+  if (!match) return undefined
+  return {
+    how: match[1] as EndedHow,
+    exitCode: Number(match[2]),
+    durationMs: Number(match[3]) * 10,
+    cpuMs: parseTimes(lines[2] ?? ''),
+    epochMs,
+  }
+}
+
+/** Writes what a supervisor no longer can: that it is gone without having said how its task ended. */
+export function recordLost(base: string): void {
+  writeFileSync(`${base}.end`, 'end lost -1 0\n\n\ndone\n')
+}
+
+/** Milliseconds from a line of the shell's `times`: user and system time, `0m1.25s 0m0.03s`. */
+export function parseTimes(line: string): number {
+  let ms = 0
+  for (const [, minutes, seconds] of line.matchAll(/(\d+)m(\d+(?:\.\d+)?)s/g)) {
+    ms += Number(minutes) * 60_000 + Math.round(Number(seconds) * 1000)
+  }
+  return ms
+}
+
+function readRecord(path: string): { text: string; epochMs: number } | undefined {
+  let handle: number
+  try {
+    handle = openSync(path, 'r')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw cause
+  }
+  try {
+    const epochMs = Math.floor(fstatSync(handle).mtimeMs)
+    return { text: readFileSync(handle, 'utf8'), epochMs }
+  } finally {
+    closeSync(handle)
+  }
+}

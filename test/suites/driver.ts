@@ -1,0 +1,351 @@
+// What every driver must do, whatever scheduler stands behind it. Run on the fake, the embedded executor and a
+// real Slurm: a rig says how to open one of them and how to look at what it does from outside.
+
+import type { Driver, EndedTask, Observation, Submission, TaskStatus } from '../../node/scheduler/driver.ts'
+import { assert, eventually, suite } from '../harness.ts'
+import type { Context } from '../harness.ts'
+
+export interface DriverRig {
+  /** A started driver on the rig's scheduler. Called again: a new one on the same state, as after a crash. */
+  open(): Promise<Driver>
+  /** An absolute directory for a task, existing and empty. */
+  taskDirectory(): string
+  output(submission: Submission, taskIndex: number): { readonly stdout: string; readonly stderr: string }
+  /** How often the scheduler itself was asked for the state of tasks. */
+  queriesAsked(): number
+  /** Makes the scheduler unreachable, and well again; there when the suite is run with `outages`. */
+  readonly outage?: { begin(): Promise<void>; end(): Promise<void> }
+  /** Lets virtual time pass. */
+  readonly advance?: (ms: number) => void
+  readonly coresTotal: number
+  /** Beyond what a task may ask for. */
+  readonly coresTooMany: number
+  readonly timeoutSeconds: number
+}
+
+const never = new AbortController().signal
+const walltimeSeconds = 600
+let tagsMade = 0
+
+function makeTag(): string {
+  const text = `${process.pid.toString(16)}${(++tagsMade).toString(16).padStart(4, '0')}`
+  return text.padStart(16, '0')
+}
+
+/** Registers the suite under `name`; `prepare` skips the test when the scheduler is not there. */
+export function driverSuite(
+  name: string,
+  prepare: (ctx: Context) => Promise<DriverRig>,
+  { outages }: { readonly outages: boolean },
+): void {
+  const t = suite(name)
+  const limits = { timeoutSeconds: 180 }
+  const test = (what: string, body: (rig: DriverRig, driver: Driver) => Promise<void>): void => {
+    t(what, async (ctx) => {
+      const rig = await prepare(ctx)
+      const driver = await rig.open()
+      ctx.after(() => driver.stop())
+      await body(rig, driver)
+    }, limits)
+  }
+
+  test('runs a task and tells how it ended', async (rig, driver) => {
+    const submission = make(rig, 'echo to the output; echo to the error >&2; exit 0')
+    const { localId } = assert.accepted(await driver.submit(submission, never))
+    assert.ok(localId.length > 0)
+    const [ended] = await allEnded(rig, driver, submission)
+    assert.equal([ended?.how, ended?.exitCode], ['exited', 0])
+    assert.ok(ended)
+    assert.ok(ended.startedEpochMs <= ended.endedEpochMs)
+    assert.equal(rig.output(submission, 0), {
+      stdout: 'to the output\n', stderr: 'to the error\n',
+    })
+    if (driver.abilities.accounting) assert.ok(ended.cpuMs !== undefined)
+  })
+
+  test('keeps an exit code other than 0', async (rig, driver) => {
+    const submission = make(rig, 'echo no; exit 7')
+    assert.accepted(await driver.submit(submission, never))
+    const [ended] = await allEnded(rig, driver, submission)
+    assert.equal([ended?.how, ended?.exitCode], ['exited', 7])
+  })
+
+  test('gives each task its environment, directory and number', async (rig, driver) => {
+    const script = 'echo $GRIDNODE_TRANCHE $GRIDNODE_TASK_ID "$COLOUR"'
+    const submission = {
+      ...make(rig, script, { taskIndexes: [3, 4, 17] }), environment: { COLOUR: 'deep  "blue" $HOME \'' },
+    }
+    const plain = { ...submission, environment: { COLOUR: 'blue' } }
+    assert.accepted(await driver.submit(driver.kind === 'fake' ? plain : submission, never))
+    await allEnded(rig, driver, submission)
+    for (const taskIndex of [3, 4, 17]) {
+      const colour = driver.kind === 'fake' ? 'blue' : submission.environment.COLOUR
+      const { stdout } = rig.output(submission, taskIndex)
+      assert.equal(stdout, `${submission.tag} ${taskIndex} ${colour}\n`)
+    }
+  })
+
+  test('runs an array of which some tasks fail', async (rig, driver) => {
+    const indexes = [0, 1, 2, 3, 4, 5]
+    const submission = make(rig, 'exit $GRIDNODE_TASK_ID', { taskIndexes: indexes })
+    const fake = { ...submission, command: ['sh', '-c', 'exit 5'] }
+    assert.accepted(await driver.submit(driver.kind === 'fake' ? fake : submission, never))
+    const ended = await allEnded(rig, driver, submission)
+    const expected = indexes.map((index) => driver.kind === 'fake' ? 5 : index)
+    assert.equal(ended.map((task) => task.exitCode), expected)
+    assert.equal(new Set(ended.map((task) => task.how)), new Set(['exited']))
+  })
+
+  test('ends a task at its walltime', async (rig, driver) => {
+    const submission = make(rig, 'echo begun; sleep 500', { walltimeSeconds: 2 })
+    assert.accepted(await driver.submit(submission, never))
+    const [ended] = await allEnded(rig, driver, submission)
+    assert.ok(ended)
+    assert.equal(ended.how, 'walltime')
+    assert.ok(ended.exitCode > 128)
+    assert.ok(ended.endedEpochMs - ended.startedEpochMs >= 2_000)
+    assert.equal(rig.output(submission, 0).stdout, 'begun\n')
+  })
+
+  test('cancels a running task and leaves its neighbour alone', async (rig, driver) => {
+    const submission = make(rig, 'sleep 500', { taskIndexes: [1, 2] })
+    assert.accepted(await driver.submit(submission, never))
+    await all(rig, driver, submission, (status) => status.kind === 'running')
+    await driver.cancel(submission.tag, [1], never)
+    await driver.cancel(submission.tag, [1], never)
+    const status = await settled(rig, async () => {
+      const [first] = await statuses(driver, submission)
+      return first?.kind === 'ended' ? first : undefined
+    })
+    assert.equal(status.how, 'cancelled')
+    assert.equal((await statuses(driver, submission))[1]?.kind, 'running')
+    await driver.cancel(submission.tag, 'all', never)
+    const ended = await allEnded(rig, driver, submission)
+    assert.equal(ended.map((task) => task.how), ['cancelled', 'cancelled'])
+    await driver.cancel(submission.tag, 'all', never)
+    await driver.cancel('00000000000000ff', 'all', never)
+  })
+
+  test('cancels a queued task, which then never starts', async (rig, driver) => {
+    const running = make(rig, 'sleep 500', { cores: rig.coresTotal })
+    const waiting = make(rig, 'echo started', { cores: rig.coresTotal })
+    assert.accepted(await driver.submit(running, never))
+    await all(rig, driver, running, (status) => status.kind === 'running')
+    assert.accepted(await driver.submit(waiting, never))
+    await all(rig, driver, waiting, (status) => status.kind === 'queued')
+    await driver.cancel(waiting.tag, [0], never)
+    const [ended] = await allEnded(rig, driver, waiting)
+    assert.equal([ended?.how, ended?.exitCode], ['cancelled', -1])
+    assert.equal(ended?.startedEpochMs, ended?.endedEpochMs)
+    await driver.cancel(running.tag, 'all', never)
+    await allEnded(rig, driver, running)
+    assert.equal(rig.output(waiting, 0).stdout, '')
+  })
+
+  test('submits once however often it is asked, and finds by tag', async (rig, driver) => {
+    const submission = make(rig, 'echo once')
+    assert.equal(await driver.find(submission.tag, never), undefined)
+    const answers = [
+      await driver.submit(submission, never),
+      ...await Promise.all([driver.submit(submission, never), driver.submit(submission, never)]),
+    ]
+    const ids = new Set(answers.map((answer) => assert.accepted(answer).localId))
+    assert.equal(ids.size, 1)
+    assert.equal(await driver.find(submission.tag, never), [...ids][0])
+    await allEnded(rig, driver, submission)
+    assert.equal(assert.accepted(await driver.submit(submission, never)).localId, [...ids][0])
+    const seen = await statuses(driver, submission)
+    assert.equal(seen.map((status) => status?.kind), ['ended'])
+    assert.equal(rig.output(submission, 0).stdout, 'once\n')
+  })
+
+  test('submits two tranches at once, in any order', async (rig, driver) => {
+    const both = [make(rig, 'echo a'), make(rig, 'echo b')]
+    await Promise.all(both.map(async (one) => assert.accepted(await driver.submit(one, never))))
+    for (const one of both) await allEnded(rig, driver, one)
+  })
+
+  test('finds running, queued and ended tasks again after a restart', async (rig, driver) => {
+    const whole = rig.coresTotal
+    const ended = make(rig, 'exit 3')
+    assert.accepted(await driver.submit(ended, never))
+    await allEnded(rig, driver, ended)
+    const running = make(rig, 'echo alive; sleep 3; exit 4', { cores: whole })
+    const queued = make(rig, 'exit 5', { cores: whole })
+    assert.accepted(await driver.submit(running, never))
+    await all(rig, driver, running, (status) => status.kind === 'running')
+    assert.accepted(await driver.submit(queued, never))
+    await driver.stop()
+
+    const again = await rig.open()
+    assert.equal((await statuses(again, ended))[0], await only(again, ended))
+    for (const one of [ended, running, queued]) {
+      assert.ok(await again.find(one.tag, never))
+      assert.accepted(await again.submit(one, never))
+    }
+    const codes: number[] = []
+    for (const one of [ended, running, queued]) {
+      codes.push((await allEnded(rig, again, one))[0]?.exitCode ?? -2)
+    }
+    assert.equal(codes, [3, 4, 5])
+    assert.equal(rig.output(running, 0).stdout, 'alive\n')
+    await again.stop()
+  })
+
+  test('reports an ended task until it is forgotten', async (rig, driver) => {
+    const submission = make(rig, 'exit 0')
+    assert.accepted(await driver.submit(submission, never))
+    const first = await allEnded(rig, driver, submission)
+    assert.equal(await statuses(driver, submission), first)
+    await driver.forget(submission.tag)
+    await driver.forget(submission.tag)
+    assert.equal(mine(await driver.query(never), submission), [])
+    await driver.stop()
+    const again = await rig.open()
+    assert.equal(mine(await again.query(never), submission), [])
+    await again.stop()
+  })
+
+  test('refuses what can never run, in words', async (rig, driver) => {
+    const large = make(rig, 'true', { cores: rig.coresTooMany })
+    const refusal = assert.refused(await driver.submit(large, never), 'tooLarge')
+    assert.ok(refusal.words.length > 10, refusal.words)
+    assert.equal(await driver.find(large.tag, never), undefined)
+    const elsewhere = { ...make(rig, 'true'), queue: 'nosuchqueue' }
+    assert.match(
+      assert.refused(await driver.submit(elsewhere, never), 'queueUnknown').words, /\w+/,
+    )
+    const eternal = make(rig, 'true', { walltimeSeconds: 10 * 366 * 86_400 })
+    assert.refused(await driver.submit(eternal, never), 'tooLarge')
+    assert.refused(await driver.submit({ ...make(rig, 'true'), command: [] }, never), 'refused')
+    assert.equal(mine(await driver.query(never), large), [])
+  })
+
+  test('shows what is free, and that it changes', async (rig, driver) => {
+    const idle = await settled(rig, async () => {
+      const now = await driver.capacity(never)
+      return now.coresFree === rig.coresTotal ? now : undefined
+    })
+    assert.equal([idle.coresTotal, idle.tasksRunning], [rig.coresTotal, 0])
+    assert.equal(idle.queues.length, 1)
+    assert.ok((idle.queues[0]?.walltimeSecondsMax ?? 0) > 0)
+    const submission = make(rig, 'sleep 500', { taskIndexes: [0, 1] })
+    assert.accepted(await driver.submit(submission, never))
+    await settled(rig, async () => {
+      const busy = await driver.capacity(never)
+      return busy.coresFree === rig.coresTotal - 2 && busy.tasksRunning === 2
+    })
+    await driver.cancel(submission.tag, 'all', never)
+    await allEnded(rig, driver, submission)
+    await settled(rig, async () => (await driver.capacity(never)).coresFree === rig.coresTotal)
+  })
+
+  test('asks the scheduler once for all tasks', async (rig, driver) => {
+    const many = [make(rig, 'exit 0', { taskIndexes: [0, 1, 2] }), make(rig, 'exit 1'), make(rig, 'exit 2')]
+    for (const one of many) assert.accepted(await driver.submit(one, never))
+    const before = rig.queriesAsked()
+    assert.equal((await driver.query(never)).length, 5)
+    assert.ok(rig.queriesAsked() - before <= 1)
+    for (const one of many) await allEnded(rig, driver, one)
+  })
+
+  test('hints that something changed', async (rig, driver) => {
+    let hints = 0
+    driver.onHint(() => hints++)
+    const submission = make(rig, 'exit 0')
+    assert.accepted(await driver.submit(submission, never))
+    await allEnded(rig, driver, submission)
+    assert.ok(hints > 0)
+  })
+
+  if (outages) test('fails, and says nothing of tasks, while the scheduler is away', async (rig, driver) => {
+    assert.ok(rig.outage, 'the rig can make an outage')
+    const submission = make(rig, 'sleep 2; exit 6')
+    assert.accepted(await driver.submit(submission, never))
+    await all(rig, driver, submission, (status) => status.kind === 'running')
+    await rig.outage.begin()
+    await failed(driver.query(never))
+    await failed(driver.capacity(never))
+    await failed(driver.submit(make(rig, 'true'), never))
+    await rig.outage.end()
+    const [ended] = await allEnded(rig, driver, submission)
+    assert.equal([ended?.how, ended?.exitCode], ['exited', 6])
+  })
+
+  test('gives up when the caller does', async (rig, driver) => {
+    const gone = AbortSignal.abort(new Error('no longer wanted'))
+    for (const call of [
+      () => driver.query(gone), () => driver.submit(make(rig, 'true'), gone),
+      () => driver.capacity(gone), () => driver.find('0123456789abcdef', gone),
+    ]) {
+      const error = await assert.rejects(call, /./)
+      assert.equal((error as { code?: string }).code, 'aborted')
+    }
+  })
+}
+
+async function failed(promise: Promise<unknown>): Promise<void> {
+  const error = await assert.rejects(promise, /./)
+  assert.ok(['unreachable', 'timeout'].includes((error as { code?: string }).code ?? ''), String(error))
+}
+
+function make(rig: DriverRig, script: string, options: {
+  readonly taskIndexes?: readonly number[]
+  readonly cores?: number
+  readonly walltimeSeconds?: number
+} = {}): Submission {
+  return {
+    tag: makeTag(),
+    jobName: 'suite of drivers',
+    tasks: (options.taskIndexes ?? [0]).map((taskIndex) => ({ taskIndex, directory: rig.taskDirectory() })),
+    command: ['sh', '-c', script],
+    environment: {},
+    resources: {
+      coresPerTask: options.cores ?? 1,
+      memoryBytesPerTask: 64 * 1024 * 1024,
+      walltimeSeconds: options.walltimeSeconds ?? walltimeSeconds,
+    },
+  }
+}
+
+function mine(seen: readonly Observation[], submission: Submission): Observation[] {
+  return seen.filter((observation) => observation.tag === submission.tag)
+}
+
+/** In the order of the submission's tasks; undefined for a task that the driver does not report. */
+async function statuses(driver: Driver, submission: Submission): Promise<(TaskStatus | undefined)[]> {
+  const seen = mine(await driver.query(never), submission)
+  assert.ok(seen.length <= submission.tasks.length, 'no task is reported twice')
+  return submission.tasks.map(({ taskIndex }) =>
+    seen.find((observation) => observation.taskIndex === taskIndex)?.status)
+}
+
+async function only(driver: Driver, submission: Submission): Promise<TaskStatus | undefined> {
+  return (await statuses(driver, submission))[0]
+}
+
+async function all(
+  rig: DriverRig,
+  driver: Driver,
+  submission: Submission,
+  holds: (status: TaskStatus) => boolean,
+): Promise<void> {
+  await settled(rig, async () => {
+    return (await statuses(driver, submission)).every((status) => status && holds(status))
+  })
+}
+
+async function allEnded(rig: DriverRig, driver: Driver, submission: Submission): Promise<EndedTask[]> {
+  return await settled(rig, async () => {
+    const ended = (await statuses(driver, submission)).filter((status) => status?.kind === 'ended')
+    return ended.length === submission.tasks.length ? ended : undefined
+  })
+}
+
+async function settled<Answer>(rig: DriverRig, question: () => Promise<Answer>): Promise<NonNullable<Answer>> {
+  return await eventually(async () => {
+    const answer = await question()
+    if (!answer) rig.advance?.(250)
+    return answer
+  }, { timeoutSeconds: rig.timeoutSeconds })
+}
