@@ -27,6 +27,11 @@ export const clock = {
     }
   },
 
+  /** A signal that fires with a TimeoutError after `milliseconds`; it keeps no process alive. */
+  deadline(milliseconds: number): AbortSignal {
+    return AbortSignal.timeout(milliseconds)
+  },
+
   /** Calls `fn` once, after `milliseconds`. */
   after(milliseconds: number, fn: () => void): Timer {
     const handle = setTimeout(fn, milliseconds)
