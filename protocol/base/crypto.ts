@@ -70,7 +70,7 @@ export function verify(
   message: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  if (signature.length !== 64 || isIdentity(signature)) return false
+  if (publicKey.length !== 32 || signature.length !== 64 || isIdentity(signature)) return false
   const key = publicKeyOf(publicKey)
   return key !== undefined && nodeVerify(null, message, key, signature)
 }
@@ -146,7 +146,7 @@ function privateKeyOf(key: KeyPair): KeyObject {
 }
 
 /** Several keys for each of limits.sitesMax sites; a miss costs a millisecond. */
-const publicKeysCachedMax = 8_192
+const publicKeysCachedMax = 4_096
 /** Imported keys, least recently used first; undefined marks one that `checkPublicKey` refuses. */
 const publicKeys = new Map<string, KeyObject | undefined>()
 

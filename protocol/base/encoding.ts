@@ -60,6 +60,17 @@ export function exceedsBytes(text: string, bytesMax: number): boolean {
   return text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** The text of bytes from outside; undefined unless they are UTF-8: no two byte strings read alike. */
+export function fromUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
 interface Fault {
   detail: string | undefined
 }

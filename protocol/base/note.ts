@@ -113,12 +113,10 @@ export function verifyNote(note: OpenNote, verifier: Verifier): boolean {
 
 /** Whether `name` may name a key: not empty, no Unicode space, plus or ASCII control character. */
 export function isKeyName(name: string): boolean {
-  // oxlint-disable-next-line no-control-regex
   return /^[^\p{White_Space}+\x00-\x1f]+$/u.test(name) && name.isWellFormed()
 }
 
 function isNoteText(text: string): boolean {
-  // oxlint-disable-next-line no-control-regex
   return text.endsWith('\n') && !/[\x00-\x09\x0b-\x1f]/.test(text) && text.isWellFormed()
 }
 

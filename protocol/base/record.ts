@@ -42,7 +42,7 @@ function tagged(value: unknown, depth: number): unknown {
 function taggedObject(value: object, depth: number): unknown {
   assert(depth < depthMax, `records nest at most ${depthMax} deep`)
   if (value instanceof Uint8Array) return { $b: toBase64(value) }
-  if (Array.isArray(value)) return value.map((item) => tagged(item, depth + 1))
+  if (Array.isArray(value)) return Array.from(value, (item) => tagged(item, depth + 1))
   const prototype: unknown = Object.getPrototypeOf(value)
   assert(prototype === Object.prototype || prototype === null, 'only plain objects are stored')
   const copy: Record<string, unknown> = {}

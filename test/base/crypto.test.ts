@@ -1,14 +1,14 @@
-// One rule set for signatures: RFC 8032's vectors, and every way in which verifiers are known to differ
-// (torsion in the key, in R or in both; small orders; encodings that are not canonical; S ≥ L), made here
-// with point arithmetic and held against OpenSSL and against @noble with the R check.
+// One rule set for signatures: RFC 8032's vectors, and every way in which verifiers are known to
+// differ (torsion in the key, in R or in both; small orders; encodings that are not canonical;
+// S ≥ L), made here with point arithmetic and held against OpenSSL and @noble with the R check.
 
 import { createHash, createPublicKey, verify as opensslVerify } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import * as ed from '@noble/ed25519'
 import fc from 'fast-check'
 import {
-  checkPublicKey, fromBase64, fromHex, keyPairFromSeed, sameBytes, sha256, sha256Hex, sign, toBase64,
-  toHex, verify,
+  checkPublicKey, fromBase64, fromHex, keyPairFromSeed, sameBytes, sha256, sha256Hex, sign,
+  toBase64, toHex, verify,
 } from '../../protocol/base/crypto.ts'
 import { assert, suite } from '../harness.ts'
 
@@ -51,7 +51,8 @@ t('wrong lengths are refused, not thrown', () => {
     other.set(signature.subarray(0, length))
     assert.ok(!verify(key.publicKey, new Uint8Array(), other))
     assert.ok(!verify(other, new Uint8Array(), signature))
-    assert.match(assert.refused(checkPublicKey(other.subarray(0, 31)), 'bad_key').detail, /32 bytes/)
+    const { detail } = assert.refused(checkPublicKey(other.subarray(0, 31)), 'bad_key')
+    assert.match(detail, /32 bytes/)
   }
 })
 
@@ -67,7 +68,6 @@ t('agrees with noble on honest signatures', () => {
 
 t('torsion in the key or in R: only the pair without any is a signature', () => {
   const secret = scalar('secret')
-  let cofactored = 0
   for (const [inKey, inR, round] of triples(8, 8, 2)) {
     const { publicKey, message, signature } = crafted({ secret, inKey, inR, round })
     const expected = inKey === 0 && inR === 0
@@ -75,11 +75,12 @@ t('torsion in the key or in R: only the pair without any is a signature', () => 
     assert.equal(verify(publicKey, message, signature), expected, name)
     assert.equal(oracle(publicKey, message, signature), expected, name)
     assert.equal(checkPublicKey(publicKey).ok, inKey === 0, name)
-    // The crafted signatures are as good as they can be: the equation with the cofactor holds for each.
+    // The equation with the cofactor holds for each; the one without when the torsion parts cancel.
     assert.ok(ed.verify(signature, message, publicKey, { zip215: true }), name)
-    cofactored += openssl(publicKey, message, signature) ? 0 : 1
+    const k = challenge(signature.subarray(0, 32), publicKey, message)
+    const cancels = (inR + Number(k % 8n) * inKey) % 8 === 0
+    assert.equal(openssl(publicKey, message, signature), cancels, name)
   }
-  assert.ok(cofactored > 64, `OpenSSL refuses most of them (${cofactored} of 128)`)
 })
 
 t('keys of small order, in every encoding, sign nothing', () => {
@@ -171,10 +172,7 @@ t('more keys than the cache holds change no answer', () => {
   const key = keyPairFromSeed(sha256('a key'))
   const message = Buffer.from('a message')
   const signature = sign(key, message)
-  for (let at = 0; at < 9_000; at++) {
-    // Bytes that are no point are refused before any arithmetic on points.
-    assert.ok(!verify(littleEndian(prime + BigInt(at) * 256n + (1n << 255n)), message, signature))
-  }
+  for (let y = 2n; y < 4_200n; y++) assert.ok(!verify(littleEndian(y), message, signature))
   assert.ok(verify(key.publicKey, message, signature))
 })
 
@@ -192,7 +190,8 @@ t('hexadecimal and base64 have one text for one value', () => {
     assert.equal(fromHex(toHex(value)), value)
     assert.equal(fromBase64(toBase64(value)), value)
   }), { seed: 3, numRuns: 200 })
-  for (const bad of ['a', 'AB', '0x', 'zz', 'ab ', ' ab', 'ab\n']) assert.equal(fromHex(bad), undefined)
+  const hexes = ['a', 'AB', '0x', 'zz', 'ab ', ' ab', 'ab\n']
+  for (const bad of hexes) assert.equal(fromHex(bad), undefined, bad)
   const strict = ['YQ', 'YQ=', 'YR==', 'YQ==\n', ' YQ==', 'YQ==YQ==', 'Y-_=', 'YQ==A', '====', '=']
   for (const bad of strict) assert.equal(fromBase64(bad), undefined, bad)
 })
@@ -207,7 +206,7 @@ function bytesOf(hexText: string): Uint8Array {
   return value
 }
 
-/** The rules by another road: noble's equation with the cofactor, and R checked to have no torsion. */
+/** The rules by another road: noble's equation with the cofactor, and R free of torsion. */
 function oracle(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   try {
     const r = ed.Point.fromBytes(signature.subarray(0, 32))

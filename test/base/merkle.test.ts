@@ -1,5 +1,5 @@
-// The fast tree against known vectors and against RFC 6962 written down literally (MTH, PATH, PROOF over
-// lists of leaves), for every size, every leaf and every pair of sizes up to a bound.
+// The fast tree against known vectors and against RFC 6962 written down literally (MTH, PATH, PROOF
+// over lists of leaves), for every size, every leaf and every pair of sizes up to a bound.
 
 import { readFileSync } from 'node:fs'
 import { fromHex, sha256, toHex } from '../../protocol/base/crypto.ts'
