@@ -62,7 +62,7 @@ export function exceedsBytes(text: string, bytesMax: number): boolean {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** The text of bytes from outside; undefined unless they are UTF-8: no two byte strings read alike. */
+/** The text of bytes from outside; undefined unless UTF-8, so no two byte strings read alike. */
 export function fromUtf8(bytes: Uint8Array): string | undefined {
   try {
     return utf8.decode(bytes)

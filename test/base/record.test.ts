@@ -45,7 +45,7 @@ t('refuses what would come back as something else', () => {
   const cycle: Record<string, unknown> = {}
   cycle.itself = cycle
   const wrong: readonly unknown[] = [
-    undefined, { a: undefined }, [undefined], [, 1], Number.NaN, Number.POSITIVE_INFINITY, -0,
+    undefined, { a: undefined }, [undefined], Array(2), Number.NaN, Number.POSITIVE_INFINITY, -0,
     () => 1, Symbol('s'), new Map(), new Set(), new Date(0), /x/, new Uint16Array(1),
     JSON.parse('{"__proto__":1}'), cycle,
   ]
