@@ -129,6 +129,7 @@ t('proves every leaf of every size, and the proof fits nothing else', () => {
       assert.ok(verifyInclusion(claim), `${index} in ${size}`)
       assert.ok(!verifyInclusion({ ...claim, leafHash: leafHash(Buffer.from('x')) }))
       assert.ok(!verifyInclusion({ ...claim, root: rootOf(size - 1) }))
+      assert.ok(!verifyInclusion({ ...claim, size: 2 * size }), 'a path that ends too early')
       assert.ok(!verifyInclusion({ ...claim, proof: [...proof, claim.root] }))
       if (size > 1) {
         assert.ok(!verifyInclusion({ ...claim, index: (index + 1) % size }), `${index} in ${size}`)
@@ -153,6 +154,7 @@ t('proves every pair of sizes consistent, and the proof fits nothing else', () =
       assert.ok(!verifyConsistency({ ...claim, from: to, to: from }))
       if (from === 0) continue
       assert.ok(!verifyConsistency({ ...claim, toRoot: sha256('x') }))
+      assert.ok(!verifyConsistency({ ...claim, to: 2 * to }), 'a proof that ends too early')
       assert.ok(!verifyConsistency({ ...claim, proof: proof.slice(1) }))
       assert.ok(!verifyConsistency({ ...claim, proof: proof.slice(0, -1) }))
       assert.ok(!verifyConsistency({ ...claim, proof: flipped(proof, from % proof.length) }))
