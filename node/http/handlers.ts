@@ -1,0 +1,237 @@
+// The routes of the local API: each takes apart one request, asks the node, and says in which form the answer
+// goes out. Nothing is decided here.
+
+import { fromHex } from '../../protocol/base/crypto.ts'
+import type { Hash } from '../../protocol/base/ids.ts'
+import { parseHash } from '../../protocol/base/ids.ts'
+import { limits } from '../../protocol/base/limits.ts'
+import type { Outcome } from '../../protocol/base/outcome.ts'
+import { ok, refuse } from '../../protocol/base/outcome.ts'
+import type { Shape } from '../../protocol/base/shape.ts'
+import {
+  amount, hash, integer, list, record, shaped, siteName, text,
+} from '../../protocol/base/shape.ts'
+import { jobNoteBytesMax } from '../../protocol/rules/job.ts'
+import { apiPaths } from './api.ts'
+import type { ApiRefusal, LocalNode } from './local-node.ts'
+
+/** A request whose body is whole and within its bound. */
+export interface Call {
+  readonly node: LocalNode
+  /** What stood in the path's variable place: an id or a hash; empty when it has none. */
+  readonly name: string
+  readonly query: URLSearchParams
+  readonly body: Uint8Array
+  /** Fires when the client has gone or the server stops. */
+  readonly signal: AbortSignal
+}
+
+export type Answer =
+  | { readonly kind: 'json'; readonly value: unknown }
+  | { readonly kind: 'nothing' }
+  /** Newline-delimited JSON. */
+  | { readonly kind: 'lines'; readonly items: AsyncIterable<unknown> }
+  | {
+      readonly kind: 'bytes'
+      readonly bytes: AsyncIterable<Uint8Array>
+      readonly sizeBytes: number | undefined
+    }
+
+type Handled = Promise<Outcome<Answer, ApiRefusal>>
+
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'PUT'
+  /** With `:id` or `:hash` in the variable place. */
+  readonly path: string
+  readonly bodyBytesMax: number
+  /** Names of query parameters; others are refused. */
+  readonly query: readonly string[]
+  handle(call: Call): Handled
+}
+
+const id = ':id'
+const entriesDefault = 100
+const entriesMax = 1_000
+const jobsDefault = 100
+const jobsMax = 1_000
+const inviteSecondsMax = 90 * 86_400
+
+const missingShape = record({ hashes: list(hash(), { max: limits.filesPerManifest }) })
+const exportShape = record({ directory: text({ bytesMax: 4_096, pattern: /^\// }) })
+const creditShape = record({ site: siteName(), limit: amount() })
+const inviteShape = record({ valid_seconds: integer({ min: 60, max: inviteSecondsMax }) })
+
+export const routes: readonly Route[] = [
+  get(apiPaths.info, [], async ({ node }) => json(await node.info())),
+  post(apiPaths.chunksMissing, limits.apiBodyBytes, async ({ node, body }) => {
+    const asked = readJson(missingShape, body)
+    if (!asked.ok) return asked
+    const missing = await node.chunksMissing(asked.value.hashes)
+    return missing.ok ? json(ok({ missing: missing.value })) : missing
+  }),
+  {
+    method: 'PUT',
+    path: apiPaths.chunk(':hash'),
+    bodyBytesMax: limits.chunkBytes,
+    query: [],
+    async handle({ node, name, body }) {
+      const named = readHash(name)
+      if (!named.ok) return named
+      const put = await node.putChunk(named.value, body)
+      return put.ok ? ok({ kind: 'nothing' }) : put
+    },
+  },
+  post(apiPaths.jobs, jobNoteBytesMax, async ({ node, body }) => {
+    const note = readText(body)
+    return note.ok ? json(await node.submit(note.value)) : note
+  }),
+  get(apiPaths.jobs, ['state', 'user', 'limit'], async ({ node, query }) => {
+    const state = oneOf(query, 'state', ['open', 'ended', 'all'])
+    if (!state.ok) return state
+    const limit = count(query, 'limit', { min: 1, max: jobsMax, otherwise: jobsDefault })
+    if (!limit.ok) return limit
+    const user = query.get('user') ?? undefined
+    return json(await node.jobs({ state: state.value, user, limit: limit.value }))
+  }),
+  job(apiPaths.job(id), async ({ node, name }) => json(await node.job(name))),
+  job(apiPaths.why(id), async ({ node, name }) => json(await node.why(name))),
+  {
+    ...job(apiPaths.cancel(id), async ({ node, name, body }) => {
+      const note = readText(body)
+      return note.ok ? json(await node.cancel(name, note.value)) : note
+    }),
+    method: 'POST',
+    bodyBytesMax: limits.statementBytes,
+  },
+  job(apiPaths.events(id), async ({ node, name, signal }) => {
+    const items = await node.events(name, signal)
+    return items.ok ? ok({ kind: 'lines', items: items.value }) : items
+  }),
+  {
+    ...job(apiPaths.log(id), async ({ node, name, query, signal }) => {
+      const stream = oneOf(query, 'stream', ['stdout', 'stderr'])
+      if (!stream.ok) return stream
+      const follow = oneOf(query, 'follow', ['0', '1'])
+      if (!follow.ok) return follow
+      const task = count(query, 'task', { min: 0, max: 999_999_999, otherwise: undefined })
+      if (!task.ok) return task
+      const asked = { task: task.value, stream: stream.value, follow: follow.value === '1' }
+      const bytes = await node.log(name, asked, signal)
+      return bytes.ok ? ok({ kind: 'bytes', bytes: bytes.value, sizeBytes: undefined }) : bytes
+    }),
+    query: ['task', 'stream', 'follow'],
+  },
+  job(apiPaths.results(id), async ({ node, name }) => json(await node.results(name))),
+  {
+    ...job(apiPaths.resultFile(id), async ({ node, name, query, signal }) => {
+      const path = query.get('path') ?? ''
+      if (path === '' || Buffer.byteLength(path) > limits.pathBytes + 16) {
+        return malformed('expected ?path= with the path of a result, as the list of results gives it')
+      }
+      const file = await node.resultFile(name, path, signal)
+      return file.ok ? ok({ kind: 'bytes', ...file.value }) : file
+    }),
+    query: ['path'],
+  },
+  get(apiPaths.offers, ['where'], async ({ node, query }) =>
+    json(await node.offers(query.get('where') ?? undefined))),
+  get(apiPaths.peers, [], async ({ node }) => json(await node.peers())),
+  get(apiPaths.ledger, [], async ({ node }) => json(await node.ledger())),
+  get(apiPaths.ledgerEntries, ['from', 'limit'], async ({ node, query }) => {
+    const from = count(query, 'from', { min: 0, max: Number.MAX_SAFE_INTEGER, otherwise: 0 })
+    if (!from.ok) return from
+    const limit = count(query, 'limit', { min: 1, max: entriesMax, otherwise: entriesDefault })
+    if (!limit.ok) return limit
+    return json(await node.ledgerEntries({ from: from.value, limit: limit.value }))
+  }),
+  post(apiPaths.ledgerExport, limits.statementBytes, async ({ node, body }) => {
+    const asked = readJson(exportShape, body)
+    return asked.ok ? json(await node.ledgerExport(asked.value.directory)) : asked
+  }),
+  post(apiPaths.credit, limits.statementBytes, async ({ node, body }) => {
+    const asked = readJson(creditShape, body)
+    return asked.ok ? json(await node.setCredit(asked.value.site, asked.value.limit)) : asked
+  }),
+  post(apiPaths.invites, limits.statementBytes, async ({ node, body }) => {
+    const asked = readJson(inviteShape, body)
+    return asked.ok ? json(await node.invite(asked.value.valid_seconds)) : asked
+  }),
+]
+
+type Handle = (call: Call) => Handled
+
+function get(path: string, query: readonly string[], handle: Handle): Route {
+  return { method: 'GET', path, bodyBytesMax: 0, query, handle }
+}
+
+function post(path: string, bodyBytesMax: number, handle: Handle): Route {
+  return { method: 'POST', path, bodyBytesMax, query: [], handle }
+}
+
+/** A GET about one job, whose id has been checked for shape. */
+function job(path: string, handle: Handle): Route {
+  return get(path, [], async (call) => {
+    if (/^[0-9a-f]{4,12}$/.test(call.name)) return handle(call)
+    const came = JSON.stringify(call.name.slice(0, 64))
+    return malformed(`expected a job's id, 4 to 12 of 0-9 and a-f, got ${came}`)
+  })
+}
+
+function malformed(detail: string): { readonly ok: false; readonly refusal: ApiRefusal } {
+  return refuse({ reason: 'malformed', detail })
+}
+
+function json(value: Outcome<unknown, ApiRefusal>): Outcome<Answer, ApiRefusal> {
+  return value.ok ? ok({ kind: 'json', value: value.value }) : value
+}
+
+function readHash(name: string): Outcome<Hash, ApiRefusal> {
+  const named = fromHex(name) && parseHash(name)
+  if (named) return ok(named)
+  return malformed('expected a chunk\'s hash, 64 of 0-9 and a-f, in the path')
+}
+
+function readText(body: Uint8Array): Outcome<string, ApiRefusal> {
+  try {
+    return ok(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body))
+  } catch {
+    return malformed('expected UTF-8 text, got other bytes')
+  }
+}
+
+function readJson<T>(shape: Shape<T>, body: Uint8Array): Outcome<T, ApiRefusal> {
+  const read = readText(body)
+  if (!read.ok) return read
+  let value: unknown
+  try {
+    value = JSON.parse(read.value)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : ''
+    return malformed(`expected JSON: ${why.slice(0, 200)}`)
+  }
+  const decoded = shaped(shape, value)
+  return decoded.ok ? decoded : malformed(decoded.refusal.detail)
+}
+
+/** A parameter with a fixed set of values; the first is the default. */
+function oneOf<const Word extends string>(
+  query: URLSearchParams, name: string, words: readonly [Word, ...Word[]],
+): Outcome<Word, ApiRefusal> {
+  const came = query.get(name) ?? words[0]
+  const found = words.find((word) => word === came)
+  if (found !== undefined) return ok(found)
+  return malformed(`expected ${name} to be ${words.join(' or ')}, got ${JSON.stringify(came.slice(0, 64))}`)
+}
+
+function count<Otherwise extends number | undefined>(
+  query: URLSearchParams,
+  name: string,
+  range: { readonly min: number; readonly max: number; readonly otherwise: Otherwise },
+): Outcome<number | Otherwise, ApiRefusal> {
+  const came = query.get(name)
+  if (came === null) return ok(range.otherwise)
+  const value = /^(0|[1-9][0-9]{0,15})$/.test(came) ? Number(came) : -1
+  if (value >= range.min && value <= range.max) return ok(value)
+  const expected = `a whole number from ${range.min} to ${range.max}`
+  return malformed(`expected ${name} to be ${expected}, got ${JSON.stringify(came.slice(0, 64))}`)
+}
