@@ -22,8 +22,9 @@ export interface OutputPattern {
 }
 
 /**
- * Patterns are anchored at the job's directory. Within a name '*' takes any characters and '?' one;
- * a name '**' takes any number of names, none included. What matches a directory takes all below it.
+ * Patterns are anchored at the job's directory. Within a name '*' takes any characters and '?'
+ * one; a name '**' takes any number of names, none included. What matches a directory takes all
+ * that is below it.
  * There are no classes and no escapes; a leading dot is a character like others.
  */
 export function parseOutputPatterns(

@@ -1,8 +1,8 @@
 // Staging: what a tree of files is, how one hash names it, and which outputs a job's patterns take.
 //
-// A tree is a manifest: each file with its size and the hashes of its chunks. The manifest's text is
-// cut into chunks too, a small root lists them, and SHA-256 of the root's text is the tree hash, from
-// which everything can be reached and checked.
+// A tree is a manifest: each file with its size and the hashes of its chunks. The manifest's text
+// is cut into chunks too, a small root lists them, and SHA-256 of the root's text is the tree hash,
+// from which everything can be reached and checked.
 //
 // [STAGE-1] Root and manifest are canonical JSON of the shapes below, at most manifestBytesMax.
 // [STAGE-2] Files and empty directories together are at most limits.filesPerManifest.
@@ -66,8 +66,10 @@ export type StageRefusal =
   }
   | { readonly reason: 'chunk_conflict'; readonly path: string; readonly hash: Hash }
 
-/** Text of a manifest; about 500,000 chunk hashes, 2 TB of files. */
+/** Of a manifest's text. */
 export const manifestBytesMax = 32 * 1024 * 1024
+/** What that text has room for (67 bytes a hash): 2 TB in files. */
+export const chunksPerTreeMax = 500_000
 /** Our own directory inside a job's directory; no manifest may speak of it. */
 export const reservedName = '.gridnode'
 
@@ -244,7 +246,7 @@ export function describeStageRefusal(refusal: StageRefusal): string {
 const slash = 0x2f
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/
 
-const faultTexts: Readonly<Record<PathFault, string>> = {
+export const faultTexts: Readonly<Record<PathFault, string>> = {
   empty: 'is empty',
   too_long: `is longer than ${limits.pathBytes} bytes`,
   absolute: 'is absolute; give it relative to the job\'s directory',

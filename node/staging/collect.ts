@@ -1,0 +1,90 @@
+// What a job leaves behind: the files that its output patterns take become a tree in the chunk store.
+// Nothing that a job plants leads out of its directory (walk.ts); our own `.gridnode` is not an output,
+// but a link to a file in it may be.
+
+import type { Hash } from '../../protocol/base/ids.ts'
+import type { Manifest } from '../../protocol/rules/stage.ts'
+import { reservedName } from '../../protocol/rules/stage.ts'
+import type { OutputPattern, Standing } from '../../protocol/rules/stage-outputs.ts'
+import { enterName, isHopeless } from '../../protocol/rules/stage-outputs.ts'
+import { standingAtRoot, takenBy } from '../../protocol/rules/stage-outputs.ts'
+import type { FileHandle } from 'node:fs/promises'
+import type { ChunkStore } from './chunk-store.ts'
+import { storeTree } from './stored-tree.ts'
+import { openTreeBuilder } from './tree-builder.ts'
+import type { Problem } from './walk.ts'
+import { walkTree } from './walk.ts'
+
+export interface CollectOptions {
+  /** Retains the tree's chunks. */
+  readonly owner: string
+  readonly bytesMax: number
+  readonly signal?: AbortSignal
+}
+
+export interface Collected {
+  readonly treeHash: Hash
+  readonly manifest: Manifest
+  /** Patterns that took nothing, as they were given. */
+  readonly missing: readonly string[]
+  /** What the patterns took but could not be read: outside links, special files, unusable names. */
+  readonly problems: readonly Problem[]
+}
+
+/** @throws TREE_TOO_LARGE, SPOOL_FULL */
+export async function collectTree(
+  root: FileHandle,
+  patterns: readonly OutputPattern[],
+  options: CollectOptions & { readonly store: ChunkStore },
+): Promise<Collected> {
+  const { store, bytesMax, owner, signal } = options
+  const builder = openTreeBuilder({ store, bytesMax })
+  const standings = openStandings(patterns)
+  const used = new Set<number>()
+  const taken = (path: string, kind: 'file' | 'directory'): number[] =>
+    takenBy(patterns, standings.of(path), kind)
+  const use = (path: string, kind: 'file' | 'directory'): void => {
+    for (const index of taken(path, kind)) used.add(index)
+  }
+  await walkTree({
+    root,
+    prefix: '',
+    enters: (path) => path !== reservedName && !isHopeless(standings.of(path)),
+    takes: (path, kind) => taken(path, kind).length > 0,
+    async file(path, handle, stats) {
+      await builder.file(path, handle, stats)
+      use(path, 'file')
+    },
+    emptyDirectory(path) {
+      builder.emptyDirectory(path)
+      use(path, 'directory')
+    },
+    problem: (problem) => builder.problem(problem),
+    signal,
+  })
+  const manifest = builder.finish()
+  const treeHash = await storeTree(store, manifest, owner)
+  const missing = patterns.filter((_, index) => !used.has(index)).map((pattern) => pattern.text)
+  return { treeHash, manifest, missing, problems: builder.problems }
+}
+
+/** Standings by path; a directory's is kept while the walk is in it, so a name is matched once. */
+function openStandings(patterns: readonly OutputPattern[]): { of(path: string): Standing } {
+  const kept: { path: string; standing: Standing }[] = [
+    { path: '', standing: standingAtRoot(patterns) },
+  ]
+  return {
+    of(path) {
+      while (kept.length > 1 && !`${path}/`.startsWith(`${kept.at(-1)?.path}/`)) kept.pop()
+      let top = kept.at(-1)
+      while (top && top.path !== path) {
+        const from = top.path === '' ? 0 : top.path.length + 1
+        const end = path.indexOf('/', from)
+        const next = end < 0 ? path : path.slice(0, end)
+        const standing = enterName(patterns, top.standing, next.slice(from))
+        kept.push((top = { path: next, standing }))
+      }
+      return top?.standing ?? []
+    },
+  }
+}

@@ -1,0 +1,188 @@
+// The job directories: `<spool>/<contract>/<task>/`, with our own `.gridnode/` inside. Every path is
+// walked from the spool's handle, name by name; nothing outside the spool is written or removed.
+
+import { type FileHandle, mkdir, rmdir, statfs } from 'node:fs/promises'
+import { isAbsolute, join, relative, resolve } from 'node:path'
+import { assert } from '../../protocol/base/assert.ts'
+import type { ContractId } from '../../protocol/base/ids.ts'
+import { formatBytes } from '../../protocol/base/units.ts'
+import type { Manifest } from '../../protocol/rules/stage.ts'
+import { reservedName, sizeOf } from '../../protocol/rules/stage.ts'
+import type { OutputPattern } from '../../protocol/rules/stage-outputs.ts'
+import type { ChunkStore } from './chunk-store.ts'
+import type { Collected, CollectOptions } from './collect.ts'
+import { collectTree } from './collect.ts'
+import { below, makeDirectory, openAny, openDirectories, openDirectory } from './confined.ts'
+import { openRoot, pathOf, readAll, reopenForReading } from './confined.ts'
+import { placeTree } from './place.ts'
+import { removeTree } from './removal.ts'
+import { spoolFull, StagingError, systemCode, writeError } from './staging-error.ts'
+
+export interface Peeked {
+  readonly bytes: Uint8Array
+  /** Where the next peek goes on. */
+  readonly offset: number
+  readonly sizeBytes: number
+}
+
+export interface Workspace {
+  directory(contractId: ContractId, taskIndex: number): string
+  /**
+   * Makes the directory, its `.gridnode/` and the tree's files. May be repeated after a crash.
+   * @throws CHUNK_MISSING, PLACE_REFUSED, SPOOL_FULL
+   */
+  place(manifest: Manifest, directory: string, signal?: AbortSignal): Promise<void>
+  /** @throws TREE_TOO_LARGE, SPOOL_FULL */
+  collect(
+    directory: string, patterns: readonly OutputPattern[], options: CollectOptions,
+  ): Promise<Collected>
+  /** At most `bytesMax` bytes of the job's output so far; none while there is no output file. */
+  peek(
+    directory: string, stream: 'stdout' | 'stderr', range: { offset: number; bytesMax: number },
+  ): Promise<Peeked>
+  /** Removes a job's directory, and its contract's when that was the last. Repeating it is fine. */
+  remove(directory: string): Promise<void>
+  close(): Promise<void>
+}
+
+export interface WorkspaceOptions {
+  /** Made when it is not there. */
+  readonly spool: string
+  readonly store: ChunkStore
+  /** Placing leaves at least this much of the disk free. Default 64 MiB. */
+  readonly freeBytesMin?: number
+}
+
+const freeBytesMinDefault = 64 * 1024 * 1024
+const peekBytesMax = 4 * 1024 * 1024
+
+export async function openWorkspace(options: WorkspaceOptions): Promise<Workspace> {
+  const { store } = options
+  const spool = resolve(options.spool)
+  await mkdir(spool, { recursive: true, mode: 0o700 })
+  const root = await openRoot(spool)
+  const freeBytesMin = options.freeBytesMin ?? freeBytesMinDefault
+  /** The two names of a job's directory. */
+  const namesOf = (directory: string): readonly [string, string] => {
+    const [contract, task, ...more] = relative(spool, resolve(directory)).split('/')
+    const isOne = contract && task && more.length === 0 && contract !== '..' && task !== '..'
+    assert(isOne && isAbsolute(directory), `${directory} is a job's directory in ${spool}`)
+    return [contract, task]
+  }
+  const opened = async <T>(
+    directory: string, work: (handle: FileHandle) => Promise<T>,
+  ): Promise<T> => {
+    await using handle = await openDirectories(root, namesOf(directory), openDirectory)
+    return work(handle)
+  }
+  const remove = async (directory: string): Promise<void> => {
+    const [contract, task] = namesOf(directory)
+    let parent: FileHandle
+    try {
+      parent = await openDirectory(root, contract)
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return
+      throw error
+    }
+    try {
+      await removeTree(parent, task)
+    } finally {
+      await parent.close()
+    }
+    await removeIfEmpty(root, contract)
+  }
+  return {
+    directory(contractId, taskIndex) {
+      assert(Number.isSafeInteger(taskIndex) && taskIndex >= 0, 'a task index is a count')
+      return join(spool, contractId, String(taskIndex))
+    },
+    async place(manifest, directory, signal) {
+      const isNew = await exists(root, namesOf(directory)).then((found) => !found)
+      await demandRoom(root, { spool, sizeBytes: sizeOf(manifest), freeBytesMin })
+      try {
+        await using handle = await makeDirectories(root, namesOf(directory), directory)
+        await placeTree({ store, root: handle, where: directory, manifest, signal })
+      } catch (error) {
+        // Half a tree in a fresh directory is of no use to anybody.
+        if (isNew) await remove(directory)
+        throw error
+      }
+    },
+    collect: (directory, patterns, collectOptions) =>
+      opened(directory, (handle) => collectTree(handle, patterns, { ...collectOptions, store })),
+    peek: (directory, stream, { offset, bytesMax }) =>
+      opened(directory, (handle) =>
+        peekFile(handle, stream, { offset, bytesMax: Math.min(bytesMax, peekBytesMax) }),
+      ),
+    remove,
+    close: () => root.close(),
+  }
+}
+
+async function makeDirectories(
+  root: FileHandle, names: readonly string[], where: string,
+): Promise<FileHandle> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await openDirectories(root, names, makeDirectory)
+    } catch (error) {
+      // The contract's directory may go with its last task just when another task comes.
+      if (systemCode(error) !== 'ENOENT' || tries === 3) throw writeError(error, where, 4096)
+    }
+  }
+}
+
+async function exists(root: FileHandle, names: readonly string[]): Promise<boolean> {
+  try {
+    const handle = await openDirectories(root, names, openDirectory)
+    await handle.close()
+    return true
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+async function demandRoom(
+  root: FileHandle, need: { spool: string; sizeBytes: number; freeBytesMin: number },
+): Promise<void> {
+  const { bavail, bsize } = await statfs(pathOf(root))
+  if (need.sizeBytes + need.freeBytesMin <= bavail * bsize) return
+  const free = `${formatBytes(bavail * bsize)} free on the disk`
+  const limit = `${free}, of which ${formatBytes(need.freeBytesMin)} are kept`
+  throw spoolFull(need.spool, { sizeBytes: need.sizeBytes, limit })
+}
+
+async function peekFile(
+  directory: FileHandle,
+  stream: 'stdout' | 'stderr',
+  range: { readonly offset: number; readonly bytesMax: number },
+): Promise<Peeked> {
+  const { offset, bytesMax } = range
+  try {
+    await using own = await openDirectory(directory, reservedName)
+    await using found = await openAny(own, stream)
+    const stats = await found.stat()
+    if (!stats.isFile()) {
+      const what = `${reservedName}/${stream} is no longer the file that the job's output goes to`
+      throw new StagingError('PATH_REFUSED', what)
+    }
+    await using file = await reopenForReading(found)
+    const length = Math.max(0, Math.min(bytesMax, stats.size - offset))
+    const bytes = Buffer.allocUnsafe(length)
+    const read = await readAll(file, bytes, offset)
+    return { bytes: bytes.subarray(0, read), offset: offset + read, sizeBytes: stats.size }
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error
+    return { bytes: new Uint8Array(0), offset, sizeBytes: 0 }
+  }
+}
+
+async function removeIfEmpty(root: FileHandle, name: string): Promise<void> {
+  try {
+    await rmdir(below(root, name))
+  } catch (error) {
+    const code = systemCode(error)
+    if (code !== 'ENOTEMPTY' && code !== 'ENOENT' && code !== 'EEXIST') throw error
+  }
+}
