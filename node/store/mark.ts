@@ -3,20 +3,18 @@
 // site contradict itself, so it must not go on: QUARANTINE.
 // Invariant: the mark is on the disk before the checkpoint that it names leaves the site.
 
-import {
-  closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync,
-} from 'node:fs'
+import { readFileSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { sameBytes } from '../../protocol/base/crypto.ts'
+import { fromHex, sameBytes, sha256Hex, toHex } from '../../protocol/base/crypto.ts'
 import { decode, encode } from '../../protocol/base/encoding.ts'
 import { frontierAt, root } from '../../protocol/base/merkle.ts'
 import { hash, hex, integer, record, shaped, text } from '../../protocol/base/shape.ts'
-import { fromHex, sha256Hex, toHex } from '../../protocol/base/crypto.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
 import { nodeKey } from '../../protocol/rules/ledger-book.ts'
 import { logOrigin } from '../../protocol/rules/statement.ts'
 import type { Store } from './level.ts'
 import { StoreError, storeError } from './store-error.ts'
+import { syncDirectory, writeSynced } from './synced-file.ts'
 
 /** A head that was shown to somebody. */
 export interface Mark {
@@ -49,7 +47,7 @@ export function raiseMark(path: string, mark: Mark): void {
   const text = encode({ origin, size, root: rootHash, check: checkOf(mark) })
   const fresh = `${path}.new`
   try {
-    writeSynced(fresh, text)
+    writeSynced(fresh, Buffer.from(text), { flag: 'w', mode: 0o600 })
     renameSync(fresh, path)
     syncDirectory(dirname(path))
   } catch (error) {
@@ -119,23 +117,4 @@ async function rootAt(store: Pick<Store, 'get'>, size: number): Promise<Uint8Arr
 
 function checkOf({ origin, size, root: rootHash }: Mark): string {
   return sha256Hex(`${origin}\n${size}\n${rootHash}\n`)
-}
-
-function writeSynced(path: string, content: string): void {
-  const file = openSync(path, 'w', 0o600)
-  try {
-    writeSync(file, content)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-}
-
-function syncDirectory(path: string): void {
-  const directory = openSync(path, 'r')
-  try {
-    fsyncSync(directory)
-  } finally {
-    closeSync(directory)
-  }
 }

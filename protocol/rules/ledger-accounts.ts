@@ -165,6 +165,7 @@ function askHold(
     host,
     amount: said.amount,
     tasks: said.tasks,
+    askedEpochMs: said.at,
     validUntilEpochMs: said.valid_until,
     state: 'asked',
     index,

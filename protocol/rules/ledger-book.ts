@@ -80,6 +80,8 @@ export interface HoldRecord {
   readonly host: SiteName
   readonly amount: Microcredits
   readonly tasks: number
+  /** The home's own claim of when it asked. */
+  readonly askedEpochMs: number
   readonly validUntilEpochMs: number
   readonly state: 'asked' | 'held' | 'done' | 'declined' | 'void'
   /** Index in this log of the entry that asked. */
