@@ -1,0 +1,222 @@
+// Talks to the node of a data directory over its unix socket. One connection a request, no keep-alive:
+// a command ends when it is done. Every request has a limit for silence; streams that may be quiet for
+// long end when the node does, because then the socket closes.
+
+import { closeSync, existsSync, openSync, statSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import type { ApiError } from '../node/http/api.ts'
+import { CommandFailure, exitCodes, failure } from './failure.ts'
+
+export type Query = Readonly<Record<string, string | number | undefined>>
+
+export interface Client {
+  get<Answer>(path: string, query?: Query): Promise<Answer>
+  /** An object travels as JSON, a string as plain text. */
+  post<Answer>(path: string, body: object | string): Promise<Answer>
+  put(path: string, bytes: Uint8Array): Promise<void>
+  /** The values of a stream of lines; ends when the node ends it. */
+  lines<Line>(path: string, query?: Query, signal?: AbortSignal): AsyncIterable<Line>
+  bytes(path: string, query?: Query, signal?: AbortSignal): AsyncIterable<Uint8Array>
+}
+
+const silenceMsMax = 30_000
+const answerBytesMax = 256 * 1024 * 1024
+const lineBytesMax = 16 * 1024 * 1024
+/** What fits the address of a unix socket, less its closing zero. */
+const socketPathBytesMax = 107
+
+export function openClient(directory: string): Client {
+  const send = (call: Call): Promise<IncomingMessage> => sendRequest(directory, call)
+  return {
+    async get(path, query) {
+      return answerOf(await send({ method: 'GET', path: withQuery(path, query) }))
+    },
+    async post(path, body) {
+      const plain = typeof body === 'string'
+      return answerOf(await send({
+        method: 'POST',
+        path,
+        body: Buffer.from(plain ? body : JSON.stringify(body)),
+        type: plain ? 'text/plain; charset=utf-8' : 'application/json',
+      }))
+    },
+    async put(path, bytes) {
+      const type = 'application/octet-stream'
+      await bodyOf(await send({ method: 'PUT', path, body: bytes, type }))
+    },
+    async *lines<Line>(path: string, query?: Query, signal?: AbortSignal) {
+      const call = { method: 'GET', path: withQuery(path, query), signal, quiet: true }
+      yield* linesOf<Line>(await send(call))
+    },
+    async *bytes(path, query, signal) {
+      const call = { method: 'GET', path: withQuery(path, query), signal, quiet: true }
+      yield* chunksOf(await send(call))
+    },
+  }
+}
+
+interface Call {
+  readonly method: string
+  readonly path: string
+  readonly body?: Uint8Array
+  readonly type?: string
+  readonly signal?: AbortSignal | undefined
+  /** The answer may pause for as long as it likes once it has begun. */
+  readonly quiet?: boolean
+}
+
+function withQuery(path: string, query: Query = {}): string {
+  const pairs = Object.entries(query).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${encodeURIComponent(String(value))}`])
+  return pairs.length === 0 ? path : `${path}?${pairs.join('&')}`
+}
+
+/** Resolves with a 2xx answer whose body was not read yet; anything else throws. */
+async function sendRequest(directory: string, call: Call): Promise<IncomingMessage> {
+  const socket = openSocketPath(directory)
+  try {
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const outgoing = request({
+        socketPath: socket.path,
+        method: call.method,
+        path: call.path,
+        agent: false,
+        ...(call.signal ? { signal: call.signal } : {}),
+        headers: {
+          connection: 'close',
+          ...(call.type === undefined ? {} : { 'content-type': call.type }),
+          ...(call.body ? { 'content-length': call.body.length } : {}),
+        },
+      })
+      outgoing.on('error', reject)
+      outgoing.setTimeout(silenceMsMax, () => {
+        outgoing.destroy(failure(
+          'timeout',
+          `the node of ${directory} did not answer ${call.method} ${call.path} within ` +
+            `${silenceMsMax / 1000} s. Is the machine overloaded? Try again; 'gridnode peers' ` +
+            'shows whether it answers at all.',
+        ))
+      })
+      outgoing.on('response', (incoming) => {
+        if (call.quiet) outgoing.setTimeout(0)
+        resolve(incoming)
+      })
+      outgoing.end(call.body)
+    })
+    if (isSuccess(answer)) return answer
+    throw await refusalOf(answer)
+  } catch (cause) {
+    if (call.signal?.aborted) throw call.signal.reason
+    throw explained(cause, directory)
+  } finally {
+    socket.close()
+  }
+}
+
+function isSuccess(answer: IncomingMessage): boolean {
+  const status = answer.statusCode ?? 0
+  return status >= 200 && status < 300
+}
+
+/** A socket's path, by way of the open directory when the plain one is too long for an address. */
+function openSocketPath(directory: string): { readonly path: string; close(): void } {
+  const path = join(directory, 'node.sock')
+  if (Buffer.byteLength(path) <= socketPathBytesMax || !existsSync(path)) {
+    return { path, close: () => undefined }
+  }
+  const descriptor = openSync(directory, 'r')
+  return { path: `/proc/self/fd/${descriptor}/node.sock`, close: () => closeSync(descriptor) }
+}
+
+async function refusalOf(answer: IncomingMessage): Promise<CommandFailure> {
+  const status = answer.statusCode ?? 0
+  const text = (await bodyOf(answer)).toString()
+  try {
+    const { error } = JSON.parse(text) as ApiError
+    return failure(String(error.code), String(error.message))
+  } catch {
+    return failure('malformed', `the node answered ${status} with what is no error of its API: ` +
+      `${text.slice(0, 200)}. Is it another version of gridnode? 'gridnode version' compares.`)
+  }
+}
+
+function explained(cause: unknown, directory: string): unknown {
+  if (cause instanceof CommandFailure) return cause
+  const { code } = cause as NodeJS.ErrnoException
+  const shown = directory
+  const unreachable = (message: string): CommandFailure =>
+    new CommandFailure(exitCodes.unreachable, 'unreachable', message)
+  if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
+    if (!isDirectory(directory)) {
+      return unreachable(
+        `there is no site at ${shown}. Make one with 'gridnode init', or name the right ` +
+          'directory with --dir DIR or GRIDNODE_DIR.',
+      )
+    }
+    return unreachable(
+      `the node of ${shown} is not running. Start it with 'gridnode start --dir ${shown}' ` +
+        '(it stays in the foreground), or name another site with --dir DIR or GRIDNODE_DIR.',
+    )
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return unreachable(
+      `you may not talk to the node of ${shown}: its socket belongs to another user. ` +
+        'Ask its administrator for access.',
+    )
+  }
+  if (code === 'ECONNRESET' || code === 'EPIPE') {
+    return unreachable(
+      `the node of ${shown} ended the connection; it may be stopping. What was submitted is kept: ` +
+        "start it again and look with 'gridnode status'.",
+    )
+  }
+  return cause
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+}
+
+async function answerOf<Answer>(incoming: IncomingMessage): Promise<Answer> {
+  const body = await bodyOf(incoming)
+  if (body.length === 0) return undefined as Answer
+  try {
+    return JSON.parse(body.toString()) as Answer
+  } catch (cause) {
+    throw new Error('the node answered with what is no JSON', { cause })
+  }
+}
+
+async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
+  const parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of chunksOf(incoming)) {
+    size += part.length
+    if (size > answerBytesMax) throw new Error(`the node's answer passes ${answerBytesMax} bytes`)
+    parts.push(part)
+  }
+  return Buffer.concat(parts)
+}
+
+async function* chunksOf(incoming: IncomingMessage): AsyncIterable<Uint8Array> {
+  try {
+    for await (const part of incoming) yield part as Buffer
+  } finally {
+    incoming.destroy()
+  }
+}
+
+async function* linesOf<Line>(incoming: IncomingMessage): AsyncIterable<Line> {
+  let rest = Buffer.alloc(0)
+  for await (const part of chunksOf(incoming)) {
+    rest = Buffer.concat([rest, part])
+    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+      const line = rest.subarray(0, end).toString().trim()
+      rest = rest.subarray(end + 1)
+      if (line !== '') yield JSON.parse(line) as Line
+    }
+    if (rest.length > lineBytesMax) throw new Error('a line of the node has no end')
+  }
+}

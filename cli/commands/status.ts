@@ -1,0 +1,176 @@
+// `gridnode status`: the list of jobs, or one job in full.
+
+import type { ContractRow, JobDetail, JobSummary, TaskRow } from '../../node/http/api.ts'
+import { apiPaths } from '../../node/http/api.ts'
+import { formatBytes, formatDuration } from '../../protocol/base/units.ts'
+import { formatRanges, rangesOf } from '../../protocol/base/ranges.ts'
+import type { Command, Context } from '../command.ts'
+import { wrap } from '../command.ts'
+import { exitCodes, usageFailure } from '../failure.ts'
+import { jobWord } from '../job-word.ts'
+import { paintState, tasksShort, tasksText } from '../job-text.ts'
+import { age, credits, cut, instant, jsonText, printable, table } from '../output.ts'
+
+export const status: Command = {
+  usage: ['[options]', 'JOB...'],
+  about:
+    'Without JOB: the jobs that have not ended and those that ended lately, newest first.\n' +
+    'With JOB (an id, or the first 4 or more digits of one): everything about it.',
+  options: {
+    all: { kind: 'flag', short: 'a', help: 'all jobs the node remembers' },
+    open: { kind: 'flag', help: 'only jobs that have not ended' },
+    ended: { kind: 'flag', help: 'only jobs that have ended' },
+    user: { kind: 'value', short: 'u', value: 'NAME', help: 'only jobs of this user' },
+    limit: { kind: 'value', short: 'n', value: 'N', help: 'at most N jobs (default 20)' },
+  },
+  examples: [
+    ['gridnode status', 'what is going on'],
+    ['gridnode status 3f2a', 'one job: its tasks, contracts and money'],
+    ["gridnode status --json | jq -r '.[] | .job'", 'ids for a script'],
+  ],
+  run: runStatus,
+}
+
+async function runStatus(context: Context): Promise<number> {
+  const { args, terminal, json } = context
+  if (args.words.length > 0) {
+    const details: JobDetail[] = []
+    for (const word of args.words) {
+      details.push(await context.client().get<JobDetail>(apiPaths.job(jobWord(word))))
+    }
+    if (json) await terminal.out.write(jsonText(details.length === 1 ? details[0] : details))
+    else await terminal.out.write(details.map((detail) => detailText(context, detail)).join('\n'))
+    return exitCodes.done
+  }
+  const chosen = (['all', 'open', 'ended'] as const).filter((name) => args.flag(name))
+  if (chosen.length > 1) throw usageFailure(`choose one of --${chosen.join(' and --')}`)
+  const limit = args.value('limit') ?? (chosen[0] === 'all' ? '10000' : '20')
+  if (!/^[1-9][0-9]{0,4}$/.test(limit)) {
+    throw usageFailure(`--limit: expected a number from 1 to 99999, got '${limit}'`)
+  }
+  const jobs = await context.client().get<readonly JobSummary[]>(apiPaths.jobs, {
+    state: chosen[0] ?? 'all', user: args.value('user'), limit,
+  })
+  await terminal.out.write(json ? jsonText(jobs) : listText(context, jobs))
+  return exitCodes.done
+}
+
+function listText(context: Context, jobs: readonly JobSummary[]): string {
+  if (jobs.length === 0) return "no jobs. Hand one in with 'gridnode submit SCRIPT'.\n"
+  const { style, terminal } = context
+  const now = terminal.nowEpochMs()
+  return table(
+    [
+      { title: 'JOB' },
+      { title: 'NAME', shrinkTo: 8 },
+      { title: 'STATE', paint: (text) => paintState(text, style) },
+      { title: 'TASKS', shrinkTo: 9 },
+      { title: 'COST', align: 'right' },
+      { title: 'AGE', align: 'right' },
+      { title: 'SITES', shrinkTo: 6 },
+    ],
+    jobs.map((job) => [
+      job.job,
+      job.name,
+      job.state,
+      tasksShort(job.tasks),
+      credits(job.spent),
+      age(job.submittedEpochMs, job.endedEpochMs ?? now),
+      job.sites.join(','),
+    ]),
+    { width: terminal.out.columns(), style },
+  )
+}
+
+function detailText(context: Context, detail: JobDetail): string {
+  const { style, terminal } = context
+  const now = terminal.nowEpochMs()
+  const width = Math.min(terminal.out.columns(), 100)
+  const lines = [
+    `job ${style.bold(detail.job)} ${printable(detail.name)}, of ${printable(detail.user)}: ` +
+      paintState(detail.state, style),
+    ...wrap(printable(detail.note), width - 2).map((line) => `  ${line}`),
+  ]
+  const fact = (name: string, text: string): void => {
+    const [first = '', ...more] = wrap(printable(text), width - 13)
+    lines.push(`  ${style.dim(name.padEnd(9))}  ${first}`, ...more.map((line) => `${' '.repeat(13)}${line}`))
+  }
+  fact('tasks', tasksText(detail.tasks))
+  fact('each', `${detail.cores} cores, ${formatBytes(detail.memoryMib * 2 ** 20)}, ` +
+    `at most ${formatDuration(detail.walltimeSeconds)}`)
+  const ended = detail.endedEpochMs === undefined
+    ? `, ${age(detail.submittedEpochMs, now)} ago`
+    : `, ended after ${age(detail.submittedEpochMs, detail.endedEpochMs)}`
+  fact('submitted', `${instant(detail.submittedEpochMs)}${ended}`)
+  fact('money', `${credits(detail.spent)} cr spent, ${credits(detail.held)} cr held, ` +
+    `budget ${credits(detail.budget)} cr; ${detail.policy}`)
+  if (detail.requirements !== '') fact('requires', detail.requirements)
+  if (detail.inputsBytes > 0) fact('inputs', formatBytes(detail.inputsBytes))
+  if (detail.outputs.length > 0) fact('outputs', detail.outputs.join(' '))
+  let text = `${lines.join('\n')}\n`
+  if (detail.contracts.length > 0) text += `\n${contractsText(context, detail.contracts)}`
+  if (detail.taskRows.length > 0) text += `\n${taskRowsText(context, detail)}`
+  return text
+}
+
+function contractsText(context: Context, contracts: readonly ContractRow[]): string {
+  const { style, terminal } = context
+  return table(
+    [
+      { title: 'CONTRACT' },
+      { title: 'SITE', shrinkTo: 8 },
+      { title: 'STATE', paint: (text) => paintState(text, style), shrinkTo: 6 },
+      { title: 'SLOTS', align: 'right' },
+      { title: 'TASKS', align: 'right' },
+      { title: 'HELD', align: 'right' },
+      { title: 'CLAIMED', align: 'right' },
+      { title: 'PAID', align: 'right' },
+    ],
+    contracts.map((row) => [
+      row.contract, row.site, row.state, String(row.slots), String(row.tasks),
+      credits(row.held), credits(row.claimed), credits(row.accepted),
+    ]),
+    { width: terminal.out.columns(), style },
+  )
+}
+
+interface TaskGroup {
+  readonly tasks: number[]
+  readonly row: TaskRow
+  readonly ran: string
+}
+
+/** Tasks that fared alike share a line; runs that took different time do not. */
+function taskRowsText(context: Context, detail: JobDetail): string {
+  const { style, terminal } = context
+  const now = terminal.nowEpochMs()
+  const groups = new Map<string, TaskGroup>()
+  for (const row of detail.taskRows.toSorted((a, b) => a.task - b.task)) {
+    const ran = row.startedEpochMs === undefined
+      ? ''
+      : age(row.startedEpochMs, row.endedEpochMs ?? now)
+    const key = JSON.stringify([row.state, row.site, row.exitCode, row.detail, ran])
+    const group = groups.get(key)
+    if (group) group.tasks.push(row.task)
+    else groups.set(key, { tasks: [row.task], row, ran })
+  }
+  return table(
+    [
+      { title: 'TASKS' },
+      { title: 'STATE', paint: (text) => paintState(text, style) },
+      { title: 'SITE', shrinkTo: 8 },
+      { title: 'EXIT', align: 'right' },
+      { title: 'RAN', align: 'right' },
+      { title: 'DETAIL', shrinkTo: 10 },
+    ],
+    [...groups.values()].map(({ tasks, row, ran }) => [
+      tasksCell(tasks), row.state, row.site, row.exitCode === undefined ? '' : String(row.exitCode),
+      ran, row.detail ?? '',
+    ]),
+    { width: terminal.out.columns(), style },
+  )
+}
+
+function tasksCell(tasks: readonly number[]): string {
+  return cut(formatRanges(rangesOf(tasks)), 24)
+}

@@ -1,0 +1,187 @@
+// What `--wait` shows: each thing that happens to a job as one plain line, or in one live line on a terminal.
+// Ctrl-C ends the watching, never the job. A node that is restarted meanwhile is waited for.
+
+import type { JobDetail, JobEvent, JobSummary, WhyAnswer } from '../node/http/api.ts'
+import { apiPaths } from '../node/http/api.ts'
+import { formatDuration } from '../protocol/base/units.ts'
+import type { Context } from './command.ts'
+import { CommandFailure, exitCodes } from './failure.ts'
+import { fetchResults } from './fetch-results.ts'
+import { endedText, failedTasksText, tasksText } from './job-text.ts'
+import { credits, plural, printable } from './output.ts'
+import type { LiveLine } from './progress.ts'
+import { bar, liveLine, transferText } from './progress.ts'
+import { bidText } from './why-text.ts'
+
+export interface Watch {
+  readonly job: string
+  readonly fetchInto: string | undefined
+  /** With --json: whether the first line says what was submitted. */
+  readonly announce: boolean
+  readonly quiet: boolean
+}
+
+const returnSecondsMax = 300
+const retryEveryMs = 1_000
+
+/** Gives the job's exit code. */
+export async function watchJob(context: Context, watch: Watch): Promise<number> {
+  const { terminal, json } = context
+  const interrupted = new AbortController()
+  const undo = terminal.onInterrupt(() => interrupted.abort(new Error('interrupted')))
+  const line = liveLine(terminal.err, () => terminal.nowEpochMs())
+  const show = json || watch.quiet ? undefined : new Map<string, string>()
+  if (json && watch.announce) {
+    await terminal.out.write(`${JSON.stringify({ kind: 'submitted', job: watch.job })}\n`)
+  }
+  try {
+    const summary = await follow(context, watch, line, show, interrupted.signal)
+    line.clear()
+    return await finish(context, watch, summary)
+  } catch (error) {
+    line.clear()
+    if (!interrupted.signal.aborted) throw error
+    await terminal.err.write(
+      `\njob ${watch.job} keeps running. Next:\n` +
+        `  gridnode status ${watch.job}   its state\n` +
+        `  gridnode logs ${watch.job}     its output\n` +
+        `  gridnode fetch ${watch.job}    its results, when it is done\n` +
+        `  gridnode cancel ${watch.job}   end it\n`,
+    )
+    return exitCodes.interrupted
+  } finally {
+    undo()
+  }
+}
+
+/** Follows the events to the last one, over restarts of the node. */
+async function follow(
+  context: Context,
+  watch: Watch,
+  line: LiveLine,
+  show: Map<string, string> | undefined,
+  signal: AbortSignal,
+): Promise<JobSummary> {
+  const { terminal } = context
+  const startedEpochMs = terminal.nowEpochMs()
+  let lostEpochMs: number | undefined
+  for (;;) {
+    try {
+      const events = context.client().lines<JobEvent>(apiPaths.events(watch.job), {}, signal)
+      for await (const event of events) {
+        lostEpochMs = undefined
+        if (context.json) await terminal.out.write(`${JSON.stringify(event)}\n`)
+        else if (show) await showEvent(context, event, { ...watch, line, show, startedEpochMs })
+        if (event.kind === 'end') return event.summary
+      }
+    } catch (error) {
+      if (signal.aborted || !isLoss(error)) throw error
+      const now = terminal.nowEpochMs()
+      if (lostEpochMs !== undefined && now - lostEpochMs > returnSecondsMax * 1_000) throw error
+    }
+    if (lostEpochMs === undefined) {
+      lostEpochMs = terminal.nowEpochMs()
+      if (show) line.print('the node is gone; waiting for it to come back (the job is kept)')
+    }
+    await terminal.sleep(retryEveryMs, signal)
+  }
+}
+
+function isLoss(error: unknown): boolean {
+  if (error instanceof CommandFailure) return error.exitCode === exitCodes.unreachable
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ECONNRESET' || code === 'ECONNREFUSED' || code === 'EPIPE'
+}
+
+interface Showing {
+  readonly job: string
+  readonly line: LiveLine
+  /** What was said last about each subject, so that nothing is said twice. */
+  readonly show: Map<string, string>
+  readonly startedEpochMs: number
+}
+
+async function showEvent(context: Context, event: JobEvent, showing: Showing): Promise<void> {
+  const { terminal } = context
+  const { line, show, startedEpochMs } = showing
+  const seconds = Math.floor((terminal.nowEpochMs() - startedEpochMs) / 1_000)
+  const say = (subject: string, text: string): void => {
+    if (show.get(subject) === text) return
+    show.set(subject, text)
+    line.print(`${formatDuration(seconds).padStart(6)}  ${printable(text)}`)
+  }
+  switch (event.kind) {
+    case 'state': {
+      const { summary } = event
+      const tasks = tasksText(summary.tasks)
+      say('state', `${summary.state}: ${summary.note}`)
+      if (!terminal.err.tty) say('tasks', tasks)
+      const { done, total } = summary.tasks
+      line.show(
+        `${bar(done, total, 22)} ${summary.state}, ${tasks}, ${credits(summary.spent)} cr, ` +
+          formatDuration(seconds),
+        true,
+      )
+      return
+    }
+    case 'award':
+      await sayBids(context, showing.job, say)
+      return say(
+        `award ${event.contract} ${event.tasks}`,
+        `awarded: ${taskNumbersText(event.tasks)} to ${event.site}`,
+      )
+    case 'transfer': {
+      const whole = event.bytesDone >= event.bytesTotal
+      const what = event.direction === 'in' ? `inputs to ${event.site}` : `results of ${event.site}`
+      const text = transferText(what, event.bytesDone, event.bytesTotal)
+      if (whole) say(`${event.direction} ${event.site} ${event.bytesTotal}`, text)
+      else line.show(text)
+      return
+    }
+    case 'end':
+      return
+  }
+}
+
+function taskNumbersText(tasks: string): string {
+  return /^[0-9]+$/.test(tasks) ? `task ${tasks}` : `tasks ${tasks}`
+}
+
+/** The bids and refusals behind an award, each round once. */
+async function sayBids(
+  context: Context,
+  job: string,
+  say: (subject: string, text: string) => void,
+): Promise<void> {
+  const why = await context.client().get<WhyAnswer>(apiPaths.why(job))
+  for (const round of why.rounds) {
+    for (const row of round.rows) say(`bid ${round.round} ${row.site}`, bidText(row))
+  }
+}
+
+async function finish(context: Context, watch: Watch, summary: JobSummary): Promise<number> {
+  const { terminal, json, style } = context
+  if (!json) await terminal.out.write(`${endedText(summary, style)}\n`)
+  let detail: JobDetail | undefined
+  if (summary.state !== 'done') {
+    detail = await context.client().get<JobDetail>(apiPaths.job(watch.job))
+    if (!json) await terminal.err.write(failedTasksText(detail))
+  }
+  if (watch.fetchInto !== undefined) {
+    const fetched = await fetchResults(context, { job: watch.job, into: watch.fetchInto, force: false })
+    if (!json) await terminal.out.write(`${plural(fetched.files, 'file')} in ${watch.fetchInto}\n`)
+  } else if (!json && !watch.quiet) {
+    await terminal.err.write(`results: gridnode fetch ${watch.job}\n`)
+  }
+  return detail ? exitCodeOf(detail) : exitCodes.done
+}
+
+/** Of the first failed task that has one, so that scripts can tell failures apart. */
+export function exitCodeOf(detail: JobDetail): number {
+  if (detail.state === 'done') return exitCodes.done
+  const failed = detail.taskRows
+    .filter((row) => row.state === 'failed' && row.exitCode !== undefined)
+    .filter((row) => row.exitCode! >= 1 && row.exitCode! <= 255)
+    .toSorted((a, b) => a.task - b.task)
+  return failed[0]?.exitCode ?? exitCodes.failed
+}
