@@ -49,6 +49,7 @@ const { values, positionals: words } = parseArgs({
 })
 const root = values.root ?? join(import.meta.dirname, '..')
 
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
     process.stdout.write(`\nstopped by ${signal}\n`)
@@ -220,7 +221,6 @@ function endGroup(group: number | undefined): void {
 
 /** Failures with what their files printed, the skipped tests, and as the last line the totals. */
 function finish(broken: readonly string[]): void {
-  rmSync(scratch, { recursive: true, force: true, maxRetries: 3 })
   const failed = reports.filter((report) => report.result.failures.length > 0)
   for (const { path, result, output } of failed) {
     process.stdout.write(`\n${'='.repeat(80)}\n${path}\n${output}\n\n`)
