@@ -1,5 +1,5 @@
-// The tree keeps the house rules, type-checks and lints; and each rule is shown to fail on a snippet
-// that breaks it, so that no rule is dead.
+// The tree keeps the house rules, type-checks and lints; and each rule is shown to fail on a
+// snippet that breaks it, so that no rule is dead.
 // time limit: 300 s
 
 import { spawnSync } from 'node:child_process'
