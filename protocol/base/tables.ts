@@ -68,6 +68,40 @@ export function draft<T>(tables: Tables): Draft<T> {
   }
 }
 
+/** Several writes or none: they stay in the overlay until `keep`. */
+export function tentative<T>(view: View<T>): { readonly view: View<T>; readonly keep: () => void } {
+  const written = new Map<string, Map<string, { value: unknown; write: () => void }>>()
+  const own = (table: string): Map<string, { value: unknown; write: () => void }> => {
+    let found = written.get(table)
+    if (!found) written.set(table, (found = new Map()))
+    return found
+  }
+  return {
+    view: {
+      get(table, key) {
+        const mine = written.get(table)?.get(key)
+        return mine ? (mine.value as never) : view.get(table, key)
+      },
+      put(table, key, value) {
+        own(table).set(key, { value, write: () => view.put(table, key, value) })
+      },
+      remove(table, key) {
+        own(table).set(key, { value: undefined, write: () => view.remove(table, key) })
+      },
+      *entries(table) {
+        const mine = written.get(table)
+        for (const row of view.entries(table)) if (!mine?.has(row[0])) yield row
+        for (const [key, { value }] of mine ?? []) {
+          if (value !== undefined) yield [key, value as never] as const
+        }
+      },
+    },
+    keep() {
+      for (const records of written.values()) for (const { write } of records.values()) write()
+    },
+  }
+}
+
 /** Applies `writes` to `tables` in place; records of `cold` tables are left out. */
 export function applyWrites(
   tables: Tables,

@@ -1,0 +1,118 @@
+// The loop: events in, steps, one synced batch, then the effects. It is the same in production and in the
+// simulator, which gives it other ports.
+//
+// Invariants: no effect is performed before the writes of its step (and of all steps before it) are durable;
+// steps that arrive while a batch is being written share the next one (group commit); after a failed commit
+// nothing is performed any more, because memory is ahead of the disk.
+
+import type { Write } from '../protocol/base/tables.ts'
+import { applyWrites, draft } from '../protocol/base/tables.ts'
+import type { Tables } from '../protocol/base/tables.ts'
+import type { Effect } from '../protocol/machine/effects.ts'
+import type { Event } from '../protocol/machine/events.ts'
+import type { CoreTables, Self } from '../protocol/machine/state.ts'
+import { coldTables, volatileTables } from '../protocol/machine/state.ts'
+import { step, wakeAt } from '../protocol/machine/step.ts'
+
+/** What the loop needs of the world. */
+export interface LoopPorts {
+  /** Epoch milliseconds. */
+  now(): number
+  /** Calls `fn` once after so many milliseconds; returns how to call it off. */
+  after(milliseconds: number, fn: () => void): () => void
+  /** Writes one atomic, synced batch, then calls `done`; with an error when it is not certainly durable. */
+  commit(writes: readonly Write[], done: (failure?: Error) => void): void
+  /** Starts an effect; its result comes back as an event. Never throws. */
+  perform(effect: Effect): void
+  /** A commit failed: the node must stop and recover from what is on disk. */
+  failed(failure: Error): void
+}
+
+/** An event as the world pushes it: the loop adds the time. */
+export type Happening = Event extends infer E ? (E extends Event ? Omit<E, 'at'> : never) : never
+
+export interface Loop {
+  push(happening: Happening): void
+  /** For readers; never written from outside. */
+  readonly tables: Tables
+  /** True when nothing is queued or being written. */
+  idle(): boolean
+  stop(): void
+}
+
+const batchEventsMax = 1_000
+const wakeMsMax = 60_000
+
+export function createLoop(self: Self, tables: Tables, ports: LoopPorts): Loop {
+  let queue: Happening[] = []
+  let writing = false
+  let stopped = false
+  let last = 0
+  let callOff: (() => void) | undefined
+
+  const at = (): number => (last = Math.max(last, ports.now()))
+
+  const pump = (): void => {
+    if (writing || stopped || queue.length === 0) return
+    const events = queue.splice(0, batchEventsMax)
+    const writes = new Map<string, Write>()
+    const effects: Effect[] = []
+    for (const happening of events) {
+      const stepped = step(self, tables, { ...happening, at: at() } as Event)
+      applyWrites(tables, stepped.writes, coldTables)
+      for (const write of stepped.writes) {
+        if (!volatileTables.has(write.table)) writes.set(`${write.table}\n${write.key}`, write)
+      }
+      effects.push(...stepped.effects)
+    }
+    if (writes.size === 0) return performAll(effects)
+    writing = true
+    ports.commit([...writes.values()], (failure) => {
+      writing = false
+      if (stopped) return
+      if (failure) {
+        stopped = true
+        ports.failed(failure)
+      } else performAll(effects)
+    })
+  }
+
+  const performAll = (effects: readonly Effect[]): void => {
+    for (const effect of effects) {
+      if (effect.kind === 'send' && effect.to === self.site) {
+        queue.push({ kind: 'messageDelivered', message: effect.message })
+      } else ports.perform(effect)
+    }
+    if (queue.length > 0) pump()
+    else wait()
+  }
+
+  const wait = (): void => {
+    callOff?.()
+    callOff = undefined
+    const next = stopped ? undefined : wakeAt(draft<CoreTables>(tables))
+    if (next === undefined) return
+    const delay = Math.min(wakeMsMax, Math.max(0, next - at()))
+    callOff = ports.after(delay, () => {
+      callOff = undefined
+      push({ kind: 'woken' })
+    })
+  }
+
+  const push = (happening: Happening): void => {
+    if (stopped) return
+    queue.push(happening)
+    pump()
+  }
+
+  return {
+    push,
+    tables,
+    idle: () => queue.length === 0 && !writing,
+    stop() {
+      stopped = true
+      queue = []
+      callOff?.()
+    },
+  }
+}

@@ -1,0 +1,40 @@
+// What the shell is told to do, in the imperative, after the step's writes are durable. Each effect can be
+// asked for again after a crash (recover.ts derives the open ones from the records), so each is idempotent
+// under its name: the tranche, the task, the request.
+
+import type { ContractId, JobId, SiteName, TrancheId } from '../base/ids.ts'
+import type { Message } from './messages.ts'
+
+export type Effect =
+  | { readonly kind: 'send'; readonly to: SiteName; readonly message: Message }
+  | { readonly kind: 'publishOffer'; readonly note: string }
+  /** The member list or an address has changed. */
+  | { readonly kind: 'connectMembers' }
+  /** Fetch a tranche's inputs from its home and lay out its tasks' directories. */
+  | { readonly kind: 'stageTranche'; readonly tranche: TrancheId }
+  | { readonly kind: 'submitTranche'; readonly tranche: TrancheId }
+  | { readonly kind: 'cancelTranche'; readonly tranche: TrancheId }
+  /** Turn what a task left behind into a tree in the store. */
+  | { readonly kind: 'collectTask'; readonly tranche: TrancheId; readonly task: number }
+  /** Everything of the tranche is over: forget it in the scheduler, remove its directories. */
+  | { readonly kind: 'removeTranche'; readonly tranche: TrancheId; readonly contract: ContractId }
+  | {
+      readonly kind: 'takeResult'
+      readonly job: JobId
+      readonly task: number
+      readonly tranche: TrancheId
+      readonly host: SiteName
+      readonly tree: string
+    }
+  /** The job has ended: its inputs need not be kept. */
+  | { readonly kind: 'releaseInputs'; readonly job: JobId }
+  | { readonly kind: 'answer'; readonly request: string; readonly answer: Answer }
+  /** Something of this job changed that a watcher wants to see. */
+  | { readonly kind: 'jobChanged'; readonly job: JobId }
+
+/** What a caller of the local API, or a site that joins, is told. */
+export type Answer =
+  | { readonly kind: 'submitted'; readonly job: JobId; readonly already: boolean }
+  | { readonly kind: 'done'; readonly detail: string }
+  | { readonly kind: 'joined'; readonly encoded: string }
+  | { readonly kind: 'refused'; readonly code: string; readonly detail: string }

@@ -1,0 +1,97 @@
+// What can happen to a node, in the past tense. Time and chance come in with the event; results and
+// failures of effects come back as events too. `request` names a caller that waits for one answer.
+
+import type { Hash, JobId, SiteName, TrancheId } from '../base/ids.ts'
+import type { Microcredits } from '../base/units.ts'
+import type { SignedJob } from '../rules/job.ts'
+import type { KeptOffer } from '../rules/offer.ts'
+import type { Message } from './messages.ts'
+import type { CapacityRecord } from './state.ts'
+
+/** What the scheduler says of one task. */
+export interface ObservedTask {
+  readonly tranche: TrancheId
+  readonly task: number
+  readonly status:
+    | { readonly kind: 'queued' }
+    | { readonly kind: 'running'; readonly startedEpochMs: number }
+    | {
+        readonly kind: 'ended'
+        readonly how: 'exited' | 'walltime' | 'memory' | 'cancelled' | 'lost'
+        readonly exitCode: number
+        readonly startedEpochMs: number
+        readonly endedEpochMs: number
+      }
+}
+
+export type Event = { readonly at: number } & (
+  | { readonly kind: 'started'; readonly addresses: readonly string[] }
+  /** A deadline of `wakeAt` has passed. */
+  | { readonly kind: 'woken' }
+  | { readonly kind: 'messageReceived'; readonly from: SiteName; readonly encoded: string }
+  /** What we sent to ourselves: home and host of one site speak as two sites do. */
+  | { readonly kind: 'messageDelivered'; readonly message: Message }
+  | { readonly kind: 'peerCameUp'; readonly site: SiteName }
+  | { readonly kind: 'peerWentDown'; readonly site: SiteName }
+  /** Gossip that the topic's validator has let pass. */
+  | { readonly kind: 'offerHeard'; readonly kept: KeptOffer }
+  | { readonly kind: 'capacityObserved'; readonly capacity: CapacityRecord }
+  | { readonly kind: 'jobSubmitted'; readonly request: string; readonly job: SignedJob }
+  | { readonly kind: 'cancelRequested'; readonly request: string; readonly job: JobId }
+  | {
+      readonly kind: 'inviteRequested'
+      readonly request: string
+      readonly secretHash: Hash
+      readonly expiresEpochMs: number
+    }
+  | { readonly kind: 'joinRequested'; readonly request: string; readonly encoded: string }
+  | {
+      readonly kind: 'creditRequested'
+      readonly request: string
+      readonly site: SiteName
+      readonly limit: Microcredits
+    }
+  | { readonly kind: 'trancheStaged'; readonly tranche: TrancheId }
+  | {
+      readonly kind: 'trancheStagingFailed'
+      readonly tranche: TrancheId
+      /** permanent: this site can never stage it (a full spool, a bad manifest). */
+      readonly permanent: boolean
+      readonly detail: string
+    }
+  | { readonly kind: 'trancheSubmitted'; readonly tranche: TrancheId; readonly localId: string }
+  | { readonly kind: 'trancheSubmitRefused'; readonly tranche: TrancheId; readonly detail: string }
+  | { readonly kind: 'trancheSubmitFailed'; readonly tranche: TrancheId; readonly detail: string }
+  | { readonly kind: 'tasksObserved'; readonly tasks: readonly ObservedTask[] }
+  | {
+      readonly kind: 'taskCollected'
+      readonly tranche: TrancheId
+      readonly task: number
+      readonly tree: Hash
+      readonly treeBytes: number
+      readonly missing: readonly string[]
+    }
+  | {
+      readonly kind: 'taskCollectFailed'
+      readonly tranche: TrancheId
+      readonly task: number
+      readonly detail: string
+    }
+  | { readonly kind: 'trancheRemoved'; readonly tranche: TrancheId }
+  | {
+      readonly kind: 'resultTaken'
+      readonly job: JobId
+      readonly task: number
+      readonly tranche: TrancheId
+    }
+  | {
+      readonly kind: 'resultFailed'
+      readonly job: JobId
+      readonly task: number
+      readonly tranche: TrancheId
+      readonly detail: string
+    }
+)
+
+export type EventKind = Event['kind']
+export type EventOf<K extends EventKind> = Extract<Event, { kind: K }>

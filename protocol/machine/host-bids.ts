@@ -1,0 +1,259 @@
+// The host while it is courted: it answers calls with firm bids or reasons, agrees to what it bid, and
+// takes the holds that its slots and the home's credit have room for.
+
+import { sha256Hex } from '../base/crypto.ts'
+import type { Sid, SiteName } from '../base/ids.ts'
+import { contractIdOf, trancheIdOf } from '../base/ids.ts'
+import { emptyRanges } from '../base/ranges.ts'
+import { formatCredits } from '../base/units.ts'
+import type { Announcement } from '../rules/announce.ts'
+import { readAnnouncement } from '../rules/announce.ts'
+import type { BidAnswer, BidRefusalReason, HostStanding } from '../rules/bid.ts'
+import { considerAnnouncement, sealBidAnswer } from '../rules/bid.ts'
+import { disagreement, tasksCommittedMax } from '../rules/contract.ts'
+import type { Logged } from '../rules/ledger.ts'
+import { creditLimit, exposure } from '../rules/ledger.ts'
+import type { ContractOffer, PairStatement, StatementOf } from '../rules/statement.ts'
+import { capFor } from '../rules/tariff.ts'
+import { say } from './delivery.ts'
+import { committed, loadFactor, othersLeave } from './host-capacity.ts'
+import type { MessageOf } from './messages.ts'
+import { verifierOf } from './offers.ts'
+import type { HostContract, HostTranche } from './state.ts'
+import type { Turn } from './turn.ts'
+import { count, send, setTimer } from './turn.ts'
+
+export function onAnnounce(turn: Turn, from: SiteName, message: MessageOf<'announce'>): void {
+  const verifier = verifierOf(turn.view, from)
+  const { federation } = turn.self
+  const read = verifier && readAnnouncement(message.note, { federation, from, verifier })
+  if (!read?.ok) return count(turn, 'announce_malformed')
+  const call = read.value
+  const asked = turn.view.get('openBids', call.auction)
+  // The same call again: the same bid again, nothing is reserved twice.
+  if (asked?.home === from) return answerCall(turn, from, asked.note, asked.bid.tariff)
+  const tariff = turn.view.get('ownTariff', 'own')
+  const standing = tariff && standingFor(turn, from, call)
+  const room = standing ? considerAnnouncement(call, standing)
+    : { ok: false as const, refusal: noScheduler }
+  if (!room.ok || !tariff) return refuseCall(turn, call, room.ok ? noScheduler : room.refusal)
+  const { self, now } = turn
+  const answer: BidAnswer = {
+    kind: 'bid',
+    fed: self.federation,
+    auction: call.auction,
+    host: self.site,
+    slots: room.value.slots,
+    queue_slots: room.value.queueSlots,
+    tariff,
+    factor_permille: loadFactor(turn),
+    speed_permille: self.tariff.speedPermille,
+    queue_seconds: room.value.queueSeconds,
+    valid_seconds: self.market.bidValidSeconds,
+  }
+  const note = sealBidAnswer(answer, self.signer.statement)
+  const expiresEpochMs = now + self.market.bidValidSeconds * 1000
+  turn.view.put('openBids', call.auction, {
+    auction: call.auction,
+    home: from,
+    noteHash: sha256Hex(note),
+    bid: answer,
+    slots: room.value.slots,
+    note,
+    cores: call.cores,
+    memoryMib: call.memory_mib,
+    walltimeSeconds: call.walltime_seconds,
+    expiresEpochMs,
+  })
+  setTimer(turn, `bid/${call.auction}`, expiresEpochMs)
+  count(turn, 'bids_made')
+  answerCall(turn, from, note, tariff)
+}
+
+function answerCall(turn: Turn, to: SiteName, note: string, tariff: Sid): void {
+  const tariffNote = turn.view.get('tariffNotes', tariff) ?? ''
+  send(turn, to, { kind: 'answer', note, tariff: tariffNote })
+}
+
+const noScheduler = {
+  reason: 'scheduler_unknown', detail: 'the local scheduler does not answer',
+} as const
+
+function refuseCall(
+  turn: Turn, call: Announcement, refusal: { reason: BidRefusalReason; detail: string },
+): void {
+  const { self } = turn
+  const { auction } = call
+  const head = { fed: self.federation, auction, host: self.site }
+  const note = sealBidAnswer({ kind: 'refusal', ...head, ...refusal }, self.signer.statement)
+  count(turn, `call_refused_${refusal.reason}`)
+  send(turn, call.home, { kind: 'answer', note, tariff: '' })
+}
+
+function standingFor(
+  turn: Turn, home: SiteName, call: Announcement,
+): HostStanding | undefined {
+  const { view, self } = turn
+  const capacity = view.get('capacity', 'own')
+  if (!capacity?.reachable) return undefined
+  const ours = committed(turn)
+  const free = othersLeave(turn)
+  const rates = {
+    task: self.tariff.task, core_hour: self.tariff.coreHour, gib_hour: self.tariff.gibHour,
+  }
+  const { cores, memory_mib: memoryMib, walltime_seconds: walltimeSeconds } = call
+  const task = { tasks: 1, cores, memoryMib, walltimeSeconds }
+  const cap = capFor(rates, loadFactor(turn), task)
+  const left = creditLimit(view, self.site, home) - exposure(view, self.site, home)
+  return {
+    coresTotal: capacity.coresTotal,
+    coresFree: free.cores,
+    coresReserved: ours.cores,
+    memoryMibTotal: capacity.memoryMibTotal,
+    memoryMibFree: free.memoryMib,
+    memoryMibReserved: ours.memoryMib,
+    coresPerTaskMax: capacity.coresPerTaskMax,
+    memoryMibPerTaskMax: capacity.memoryMibPerTaskMax,
+    walltimeSecondsMax: capacity.walltimeSecondsMax,
+    queueCores: Math.floor((capacity.coresTotal * self.market.queueAheadPermille) / 1000),
+    bidsOpen: ours.bids,
+    draining: self.draining,
+    spoolBytesFree: capacity.spoolBytesFree,
+    creditSuffices: home === self.site || left >= cap,
+    creditDetail: `one task may cost ${formatCredits(cap)}, ` +
+      `${home} may owe us ${formatCredits(left > 0n ? left : 0n)} more`,
+    secondsToNextEnd: secondsToNextEnd(turn),
+  }
+}
+
+/** By the walltimes of what we host; 0 when nothing of ours runs. */
+function secondsToNextEnd(turn: Turn): number {
+  let shortest = 0
+  for (const [, contract] of turn.view.entries('hostContracts')) {
+    if (contract.outstanding === 0) continue
+    const walltime = contract.walltimeSeconds
+    shortest = shortest === 0 ? walltime : Math.min(shortest, walltime)
+  }
+  return shortest
+}
+
+export function onBidExpiry(turn: Turn, auction: string): void {
+  turn.view.remove('openBids', auction)
+}
+
+export function onAuctionClosed(turn: Turn, from: SiteName, auction: string): void {
+  if (turn.view.get('openBids', auction)?.home !== from) return
+  turn.view.remove('openBids', auction)
+  setTimer(turn, `bid/${auction}`, undefined)
+}
+
+/** The home's terms: agreed if they are those of an open bid; else its holds will be declined. */
+export function onContractOffer(
+  turn: Turn, logged: Logged<PairStatement>, terms: ContractOffer,
+): void {
+  const home = logged.statement.from
+  const openBid = turn.view.get('openBids', terms.auction)
+  const mine = openBid?.home === home ? openBid : undefined
+  const why = disagreement(terms, mine, turn.now)
+  if (why !== undefined || !mine) return count(turn, 'contract_not_agreed')
+  const agreed = say(turn, {
+    kind: 'contract', to: home, side: 'agree', contract: logged.sid,
+  })
+  if (!agreed.ok) return count(turn, `contract_not_agreed_${agreed.refusal.reason}`)
+  onAuctionClosed(turn, home, terms.auction)
+  openContract(turn, {
+    home,
+    sid: logged.sid,
+    id: contractIdOf(logged.sid),
+    cores: terms.cores,
+    memoryMib: terms.memory_mib,
+    walltimeSeconds: terms.walltime_s,
+    leaseSeconds: terms.lease_s,
+    slots: mine.bid.slots,
+    queueSlots: mine.bid.queue_slots,
+    tasksMax: terms.tasks_max,
+  })
+}
+
+export function openContract(
+  turn: Turn,
+  terms: Omit<
+    HostContract, 'outstanding' | 'running' | 'tranches' | 'reservedUntilEpochMs' | 'open'
+  >,
+): HostContract {
+  const reservedUntilEpochMs = turn.now + turn.self.market.bidValidSeconds * 1000
+  const contract: HostContract = {
+    ...terms, outstanding: 0, running: 0, tranches: 0, reservedUntilEpochMs, open: true,
+  }
+  turn.view.put('hostContracts', contract.id, contract)
+  setTimer(turn, `idle/${contract.id}`, reservedUntilEpochMs)
+  return contract
+}
+
+/** A hold: taken when the contract has room for its tasks and the home may owe its cap. */
+export function onHold(
+  turn: Turn, logged: Logged<PairStatement>, hold: StatementOf<'hold'>,
+): void {
+  const contract = turn.view.get('hostContracts', contractIdOf(hold.contract))
+  const why = noRoom(turn, contract, hold)
+  if (why !== undefined || !contract) return decline(turn, hold.from, logged.sid, why ?? '')
+  const held = say(turn, { kind: 'held', to: hold.from, hold: logged.sid })
+  if (!held.ok) {
+    const over = held.refusal.reason === 'over_limit'
+    return decline(turn, hold.from, logged.sid, over ? 'credit' : held.refusal.reason)
+  }
+  const committed = { doc: hold.doc, tasks: hold.tasks }
+  takeTranche(turn, contract, { hold: logged.sid, id: trancheIdOf(logged.sid), committed })
+}
+
+function noRoom(
+  turn: Turn, contract: HostContract | undefined, hold: StatementOf<'hold'>,
+): string | undefined {
+  if (!contract || contract.home !== hold.from || contract.sid !== hold.contract) {
+    return 'bid_expired'
+  }
+  if (!contract.open) return 'contract_closed'
+  if (turn.self.draining) return 'draining'
+  const most = tasksCommittedMax(contract)
+  return contract.outstanding + hold.tasks > most ? 'no_room' : undefined
+}
+
+function decline(turn: Turn, home: SiteName, hold: Sid, reason: string): void {
+  count(turn, `hold_declined_${reason}`)
+  say(turn, { kind: 'declined', to: home, hold, reason })
+}
+
+/** From here the tranche is ours to run; it waits for its documents and the home's go. */
+export function takeTranche(
+  turn: Turn,
+  contract: HostContract,
+  named: Pick<HostTranche, 'id' | 'hold' | 'committed'>,
+): void {
+  const { view, now } = turn
+  view.put('hostContracts', contract.id, {
+    ...contract,
+    outstanding: contract.outstanding + named.committed.tasks,
+    tranches: contract.tranches + 1,
+  })
+  view.put('hostTranches', named.id, {
+    ...named,
+    contract: contract.id,
+    home: contract.home,
+    tasks: emptyRanges,
+    salt: '',
+    phase: 'waiting',
+    directive: 'none',
+    leaseUntilEpochMs: 0,
+    revision: 1,
+    ackedRevision: 0,
+    sentEpochMs: 0,
+    sentRevision: 0,
+    taken: emptyRanges,
+    open: named.committed.tasks,
+    endedEpochMs: 0,
+    tries: 0,
+    detail: '',
+  })
+  setTimer(turn, `keep/${named.id}`, now + turn.self.keepResultsSeconds * 1000)
+  turn.toReport.add(named.id)
+}

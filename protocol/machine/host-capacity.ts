@@ -1,0 +1,79 @@
+// What a host has left to promise. The scheduler's free cores are an observation that lags; what we have
+// committed is known at once, so free = what others leave us, minus all of ours that has not ended.
+
+import type { View } from '../base/tables.ts'
+import type { CoreTables } from './state.ts'
+import type { Turn } from './turn.ts'
+
+export interface Committed {
+  readonly cores: number
+  readonly memoryMib: number
+  readonly bids: number
+}
+
+interface Load {
+  cores: number
+  memoryMib: number
+}
+
+/** Ours by the scheduler's last look: what it counts as used although it is ours. */
+function seenRunning(view: View<CoreTables>): Load {
+  const seen: Load = { cores: 0, memoryMib: 0 }
+  for (const [, contract] of view.entries('hostContracts')) {
+    seen.cores += contract.running * contract.cores
+    seen.memoryMib += contract.running * contract.memoryMib
+  }
+  return seen
+}
+
+/** Open bids, tasks that have not ended, and idle slots of open contracts. */
+export function committed(turn: Turn): Committed {
+  const { view, now } = turn
+  let [cores, memoryMib, bids] = [0, 0, 0]
+  for (const [, bid] of view.entries('openBids')) {
+    if (bid.expiresEpochMs <= now) continue
+    bids++
+    cores += bid.slots * bid.cores
+    memoryMib += bid.slots * bid.memoryMib
+  }
+  for (const [, contract] of view.entries('hostContracts')) {
+    const idle = contract.open && contract.reservedUntilEpochMs > now ? contract.slots : 0
+    const tasks = Math.max(contract.outstanding, idle)
+    cores += tasks * contract.cores
+    memoryMib += tasks * contract.memoryMib
+  }
+  return { cores, memoryMib, bids }
+}
+
+/** Cores that nobody uses and nobody was promised; negative when tasks already wait. */
+export function coresLeft(turn: Turn): number {
+  const capacity = turn.view.get('capacity', 'own')
+  if (!capacity) return 0
+  return othersLeave(turn).cores - committed(turn).cores
+}
+
+export function memoryLeft(turn: Turn): number {
+  const capacity = turn.view.get('capacity', 'own')
+  if (!capacity) return 0
+  return othersLeave(turn).memoryMib - committed(turn).memoryMib
+}
+
+/** Free, plus what only our own tasks use. */
+export function othersLeave(turn: Turn): Load {
+  const capacity = turn.view.get('capacity', 'own')
+  if (!capacity) return { cores: 0, memoryMib: 0 }
+  const ours = seenRunning(turn.view)
+  return {
+    cores: Math.min(capacity.coresTotal, capacity.coresFree + ours.cores),
+    memoryMib: Math.min(capacity.memoryMibTotal, capacity.memoryMibFree + ours.memoryMib),
+  }
+}
+
+/** Prices rise in proportion to the load, from 1000 when idle to the site's maximum when full. */
+export function loadFactor(turn: Turn): number {
+  const capacity = turn.view.get('capacity', 'own')
+  const most = turn.self.tariff.loadFactorMaxPermille
+  if (!capacity || capacity.coresTotal === 0) return 1_000
+  const used = Math.min(capacity.coresTotal, Math.max(0, capacity.coresTotal - coresLeft(turn)))
+  return 1_000 + Math.floor(((most - 1_000) * used) / capacity.coresTotal)
+}

@@ -1,0 +1,89 @@
+// What two sites say to each other directly. The connection proves who speaks; what a third party must be
+// able to check (offers, calls, bids, statements, jobs) travels inside as signed notes. Messages may be
+// lost, doubled or late: each handler can take each message at any time, and each wait has a retry.
+
+import type { Malformed } from '../base/encoding.ts'
+import { decode, encode } from '../base/encoding.ts'
+import { limits } from '../base/limits.ts'
+import type { Outcome } from '../base/outcome.ts'
+import type { Shaped } from '../base/shape.ts'
+import {
+  contractId, hash, hex, integer, list, oneOf, record, shaped, siteName, text, trancheId, union,
+  unshape,
+} from '../base/shape.ts'
+import { trancheDocumentShape } from '../rules/contract.ts'
+import { jobNoteBytesMax } from '../rules/job.ts'
+import { taskReportShape } from '../rules/run.ts'
+
+const note = text({ bytesMax: limits.statementBytes })
+const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
+const ranges = text({ bytesMax: 65_536 })
+
+/** A member as it is passed on: its genesis and the policy that admits it ('' for the founder). */
+export const memberShape = record({
+  genesis: note,
+  policy: text({ bytesMax: limits.statementBytes }),
+  addresses: list(text({ bytesMax: 256 }), { max: 16 }),
+})
+
+export const reportShape = record({
+  tranche: trancheId(),
+  /** Grows with every change of the tranche at the host. */
+  revision: count,
+  phase: oneOf('waiting', 'staging', 'running', 'settling'),
+  tasks: list(taskReportShape, { max: limits.tasksPerTranche }),
+})
+
+export const ackShape = record({
+  tranche: trancheId(),
+  /** The newest revision of the host's that the home has taken in. */
+  revision: count,
+  /** go: run, the lease is renewed. stop: end what runs, claim what was used. lapsed: claim only `taken`. */
+  directive: oneOf('go', 'stop', 'lapsed'),
+  lease_seconds: count,
+  /** Tasks whose results are safe at the home. */
+  taken: ranges,
+})
+
+const messageShape = union('kind', {
+  /** What I know of the federation; the other answers with what is newer. */
+  summary: record({
+    members: hash(),
+    offers: list(record({ site: siteName(), sequence: count }), { max: limits.sitesMax }),
+  }),
+  members: record({ members: list(memberShape, { max: limits.sitesMax }) }),
+  offers: record({ notes: list(text({ bytesMax: limits.offerBytes }), { max: limits.sitesMax }) }),
+  announce: record({ note }),
+  /** A bid or a refusal, with the tariff that a bid refers to ('' with a refusal). */
+  answer: record({ note, tariff: text({ bytesMax: limits.statementBytes }) }),
+  /** Told to every bidder that got nothing: its reservation is free again. */
+  auction_closed: record({ auction: hex({ bytes: 8 }) }),
+  /** `have`: the last number of yours that I logged. */
+  statements: record({ notes: list(note, { max: limits.statementsPerMessage }), have: count }),
+  /** What a hold pays for; `job` is the owner's signed note. */
+  documents: record({
+    contract: contractId(),
+    tranche: trancheId(),
+    job: text({ bytesMax: jobNoteBytesMax }),
+    document: trancheDocumentShape,
+  }),
+  documents_wanted: record({ tranche: trancheId() }),
+  reports: record({ reports: list(reportShape, { max: 256 }) }),
+  acks: record({ acks: list(ackShape, { max: 256 }) }),
+  /** No further tasks come under this contract: its idle slots are free again. */
+  contract_closed: record({ contract: contractId() }),
+})
+
+export type Message = Shaped<typeof messageShape>
+export type MessageOf<K extends Message['kind']> = Extract<Message, { kind: K }>
+export type Report = Shaped<typeof reportShape>
+export type Ack = Shaped<typeof ackShape>
+
+export function encodeMessage(message: Message): string {
+  return encode(unshape(message))
+}
+
+export function decodeMessage(encoded: string): Outcome<Message, Malformed> {
+  const value = decode(encoded, { bytesMax: limits.messageBytes })
+  return value.ok ? shaped(messageShape, value.value) : value
+}

@@ -1,0 +1,56 @@
+// What a node does when it starts, from its records alone. A record whose effect has no result yet gets the
+// same effect again, under the same name; the doors look it up before they do it twice. This is also the
+// only list of what can be open after a crash.
+
+import { issueStatement } from '../rules/ledger.ts'
+import { onStarted as startPeers } from './peers.ts'
+import type { EventOf } from './events.ts'
+import { closeAuction } from './home-auction.ts'
+import { roundsSoon } from './home-jobs.ts'
+import { askResult, resendOwn } from './home-tranches.ts'
+import { refreshOffer } from './offers.ts'
+import { resumeTranche } from './host-tranches.ts'
+import type { Turn } from './turn.ts'
+
+export function onStarted(turn: Turn, event: EventOf<'started'>): void {
+  postTariff(turn)
+  startPeers(turn, event)
+  // Bids that were on their way are lost; their rounds end with what is here.
+  for (const [, auction] of turn.view.entries('auctions')) {
+    if (auction.closedEpochMs === 0) closeAuction(turn, auction.id)
+  }
+  for (const [, tranche] of turn.view.entries('homeTranches')) resendOwn(turn, tranche)
+  for (const [, task] of turn.view.entries('homeTasks')) {
+    if (task.state === 'returning') askResult(turn, task)
+  }
+  for (const [, tranche] of turn.view.entries('hostTranches')) resumeTranche(turn, tranche)
+  for (const [, job] of turn.view.entries('jobs')) {
+    if (job.state.kind === 'ended') turn.effects.push({ kind: 'releaseInputs', job: job.id })
+  }
+  roundsSoon(turn)
+  refreshOffer(turn)
+}
+
+/** The posted prices go on the ledger when they are new; what was agreed before keeps its tariff. */
+function postTariff(turn: Turn): void {
+  const { view, self, now } = turn
+  const wanted = {
+    task: self.tariff.task,
+    core_hour: self.tariff.coreHour,
+    gib_hour: self.tariff.gibHour,
+    speed_permille: self.tariff.speedPermille,
+    factor_permille_max: self.tariff.loadFactorMaxPermille,
+  }
+  const sid = view.get('ownTariff', 'own')
+  const posted = sid && view.get('ledgerTariffs', sid)
+  const same = posted && posted.task === wanted.task && posted.core_hour === wanted.core_hour &&
+    posted.gib_hour === wanted.gib_hour && posted.speed_permille === wanted.speed_permille &&
+    posted.factor_permille_max === wanted.factor_permille_max
+  if (same) return
+  const said = issueStatement(view, self.signer, {
+    kind: 'tariff', to: '*', at: now, ...wanted, rounding: 'down',
+  })
+  if (!said.ok) return
+  view.put('ownTariff', 'own', said.value.sid)
+  view.put('tariffNotes', said.value.sid, said.value.note)
+}

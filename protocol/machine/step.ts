@@ -1,0 +1,176 @@
+// The root of the machine: routes an event to its role and sends what the roles have marked. It decides
+// nothing itself. `step` is a function: the same tables and the same event give the same writes and
+// effects on every machine.
+
+import { unreachable } from '../base/assert.ts'
+import type { ContractId, JobId, SiteName, TrancheId } from '../base/ids.ts'
+import type { Tables, Write } from '../base/tables.ts'
+import { draft } from '../base/tables.ts'
+import type { Logged } from '../rules/ledger.ts'
+import type { PairStatement } from '../rules/statement.ts'
+import { deliver, onStatements, resend } from './delivery.ts'
+import type { Effect } from './effects.ts'
+import type { Event } from './events.ts'
+import { closeAuction, onAnswer } from './home-auction.ts'
+import * as homeJobs from './home-jobs.ts'
+import * as home from './home-tranches.ts'
+import * as bids from './host-bids.ts'
+import { onAccept, onKeepEnded, onTrancheRemoved } from './host-claims.ts'
+import * as host from './host-tranches.ts'
+import type { Message } from './messages.ts'
+import { decodeMessage } from './messages.ts'
+import { keepOffer, onOfferExpiry, refreshOffer } from './offers.ts'
+import * as peers from './peers.ts'
+import { onStarted } from './recover.ts'
+import type { CoreTables, Self } from './state.ts'
+import type { Turn } from './turn.ts'
+import { count, dueTimers } from './turn.ts'
+
+export { wakeAt } from './turn.ts'
+
+export interface Stepped {
+  /** To be durable before the first effect. */
+  readonly writes: readonly Write[]
+  readonly effects: readonly Effect[]
+}
+
+export function step(self: Self, tables: Tables, event: Event): Stepped {
+  const view = draft<CoreTables>(tables)
+  const turn: Turn = {
+    self, view, now: event.at, effects: [], toDeliver: new Set(), toReport: new Set(),
+    toAck: new Set(),
+  }
+  route(turn, event)
+  home.acknowledge(turn)
+  host.report(turn)
+  deliver(turn)
+  return { writes: view.writes(), effects: turn.effects }
+}
+
+function route(turn: Turn, event: Event): void {
+  const { self } = turn
+  switch (event.kind) {
+    case 'started': return onStarted(turn, event)
+    case 'woken': return onWoken(turn)
+    case 'messageReceived': return onMessage(turn, event.from, event.encoded)
+    case 'messageDelivered': return dispatch(turn, self.site, event.message)
+    case 'peerCameUp': return onPeerUp(turn, event.site)
+    case 'peerWentDown': return peers.onPeerDown(turn, event.site)
+    case 'offerHeard': return onOffer(turn, event.kept.note)
+    case 'capacityObserved':
+      turn.view.put('capacity', 'own', event.capacity)
+      return refreshOffer(turn)
+    case 'jobSubmitted': return homeJobs.onJobSubmitted(turn, event)
+    case 'cancelRequested': return homeJobs.onCancelRequested(turn, event)
+    case 'inviteRequested': return peers.onInviteRequested(turn, event)
+    case 'joinRequested': return peers.onJoinRequested(turn, event)
+    case 'creditRequested': return peers.onCreditRequested(turn, event)
+    case 'trancheStaged': return host.onStaged(turn, event)
+    case 'trancheStagingFailed': return host.onStagingFailed(turn, event)
+    case 'trancheSubmitted': return host.onSubmitted(turn, event)
+    case 'trancheSubmitRefused': return host.onSubmitRefused(turn, event)
+    case 'trancheSubmitFailed': return host.onSubmitFailed(turn, event)
+    case 'tasksObserved':
+      host.onTasksObserved(turn, event)
+      return refreshOffer(turn)
+    case 'taskCollected': return host.onTaskCollected(turn, event)
+    case 'taskCollectFailed': return host.onTaskCollectFailed(turn, event)
+    case 'trancheRemoved':
+      onTrancheRemoved(turn, event.tranche)
+      return refreshOffer(turn)
+    case 'resultTaken': return home.onResultTaken(turn, event)
+    case 'resultFailed': return home.onResultFailed(turn, event)
+    default: return unreachable(event)
+  }
+}
+
+function onPeerUp(turn: Turn, site: SiteName): void {
+  peers.onPeerUp(turn, site)
+  host.onHomeUp(turn, site)
+  homeJobs.onHostUp(turn, site)
+}
+
+function onOffer(turn: Turn, note: string): void {
+  if (keepOffer(turn, note)) homeJobs.roundsSoon(turn)
+}
+
+function onMessage(turn: Turn, from: SiteName, encoded: string): void {
+  const decoded = decodeMessage(encoded)
+  // [LAW-7] What cannot be read changes nothing but a counter.
+  if (!decoded.ok) return count(turn, 'message_malformed')
+  return dispatch(turn, from, decoded.value)
+}
+
+function dispatch(turn: Turn, from: SiteName, message: Message): void {
+  switch (message.kind) {
+    case 'summary': return peers.onSummary(turn, from, message)
+    case 'members': return peers.onMembers(turn, from, message)
+    case 'offers': {
+      for (const note of message.notes) onOffer(turn, note)
+      return undefined
+    }
+    case 'announce': return bids.onAnnounce(turn, from, message)
+    case 'answer': return onAnswer(turn, from, message)
+    case 'auction_closed': return bids.onAuctionClosed(turn, from, message.auction)
+    case 'statements':
+      return onStatements(turn, from, message, (logged) => onStatement(turn, logged))
+    case 'documents': return host.onDocuments(turn, from, message)
+    case 'documents_wanted': return home.onDocumentsWanted(turn, from, message.tranche)
+    case 'reports': return home.onReports(turn, from, message)
+    case 'acks': {
+      for (const ack of message.acks) host.onAck(turn, from, ack)
+      return undefined
+    }
+    case 'contract_closed': return host.onContractClosed(turn, from, message.contract)
+    default: return unreachable(message)
+  }
+}
+
+/** A statement that was just logged, given to the role it is addressed to. */
+function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
+  const { statement } = logged
+  const { from } = statement
+  switch (statement.kind) {
+    case 'credit': return homeJobs.roundsSoon(turn)
+    case 'contract':
+      return statement.side === 'offer' ? bids.onContractOffer(turn, logged, statement) : undefined
+    case 'hold': return bids.onHold(turn, logged, statement)
+    case 'held': return home.onHeld(turn, from, statement.hold)
+    case 'declined': return home.onDeclined(turn, from, statement.hold, statement.reason)
+    case 'usage': return home.onUsage(turn, from, statement.hold)
+    case 'accept': return onAccept(turn, from, statement.hold, statement.final)
+    case 'void': return home.onVoid(turn, from, statement.hold, statement.reason)
+    default: return unreachable(statement)
+  }
+}
+
+/** Every deadline that has passed, each handled once; a handler sets the next one itself. */
+function onWoken(turn: Turn): void {
+  for (const name of dueTimers(turn.view, turn.now)) {
+    turn.view.remove('timers', name)
+    const slash = name.indexOf('/')
+    onTimer(turn, name.slice(0, slash), name.slice(slash + 1))
+  }
+}
+
+function onTimer(turn: Turn, kind: string, name: string): void {
+  switch (kind) {
+    case 'deliver': return resend(turn, name as SiteName)
+    case 'exchange': return peers.onExchange(turn)
+    case 'offer': return refreshOffer(turn)
+    case 'expire': return onOfferExpiry(turn, name as SiteName)
+    case 'invite': return peers.onInviteExpiry(turn, name)
+    case 'round': return homeJobs.onRoundDue(turn, name as JobId)
+    case 'window': return closeAuction(turn, name)
+    case 'lease': return home.onLeaseEnd(turn, name as TrancheId)
+    case 'result': return home.onResultRetry(turn, name)
+    case 'forget': return homeJobs.onForget(turn, name as JobId)
+    case 'bid': return bids.onBidExpiry(turn, name)
+    case 'idle': return host.onIdle(turn, name as ContractId)
+    case 'report': return void turn.toReport.add(name as TrancheId)
+    case 'keep': return onKeepEnded(turn, name as TrancheId)
+    case 'retry': return host.onRetry(turn, name as TrancheId)
+    case 'stop': return host.onStopRetry(turn, name as TrancheId)
+    default: return count(turn, 'timer_unknown')
+  }
+}

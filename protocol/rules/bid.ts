@@ -1,0 +1,153 @@
+// A firm bid, or a refusal with its reason: how a host answers a call for proposals. For a bid the host
+// reserves what it offers until the bid expires; the rates are those of its tariff times one factor.
+//
+// Reasons to refuse, in order of precedence [BID-1..9]: see `BidRefusalReason`.
+
+import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
+import type { FederationId, SiteName } from '../base/ids.ts'
+import { limits } from '../base/limits.ts'
+import type { Signer, Verifier } from '../base/note.ts'
+import type { Outcome } from '../base/outcome.ts'
+import { ok, refuse } from '../base/outcome.ts'
+import type { Shaped } from '../base/shape.ts'
+import {
+  hash, hex, integer, literal, oneOf, record, shaped, siteName, text, union, unshape,
+} from '../base/shape.ts'
+import { formatBytes, formatDuration } from '../base/units.ts'
+import type { Announcement } from './announce.ts'
+
+const refusalReasons = [
+  'not_member', 'cores', 'memory', 'walltime', 'credit', 'draining', 'too_many_bids', 'spool',
+  'busy', 'scheduler_unknown',
+] as const
+
+export type BidRefusalReason = (typeof refusalReasons)[number]
+
+const head = { fed: hash(), auction: hex({ bytes: 8 }), host: siteName() }
+const answerShape = union('kind', {
+  bid: record({
+    kind: literal('bid'),
+    ...head,
+    /** Tasks that can start at once; reserved until the bid expires. */
+    slots: integer({ min: 0, max: limits.tasksPerJob }),
+    /** Further tasks that the host would take to wait in its queue. */
+    queue_slots: integer({ min: 0, max: limits.tasksPerJob }),
+    tariff: hash(),
+    factor_permille: integer({ min: 1, max: 1_000_000 }),
+    speed_permille: integer({ min: 1, max: 1_000_000 }),
+    /** Estimated wait of a task that takes a queue slot. */
+    queue_seconds: integer({ min: 0, max: 10 ** 9 }),
+    valid_seconds: integer({ min: 1, max: 86_400 }),
+  }),
+  refusal: record({
+    kind: literal('refusal'),
+    ...head,
+    reason: oneOf(...refusalReasons),
+    detail: text({ bytesMax: 512 }),
+  }),
+})
+
+export type BidAnswer = Shaped<typeof answerShape>
+export type Bid = Extract<BidAnswer, { kind: 'bid' }>
+export type BidRefusal = Extract<BidAnswer, { kind: 'refusal' }>
+
+export function sealBidAnswer(answer: BidAnswer, signer: Signer): string {
+  return seal(answer.kind, unshape(answer), signer).note
+}
+
+/** [BID-10] An answer counts only from the site that signed it. */
+export function readBidAnswer(
+  note: string,
+  expected: { federation: FederationId; from: SiteName; verifier: Verifier },
+): Outcome<BidAnswer, { reason: 'malformed'; detail: string }> {
+  const sealed = parseSealed(note, { bytesMax: limits.statementBytes })
+  if (!sealed.ok) return sealed
+  const decoded = shaped(answerShape, sealed.value.body)
+  if (!decoded.ok) return decoded
+  const answer = decoded.value
+  const wrong = sealed.value.kind !== answer.kind || answer.fed !== expected.federation ||
+    answer.host !== expected.from || !verifySealed(sealed.value, expected.verifier)
+  return wrong ? refuse({ reason: 'malformed', detail: `not a bid of ${expected.from}` }) : ok(answer)
+}
+
+/** What a host weighs when it is called. Reserved = open bids and open contracts. */
+export interface HostStanding {
+  readonly coresTotal: number
+  readonly coresFree: number
+  readonly coresReserved: number
+  readonly memoryMibTotal: number
+  readonly memoryMibFree: number
+  readonly memoryMibReserved: number
+  readonly coresPerTaskMax: number
+  readonly memoryMibPerTaskMax: number
+  readonly walltimeSecondsMax: number
+  /** Cores' worth of tasks it takes beyond its free cores. */
+  readonly queueCores: number
+  readonly bidsOpen: number
+  readonly draining: boolean
+  readonly spoolBytesFree: number
+  /** Whether the home may owe us one more task; always true for ourselves. */
+  readonly creditSuffices: boolean
+  readonly creditDetail: string
+  /** When the earliest of what runs must have ended, by its walltime. */
+  readonly secondsToNextEnd: number
+}
+
+export interface BidRoom {
+  readonly slots: number
+  readonly queueSlots: number
+  readonly queueSeconds: number
+}
+
+/** The one decision of a host that is asked: room for some tasks, or the first reason why not. */
+export function considerAnnouncement(
+  call: Announcement,
+  host: HostStanding,
+): Outcome<BidRoom, { reason: BidRefusalReason; detail: string }> {
+  const no = (
+    reason: BidRefusalReason, detail: string,
+  ): Outcome<never, { reason: BidRefusalReason; detail: string }> => refuse({ reason, detail })
+  if (call.cores > host.coresPerTaskMax) {
+    return no('cores', `a task wants ${call.cores} cores, at most ${host.coresPerTaskMax} here`)
+  }
+  if (call.memory_mib > host.memoryMibPerTaskMax) {
+    const [wanted, most] = [call.memory_mib, host.memoryMibPerTaskMax].map(mib)
+    return no('memory', `a task wants ${wanted}, at most ${most} here`)
+  }
+  if (call.walltime_seconds > host.walltimeSecondsMax) {
+    const [wanted, most] = [call.walltime_seconds, host.walltimeSecondsMax].map(formatDuration)
+    return no('walltime', `a task wants ${wanted}, at most ${most} here`)
+  }
+  if (!host.creditSuffices) return no('credit', host.creditDetail)
+  if (host.draining) return no('draining', 'the site takes no new work')
+  if (host.bidsOpen >= limits.bidsOpenPerHost) {
+    return no('too_many_bids', `${host.bidsOpen} bids are open; ask again later`)
+  }
+  if (call.inputs_bytes > host.spoolBytesFree) {
+    const [wanted, left] = [call.inputs_bytes, host.spoolBytesFree].map(formatBytes)
+    return no('spool', `the inputs take ${wanted}, the spool has ${left} left`)
+  }
+  const room = roomFor(call, host)
+  if (room.slots === 0 && room.queueSlots === 0) {
+    const wait = formatDuration(host.secondsToNextEnd)
+    return no('busy', `no room; ${host.coresFree} of ${host.coresTotal} cores free, ` +
+      `the next task must end within ${wait}`)
+  }
+  return ok(room)
+}
+
+function roomFor(call: Announcement, host: HostStanding): BidRoom {
+  const coresLeft = host.coresFree - host.coresReserved
+  const memoryLeft = host.memoryMibFree - host.memoryMibReserved
+  const byCores = Math.floor(coresLeft / call.cores)
+  const byMemory = Math.floor(memoryLeft / call.memory_mib)
+  const slots = Math.max(0, Math.min(byCores, byMemory, call.tasks))
+  // What is reserved beyond the free cores already waits; it uses up the queue's room.
+  const queueLeft = host.queueCores + Math.min(0, coresLeft)
+  const queueSlots = Math.max(0, Math.min(Math.floor(queueLeft / call.cores), call.tasks - slots))
+  return { slots, queueSlots, queueSeconds: host.secondsToNextEnd }
+}
+
+function mib(count: number): string {
+  return formatBytes(count * 2 ** 20)
+}

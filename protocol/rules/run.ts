@@ -1,0 +1,97 @@
+// What a host reports of a task, and what that means for the job: the end of a task is either the user's
+// (it ran, whatever its exit code) or the site's (it never ran to an end here, and goes elsewhere).
+//
+// [RUN-1] "Cannot see the task" is no report: only an observed end is.
+// [RUN-2] A task that the site lost or refused is placed again, at most `limits.taskAttempts` times.
+// [RUN-3] A task that ran to its end is done if it exited 0 and left every output it promised.
+
+import { limits } from '../base/limits.ts'
+import type { Shaped } from '../base/shape.ts'
+import { integer, list, oneOf, record, text } from '../base/shape.ts'
+
+const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
+
+export const taskReportShape = record({
+  task: count,
+  state: oneOf('queued', 'running', 'collecting', 'ended'),
+  /** Meaningful once ended. refused: it was never started here. */
+  how: oneOf('', 'exited', 'walltime', 'memory', 'cancelled', 'lost', 'refused'),
+  exit_code: integer({ min: -1, max: 255 }),
+  detail: text({ bytesMax: 512 }),
+  started_ms: count,
+  ended_ms: count,
+  core_s: count,
+  gib_s: count,
+  /** The tree of its results (outputs, stdout, stderr); '' when there is none. */
+  tree: text({ bytesMax: 64, pattern: /^([0-9a-f]{64})?$/ }),
+  tree_bytes: count,
+  /** Outputs that were promised and are not there. */
+  missing: list(text({ bytesMax: limits.pathBytes }), { max: 256 }),
+})
+
+export type TaskReport = Shaped<typeof taskReportShape>
+
+export const unstartedTask: Omit<TaskReport, 'task'> = {
+  state: 'queued', how: '', exit_code: -1, detail: '', started_ms: 0, ended_ms: 0, core_s: 0,
+  gib_s: 0, tree: '', tree_bytes: 0, missing: [],
+}
+
+export type Verdict =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed'; readonly detail: string }
+  | { readonly kind: 'cancelled' }
+  /** The site's end, not the user's: place it again. */
+  | { readonly kind: 'again'; readonly detail: string }
+
+/** What the end of a task means; only for a report in state `ended`. */
+export function verdictOf(report: TaskReport): Verdict {
+  switch (report.how) {
+    case 'lost': return { kind: 'again', detail: report.detail || 'the site lost the task' }
+    case 'refused': return { kind: 'again', detail: report.detail || 'the site could not start it' }
+    case 'cancelled': return { kind: 'cancelled' }
+    case 'walltime': return { kind: 'failed', detail: 'killed at its walltime' }
+    case 'memory': return { kind: 'failed', detail: 'killed for using more memory than it asked for' }
+    default:
+      if (report.exit_code !== 0) {
+        return { kind: 'failed', detail: `exit code ${report.exit_code}` }
+      }
+      if (report.missing.length > 0) {
+        const list = report.missing.slice(0, 5).join(', ')
+        return { kind: 'failed', detail: `promised outputs are not there: ${list}` }
+      }
+      return { kind: 'done' }
+  }
+}
+
+/** Whole seconds of cores and GiB that a task occupied; partial seconds are the host's loss. */
+export function meteredUsage(options: {
+  readonly startedMs: number
+  readonly endedMs: number
+  readonly cores: number
+  readonly memoryMib: number
+}): { core_s: number; gib_s: number } {
+  const elapsedMs = Math.max(0, options.endedMs - options.startedMs)
+  const core_s = Math.floor((elapsedMs * options.cores) / 1000)
+  const gib_s = Math.floor((elapsedMs * options.memoryMib) / (1000 * 1024))
+  return { core_s, gib_s }
+}
+
+export interface UsageTotal {
+  readonly tasks: number
+  readonly core_s: number
+  readonly gib_s: number
+}
+
+/** [RUN-4] What a host may claim: the tasks that ran, each once; never what it lost or refused. */
+export function chargeable(reports: Iterable<TaskReport>): UsageTotal {
+  let [tasks, core_s, gib_s] = [0, 0, 0]
+  for (const report of reports) {
+    const ran = report.state === 'ended' && report.started_ms > 0 &&
+      report.how !== 'lost' && report.how !== 'refused'
+    if (!ran) continue
+    tasks += 1
+    core_s += report.core_s
+    gib_s += report.gib_s
+  }
+  return { tasks, core_s, gib_s }
+}
