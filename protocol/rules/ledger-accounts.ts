@@ -151,7 +151,6 @@ function askHold(
   if (contract?.home !== home || contract.host !== host) {
     return unknownReference(`contract of ${home} with ${host}`, said.contract)
   }
-  if (contract.agreed === '') return wrongState('the contract is not agreed by the host')
   if (said.tasks > contract.terms.tasks_max) {
     return tooMuch('tasks', contract.terms.tasks_max, said.tasks)
   }
@@ -191,6 +190,10 @@ function answerHold(
     view.put('ledgerHolds', hold.sid, { ...hold, state: 'declined' })
     post(view, books, { asked: -hold.amount })
     return done
+  }
+  // A hold may travel with the offer of its contract; it counts only once the host has agreed.
+  if (view.get('ledgerContracts', hold.contract)?.agreed === '') {
+    return wrongState('the contract is not agreed by the host')
   }
   if (host === self && host !== home) {
     const limit = creditLimit(view, host, home)
