@@ -73,7 +73,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     directory: string, work: (handle: FileHandle) => Promise<T>,
   ): Promise<T> => {
     await using handle = await openDirectories(root, namesOf(directory), openDirectory)
-    return work(handle)
+    return await work(handle)
   }
   const remove = async (directory: string): Promise<void> => {
     const [contract, task] = namesOf(directory)
@@ -163,19 +163,22 @@ async function peekFile(
     await using own = await openDirectory(directory, reservedName)
     await using found = await openAny(own, stream)
     const stats = await found.stat()
-    if (!stats.isFile()) {
-      const what = `${reservedName}/${stream} is no longer the file that the job's output goes to`
-      throw new StagingError('PATH_REFUSED', what)
-    }
+    if (!stats.isFile()) throw outputReplaced(stream)
     await using file = await reopenForReading(found)
     const length = Math.max(0, Math.min(bytesMax, stats.size - offset))
     const bytes = Buffer.allocUnsafe(length)
     const read = await readAll(file, bytes, offset)
     return { bytes: bytes.subarray(0, read), offset: offset + read, sizeBytes: stats.size }
   } catch (error) {
+    if (systemCode(error) === 'ENOTDIR') throw outputReplaced(stream)
     if (systemCode(error) !== 'ENOENT') throw error
     return { bytes: new Uint8Array(0), offset, sizeBytes: 0 }
   }
+}
+
+function outputReplaced(stream: string): StagingError {
+  const what = `${reservedName}/${stream} is no longer the file that the job's output goes to`
+  return new StagingError('PATH_REFUSED', `${what}: the job has replaced it`)
 }
 
 async function removeIfEmpty(root: FileHandle, name: string): Promise<void> {
