@@ -40,6 +40,8 @@ export const netBounds = {
   fetchReadMs: 60_000,
   fetchWriteMs: 300_000,
   bulkIdleMs: 20_000,
+  /** After a peer could not be dialled for a transfer, so long its message connection serves. */
+  bulkRedialMs: 60_000,
 
   // Reading any stream.
   readBufferBytes: mebibyte,
@@ -48,7 +50,7 @@ export const netBounds = {
 
   // Connections.
   connectionsMax: 4_096,
-  connectionsPerMember: 8,
+  connectionsPerMember: 16,
   connectionsPending: 128,
   connectionsPerSecondPerAddress: 200,
   connectionIdleMs: 60_000,

@@ -13,7 +13,7 @@ import type { Timer } from '../clock.ts'
 import type { NetBounds } from './bounds.ts'
 import type { Counters } from './counters.ts'
 import { errorFrameOf, orAborted, readError } from './exchange.ts'
-import { codeOf, failure } from './failure.ts'
+import { failure, mayTravel } from './failure.ts'
 import { frameKind, frameOf, headerOf, readBody, readHeader, readText } from './frames.ts'
 import type { Known } from './members.ts'
 import { openPipe } from './pipe.ts'
@@ -137,7 +137,7 @@ export async function serveBulk(stream: Stream, options: ServeOptions): Promise<
     } catch (error) {
       if (pipe.closed.aborted) throw error
       counters.add('fetchesFailed')
-      if (codeOf(error) === '') options.onFault(error)
+      if (!mayTravel(error)) options.onFault(error)
       await pipe.write(errorFrameOf(error, bounds))
     }
     await pipe.finish()
@@ -160,8 +160,11 @@ async function pour(
   let exhausted = false
   let total = 0
   const keepAlive = clock.every(bounds.fetchKeepAliveMs, () => {
-    // A failed write shows in the pipe's `closed`, which ends the wait for the source.
-    if (waiting) pipe.write(idleFrame).catch(() => undefined)
+    // Without room the reader has bytes to read, which is proof enough. A failed write shows in the
+    // pipe's `closed`, which ends the wait for the source.
+    if (!waiting || !pipe.hasRoom()) return
+    counters.add('fetchKeepAlives')
+    pipe.write(idleFrame).catch(() => undefined)
   })
   try {
     for (;;) {
@@ -209,6 +212,8 @@ export function openBulkPool(options: {
 }): BulkPool {
   const { bounds, counters } = options
   const lanes = new Map<string, Lane>()
+  /** Peers that could not be dialled, and until when (monotonic) that is not tried again. */
+  const unreachable = new Map<string, number>()
   const stopping = new AbortController()
 
   function laneTo(peer: Known): Lane {
@@ -221,6 +226,7 @@ export function openBulkPool(options: {
     }
     lanes.set(peer.id, lane)
     lane.dialled.then((connection) => {
+      unreachable.delete(peer.id)
       connection.addEventListener('close', drop)
       if (connection.status !== 'open') drop()
     }, drop)
@@ -230,7 +236,9 @@ export function openBulkPool(options: {
   return {
     async acquire(peer, signal) {
       const shared = options.messageConnection(peer)
-      if (peer.addresses.length === 0 && shared) {
+      const untilMs = unreachable.get(peer.id) ?? 0
+      if (shared && (peer.addresses.length === 0 || untilMs > clock.monotonicMs())) {
+        counters.add('fetchesOnMessageConnection')
         return { connection: shared, release: () => undefined }
       }
       const lane = laneTo(peer)
@@ -253,6 +261,7 @@ export function openBulkPool(options: {
       } catch (error) {
         release()
         if (signal.aborted) throw failure('aborted', 'the bulk stream was given up', signal.reason)
+        unreachable.set(peer.id, clock.monotonicMs() + bounds.bulkRedialMs)
         const fallback = options.messageConnection(peer)
         if (!fallback) throw failure('down', `no connection to ${peer.site}`, error)
         counters.add('fetchesOnMessageConnection')

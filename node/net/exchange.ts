@@ -8,17 +8,18 @@
 import type { Stream } from '@libp2p/interface'
 import { clock } from '../clock.ts'
 import type { NetBounds } from './bounds.ts'
-import { codeOf, failure, messageOf, remoteFailure } from './failure.ts'
+import { codeOf, failure, mayTravel, messageOf, remoteFailure } from './failure.ts'
 import { frameKind, frameOf, readBody, readHeader, readText, textOf } from './frames.ts'
 import { openPipe } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 
 /** The body of an error frame: `<code>\n<text>`. */
 export function errorFrameOf(error: unknown, bounds: NetBounds): Uint8Array {
-  const code = codeOf(error)
-  const text = code === '' ? 'internal error' : messageOf(error)
-  const body = `${code || 'internal'}\n${text}`.slice(0, bounds.errorTextBytes / 4)
-  return frameOf(frameKind.error, body)
+  const told = mayTravel(error)
+  const body = told ? `${codeOf(error)}\n${messageOf(error)}` : 'internal\ninternal error'
+  // A character takes at most three bytes here.
+  const bounded = body.slice(0, Math.floor(bounds.errorTextBytes / 3))
+  return frameOf(frameKind.error, bounded)
 }
 
 export async function readError(pipe: Pipe, bytes: number): Promise<never> {
@@ -119,7 +120,7 @@ async function framedAnswer(
     return errorFrameOf(failure('refused', excess), bounds)
   } catch (error) {
     if (pipe.closed.aborted) throw error
-    if (codeOf(error) === '') options.onFault(error)
+    if (!mayTravel(error)) options.onFault(error)
     return errorFrameOf(error, bounds)
   } finally {
     timer.stop()

@@ -27,6 +27,14 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : ''
 }
 
+/**
+ * True for an error with a code of this project, which is meant for the peer. The system's codes
+ * are in capitals, and their texts name our files.
+ */
+export function mayTravel(error: unknown): boolean {
+  return /^[a-z][a-z0-9:-]{0,63}$/.test(codeOf(error))
+}
+
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

@@ -13,6 +13,7 @@ import type { GossipSub, Message } from '@chainsafe/libp2p-gossipsub'
 import { assert } from '../../protocol/base/assert.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
+import { clock } from '../clock.ts'
 import type { NetBounds } from './bounds.ts'
 import type { Counters } from './counters.ts'
 import { crash, failure, messageOf } from './failure.ts'
@@ -78,11 +79,15 @@ export function gossipService(options: GossipOptions): (components: Components) 
         stream.abort(failure('refused', 'not a member'))
         return
       }
-      stream.addEventListener('message', (event) => {
-        if (flow.allow(id, event.data.byteLength)) return
+      const count = (bytes: number): void => {
+        if (flow.allow(id, bytes)) return
         counters.add('gossipFloods')
         connection.abort(failure('refused', 'more gossip than a member may send'))
-      })
+      }
+      // A stream gives what it holds to its first listener, and that must be the handler.
+      clock.after(0, () =>
+        stream.addEventListener('message', (event) => count(event.data.byteLength)),
+      )
       return handler(stream, connection)
     }
   const service = gossipsub({

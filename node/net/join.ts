@@ -41,7 +41,8 @@ export async function joinVia(options: JoinOptions): Promise<string> {
       throw failure('timeout', `the sponsor did not answer within ${timeoutMs} ms`, error)
     }
     if (codeOf(error) !== '') throw error
-    throw failure('broken', `could not ask the sponsor: ${messageOf(error)}`, error)
+    const hint = 'is it of this federation, and does it take requests to join?'
+    throw failure('broken', `the sponsor was reached but not asked: ${hint}`, error)
   } finally {
     await libp2p.stop()
   }

@@ -153,6 +153,7 @@ export function openLink(options: LinkOptions): Link {
         counters.add('peersFoundDead')
         end(failure('timeout', `the peer was silent for ${missed} heartbeats`))
       } else if (queue.length === 0) {
+        counters.add('heartbeatsSent')
         enqueue(frameOf(frameKind.ping, empty))
       }
     },

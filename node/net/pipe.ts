@@ -18,6 +18,8 @@ export interface Pipe {
   readExactly(count: number): Promise<Uint8Array | undefined>
   /** Between 1 and `most` bytes, without copying; undefined at the end. */
   readSome(most: number): Promise<Uint8Array | undefined>
+  /** True when a `write` now hands its bytes over at once, before anything else can be written. */
+  hasRoom(): boolean
   /** Resolves when there is room to write. */
   room(): Promise<void>
   /** Waits for room, then hands the bytes over; the stream keeps them until they leave. */
@@ -86,10 +88,15 @@ export function openPipe(stream: Stream, bounds: NetBounds): Pipe {
     closed: closing.signal,
     readExactly: reader.readExactly,
     readSome: reader.readSome,
+    hasRoom: () => !stream.writableNeedsDrain && !closing.signal.aborted,
     room,
     async write(bytes) {
       if (stream.writableNeedsDrain || closing.signal.aborted) await room()
-      stream.send(bytes)
+      try {
+        stream.send(bytes)
+      } catch (error) {
+        throw failure('broken', 'the stream takes no more bytes', error)
+      }
     },
     progress: () => drains + reader.received(),
     async finish() {

@@ -5,7 +5,6 @@ import { clock } from '../clock.ts'
 export interface Rate {
   /** True when `amount` is within the rate of `source`; then it is spent. */
   allow(source: string, amount?: number): boolean
-  forget(source: string): void
 }
 
 /** Sources beyond `sourcesMax` replace the one that was silent longest. */
@@ -29,9 +28,6 @@ export function openRate(perMinute: number, sourcesMax: number): Rate {
       if (bucket.level < amount) return false
       bucket.level -= amount
       return true
-    },
-    forget(source) {
-      buckets.delete(source)
     },
   }
 }
