@@ -1,5 +1,6 @@
-// The kinds of value a config file may hold, as schemas from what TOML gives (integers as bigint) to what
-// the node uses. Each says what it expected and what came; money and sizes without a unit are refused.
+// The kinds of value a config file may hold, as schemas from what TOML gives (integers as bigint)
+// to what the node uses. Each says what it expected and what came; money and sizes without a unit
+// are refused.
 
 import { isIPv4, isIPv6 } from 'node:net'
 import * as v from 'valibot'
@@ -133,7 +134,6 @@ export function socketMode(): Field<number> {
 
 export function absolutePath(): Field<string> {
   return field('an absolute path such as "/etc/slurm/slurm.conf"', (input) =>
-    // oxlint-disable-next-line no-control-regex
     typeof input === 'string' && /^\/[^\u0000]{0,4000}$/.test(input) ? input : undefined)
 }
 
@@ -152,7 +152,8 @@ export function addresses(use: 'listen' | 'announce'): Field<readonly string[]> 
         addIssue({ message: `${expected}, got ${describe(input)}` })
         return NEVER
       }
-      const wrong = input.find((one) => typeof one !== 'string' || !isAddress(one, use))
+      const list: readonly unknown[] = input
+      const wrong = list.find((one) => typeof one !== 'string' || !isAddress(one, use))
       if (wrong === undefined) return input as string[]
       addIssue({ message: `${expected}, got ${describe(wrong)} in the list` })
       return NEVER
@@ -193,7 +194,8 @@ export function tableOf<T>(
       let failed = false
       const complain = (name: string, message: string): void => {
         failed = true
-        const at = { type: 'object', origin: 'value', input, key: name, value: input[name] } as const
+        const value = input[name]
+        const at = { type: 'object', origin: 'value', input, key: name, value } as const
         addIssue({ message, path: [at] })
       }
       for (const name of keys) {

@@ -1,5 +1,5 @@
-// The config file that init writes: every key with a comment, defaults commented out, so that the file says
-// all there is to say and an upgrade can still change a default that nobody chose.
+// The config file that init writes: every key with a comment, defaults commented out, so that the
+// file says all there is to say and an upgrade can still change a default that nobody chose.
 
 import { formatBytes } from '../protocol/base/units.ts'
 import { configFileName } from './config.ts'
@@ -50,8 +50,8 @@ listen = [${listen}]
 [scheduler]
 # "embedded" runs jobs on this machine; "slurm" hands them to the Slurm cluster that is there.
 kind = ${JSON.stringify(choices.scheduler)}
-# embedded: what of this machine jobs may use, and the longest walltime. (Here: ${machine.cores} cores and
-# ${formatBytes(machine.memoryBytes)} by default.)
+# embedded: what of this machine jobs may use, and the longest walltime.
+# (Here by default: ${machine.cores} cores and ${formatBytes(machine.memoryBytes)}.)
 ${off(embedded)}cores = ${cores}
 ${off(embedded)}memory = ${JSON.stringify(memory)}
 #walltime_max = "24h"

@@ -1,8 +1,9 @@
-// The config of a site: `gridnode.toml` in its data directory, read once at start. What it may hold is the
-// table of schemas below; init writes it with comments (config-text.ts).
+// The config of a site: `gridnode.toml` in its data directory, read once at start. What it may hold
+// is the table of schemas below; init writes it with comments (config-text.ts).
 //
-// Invariants: a config that was read is complete and within its bounds; every problem of a file is reported
-// at once, each with file, line, key, what was expected and what came; no key is ever ignored.
+// Invariants: a config that was read is complete and within its bounds; every problem of a file is
+// reported at once, each with file, line, key, what was expected and what came; no key is ever
+// ignored.
 
 import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
@@ -139,7 +140,9 @@ const slurmSchema = v.object({
   kind: fields.word('embedded', 'slurm'),
   conf: v.optional(fields.absolutePath()),
   bin: v.optional(fields.absolutePath()),
-  partition: v.optional(fields.text('the name of a partition', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)),
+  partition: v.optional(
+    fields.text('the name of a partition', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/),
+  ),
   speed,
 })
 
@@ -355,7 +358,8 @@ function meant(word: string, candidates: readonly string[]): string {
 function* contradictions(read: ConfigRead): Iterable<readonly [readonly string[], string]> {
   const { window, bid_validity } = read.market
   if (bid_validity * 1_000 <= window) {
-    yield [['market', 'bid_validity'], 'expected longer than market.window, or no bid of ours could win']
+    const why = 'expected longer than market.window, or no bid of ours could win'
+    yield [['market', 'bid_validity'], why]
   }
   for (const [site] of read.credit.limits) {
     if (site !== read.site.name) continue

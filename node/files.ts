@@ -1,5 +1,5 @@
-// Small files that must be whole or absent: made under another name, synced, and put in place by one
-// system call, so that a crash leaves either nothing or all of it.
+// Small files that must be whole or absent: made under another name, synced, and put in place by
+// one system call, so that a crash leaves either nothing or all of it.
 
 import {
   closeSync, fchmodSync, fsyncSync, linkSync, openSync, renameSync, rmSync, unlinkSync, writeSync,

@@ -1,8 +1,9 @@
-// The keys of a site, one for each use, as files that only their owner can read: 64 hexadecimal digits of an
-// Ed25519 seed and a newline. The names under which they sign are in protocol/rules/statement.ts.
+// The keys of a site, one for each use, as files that only their owner can read: 64 hexadecimal
+// digits of an Ed25519 seed and a newline. The names under which they sign are in
+// protocol/rules/statement.ts.
 //
-// Invariants: a key is made once and never overwritten; a key that others could have read is not used; no
-// message carries any part of a seed.
+// Invariants: a key is made once and never overwritten; a key that others could have read is not
+// used; no message carries any part of a seed.
 
 import { randomBytes } from 'node:crypto'
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync } from 'node:fs'
@@ -15,8 +16,9 @@ import { createFile } from './files.ts'
 import { messageOf, Problem, systemCode } from './problem.ts'
 
 /**
- * root: rotates the others, offline after set-up. statement: signs statements. log: signs checkpoints.
- * witness: cosigns other logs. network: the libp2p identity, signs nothing of the ledger.
+ * root: rotates the others, offline after set-up. statement: signs statements. log: signs
+ * checkpoints. witness: cosigns other logs. network: the libp2p identity, signs nothing of the
+ * ledger.
  */
 export const keyUses = ['root', 'statement', 'log', 'witness', 'network'] as const
 export type KeyUse = (typeof keyUses)[number]
@@ -65,7 +67,8 @@ export function makeKey(path: string): KeyPair {
     createFile(path, `${toHex(seed)}\n`, 0o600)
   } catch (cause) {
     if (systemCode(cause) === 'EEXIST') {
-      throw new Problem('exists', `there is a key at ${path} already; a key is never overwritten`, cause)
+      const what = `there is a key at ${path} already; a key is never overwritten`
+      throw new Problem('exists', what, cause)
     }
     throw new Problem('system', `cannot make the key ${path}: ${messageOf(cause)}`, cause)
   }
@@ -80,7 +83,9 @@ export function readKey(path: string): KeyPair {
     'restore the file from its backup')
 }
 
-/** The key at `path`, made on first use; two processes that come first together get the same one. */
+/**
+ * The key at `path`, made on first use; two processes that come first together get the same one.
+ */
 export function readOrMakeKey(path: string): KeyPair {
   try {
     return makeKey(path)

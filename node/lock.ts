@@ -1,12 +1,14 @@
-// One process a data directory. The lock is a directory, `node.lock`, of files named by a growing number; the
-// file with the highest number says who holds it, and it counts only while that process lives.
+// One process a data directory. The lock is a directory, `node.lock`, of files named by a growing
+// number; the file with the highest number says who holds it, and it counts only while that process
+// lives.
 //
-// A stale lock is taken over by making the next number, which the file system grants to one process only.
-// The highest number is never removed, a release only empties it: so the numbers never fall, whoever looked
-// long ago cannot slip in below, there is no moment at which two hold it, and a kill -9 needs no cleanup. A process is known by its number together with the time it was started
-// and the boot it belongs to, so that a number used again is not mistaken for the holder. A process in
-// another container cannot be seen; there the lock of the database itself, which the kernel keeps, stands
-// behind this one.
+// A stale lock is taken over by making the next number, which the file system grants to one process
+// only. The highest number is never removed, a release only empties it: so the numbers never fall,
+// whoever looked long ago cannot slip in below, there is no moment at which two hold it, and a kill
+// -9 needs no cleanup. A process is known by its number together with the time it was started and
+// the boot it belongs to, so that a number used again is not mistaken for the holder. A process in
+// another container cannot be seen; there the lock of the database itself, which the kernel keeps,
+// stands behind this one.
 
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -58,7 +60,9 @@ function acquire(directory: string, folder: string): Lock {
       rmSync(path, { force: true })
       continue
     }
-    for (const number of now) if (number < mine) rmSync(join(folder, String(number)), { force: true })
+    for (const number of now) {
+      if (number < mine) rmSync(join(folder, String(number)), { force: true })
+    }
     return { release: () => release(path) }
   }
   throw new Problem('locked', `too many processes start on ${directory} at once; try again`)

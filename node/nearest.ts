@@ -1,6 +1,9 @@
 // The names a person may have meant: for unknown keys, paths and words. Pure.
 
-/** At most `count` of `candidates` that look like `word`, the likeliest first; none when all are far off. */
+/**
+ * At most `count` of `candidates` that look like `word`, the likeliest first; none when all are far
+ * off.
+ */
 export function nearest(word: string, candidates: readonly string[], count: number): string[] {
   const bound = Math.max(2, Math.floor(word.length / 3))
   return candidates

@@ -1,5 +1,5 @@
-// Something that a person can mend before the node runs: a config, a key file, a lock, a token. The message
-// says what was expected, what came and what to do next; `code` is for programs.
+// Something that a person can mend before the node runs: a config, a key file, a lock, a token. The
+// message says what was expected, what came and what to do next; `code` is for programs.
 
 export type ProblemCode =
   | 'config' // the config file is wrong

@@ -1,8 +1,9 @@
 // The structured log: JSON lines on stderr, or readable lines when stderr is a terminal.
 //
-// Invariants: one event is one line of at most `lineBytesMax`; what could be a secret never leaves (by the
-// field's name, by its value, or because `conceal` named it); a line that exceeds the rate, or that the
-// reader of stderr does not take, is left out and counted, and nothing here ever waits or throws.
+// Invariants: one event is one line of at most `lineBytesMax`; what could be a secret never leaves
+// (by the field's name, by its value, or because `conceal` named it); a line that exceeds the rate,
+// or that the reader of stderr does not take, is left out and counted, and nothing here ever waits
+// or throws.
 
 import { clock } from './clock.ts'
 
@@ -64,10 +65,9 @@ export function createReport(options: ReportOptions): Report {
     bucket.tokens = Math.min(options.linesPerSecondMax, bucket.tokens + earned)
   }
   const write = (epochMs: number, level: Level, text: string, fields: Fields): void => {
-    const event = { text: hide(cut(text), concealed), fields: plain(fields, concealed, 0) as Fields }
-    const line = options.readable
-      ? readableLine(epochMs, level, event.text, event.fields)
-      : jsonLine(epochMs, level, event.text, event.fields)
+    const shown = plain(fields, concealed, 0) as Fields
+    const format = options.readable ? readableLine : jsonLine
+    const line = format(epochMs, level, hide(cut(text), concealed), shown)
     try {
       options.sink.write(line)
     } catch {
@@ -142,7 +142,6 @@ function readableLine(epochMs: number, level: Level, text: string, fields: Field
   })
   const mark = level === 'info' ? '' : `${level}: `
   const line = [isoTime(epochMs).slice(11, 23), mark + text, ...parts].join(' ')
-  // oxlint-disable-next-line no-control-regex
   const safe = line.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
   return `${safe.length > lineBytesMax ? `${safe.slice(0, lineBytesMax)}...` : safe}\n`
 }

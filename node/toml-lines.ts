@@ -1,9 +1,12 @@
-// Where each key of a TOML text stands, for errors that name a line. The text has been parsed before by a
-// real parser, so this only has to find keys in valid TOML: tables, arrays of tables, dotted and quoted keys,
-// and statements whose values span lines. Keys inside an inline table are at their statement's line.
+// Where each key of a TOML text stands, for errors that name a line. The text has been parsed
+// before by a real parser, so this only has to find keys in valid TOML: tables, arrays of tables,
+// dotted and quoted keys, and statements whose values span lines. Keys inside an inline table are
+// at their statement's line.
 
 export interface TomlLines {
-  /** 1-based line of the key or of the nearest thing above it that has a line; 1 when nothing has. */
+  /**
+   * 1-based line of the key or of the nearest thing above it that has a line; 1 when nothing has.
+   */
   lineOf(path: readonly string[]): number
 }
 
@@ -68,7 +71,9 @@ interface Statement {
   readonly text: string
 }
 
-/** Headers and assignments, each with the line it starts on; comments and blank lines are left out. */
+/**
+ * Headers and assignments, each with the line it starts on; comments and blank lines are left out.
+ */
 function* statements(text: string): Iterable<Statement> {
   let line = 1
   let at = 0
@@ -82,7 +87,9 @@ function* statements(text: string): Iterable<Statement> {
   }
 }
 
-/** The newline that ends the statement at `from`: not within a string, a list or an inline table. */
+/**
+ * The newline that ends the statement at `from`: not within a string, a list or an inline table.
+ */
 function statementEnd(text: string, from: number): number {
   let depth = 0
   let at = from

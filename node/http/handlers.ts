@@ -1,5 +1,5 @@
-// The routes of the local API: each takes apart one request, asks the node, and says in which form the answer
-// goes out. Nothing is decided here.
+// The routes of the local API: each takes apart one request, asks the node, and says in which form
+// the answer goes out. Nothing is decided here.
 
 import { fromHex } from '../../protocol/base/crypto.ts'
 import type { Hash } from '../../protocol/base/ids.ts'
@@ -126,7 +126,7 @@ export const routes: readonly Route[] = [
     ...job(apiPaths.resultFile(id), async ({ node, name, query, signal }) => {
       const path = query.get('path') ?? ''
       if (path === '' || Buffer.byteLength(path) > limits.pathBytes + 16) {
-        return malformed('expected ?path= with the path of a result, as the list of results gives it')
+        return malformed('expected ?path= with the path of a result as the list of results has it')
       }
       const file = await node.resultFile(name, path, signal)
       return file.ok ? ok({ kind: 'bytes', ...file.value }) : file
@@ -220,7 +220,8 @@ function oneOf<const Word extends string>(
   const came = query.get(name) ?? words[0]
   const found = words.find((word) => word === came)
   if (found !== undefined) return ok(found)
-  return malformed(`expected ${name} to be ${words.join(' or ')}, got ${JSON.stringify(came.slice(0, 64))}`)
+  const got = JSON.stringify(came.slice(0, 64))
+  return malformed(`expected ${name} to be ${words.join(' or ')}, got ${got}`)
 }
 
 function count<Otherwise extends number | undefined>(

@@ -1,15 +1,15 @@
-// What the local API asks of the node: one method a call, with input that was checked for shape. The rules
-// (who may cancel, which id is meant, is there room) are decided behind it.
+// What the local API asks of the node: one method a call, with input that was checked for shape.
+// The rules (who may cancel, which id is meant, is there room) are decided behind it.
 //
-// A refusal is a value with one of the closed words below; a thrown error is our own fault and is answered
-// with `internal`. A stream that was granted stops as soon as its signal fires.
+// A refusal is a value with one of the closed words below; a thrown error is our own fault and is
+// answered with `internal`. A stream that was granted stops as soon as its signal fires.
 
 import type { Hash, SiteName } from '../../protocol/base/ids.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import type { Microcredits } from '../../protocol/base/units.ts'
 import type {
-  ExportAnswer, InviteAnswer, JobDetail, JobEvent, JobSummary, LedgerEntryRow, LedgerSummary, NodeInfo,
-  OfferRow, PeerRow, ResultFile, SubmitAnswer, WhyAnswer,
+  ExportAnswer, InviteAnswer, JobDetail, JobEvent, JobSummary, LedgerEntryRow, LedgerSummary,
+  NodeInfo, OfferRow, PeerRow, ResultFile, SubmitAnswer, WhyAnswer,
 } from './api.ts'
 
 /** The closed words of `ApiError`, each with its HTTP status. */
@@ -32,6 +32,8 @@ export const apiStatus = {
   stopping: 503,
   spool_full: 507,
   internal: 500,
+  /** The node did not answer in time; what was asked may still happen. */
+  timeout: 504,
 } as const
 
 export type ApiReason = keyof typeof apiStatus
@@ -57,6 +59,12 @@ export interface LogQuery {
   readonly stream: 'stdout' | 'stderr'
   /** Go on until the task has ended. */
   readonly follow: boolean
+}
+
+export interface EntriesQuery {
+  readonly from: number
+  /** 1 to 1,000. */
+  readonly limit: number
 }
 
 export interface FileStream {
@@ -87,7 +95,7 @@ export interface LocalNode {
   offers(where: string | undefined): Reply<readonly OfferRow[]>
   peers(): Reply<readonly PeerRow[]>
   ledger(): Reply<LedgerSummary>
-  ledgerEntries(query: { readonly from: number; readonly limit: number }): Reply<readonly LedgerEntryRow[]>
+  ledgerEntries(query: EntriesQuery): Reply<readonly LedgerEntryRow[]>
   /** `directory` is absolute; `conflict` when there is something of that name. */
   ledgerExport(directory: string): Reply<ExportAnswer>
   /** The most that `site` may owe us, from now on. */

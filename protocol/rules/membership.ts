@@ -1,8 +1,9 @@
-// How a site comes into a federation: the token that a member hands out, the request it lets a newcomer
-// make, and the answer. Nothing here is believed for itself: the token says which federation is meant, and
-// the answer is checked statement by statement from the founder on.
+// How a site comes into a federation: the token that a member hands out, the request it lets a
+// newcomer make, and the answer. Nothing here is believed for itself: the token says which
+// federation is meant, and the answer is checked statement by statement from the founder on.
 //
-// [MEMBER-1] A token is used as it is or refused: unknown fields, other encodings and spaces are refused.
+// [MEMBER-1] A token is used as it is or refused: unknown fields, other encodings and spaces are
+// refused.
 // [MEMBER-2] The sponsor keeps the hash of the secret only, so its database does not admit anybody.
 // [MEMBER-3] The federation in the answer is the one that the token names.
 

@@ -66,14 +66,14 @@ t('refuses a key of another owner', (ctx) => {
   const path = join(ctx.tmp(), 'a.key')
   makeKey(path)
   chownSync(path, 12_345, 12_345)
-  assert.throws(() => readKey(path), /expected it to belong to user 0, it belongs to 12345; chown 0/)
+  assert.throws(() => readKey(path), /expected it to belong to user 0, .* to 12345; chown 0/)
 })
 
 t('refuses what is not a key, and shows nothing of it', (ctx) => {
   const directory = ctx.tmp()
   const seed = '9f'.repeat(32)
-  const bad = ['', '\n', seed, `${seed}\r\n`, `${seed.toUpperCase()}\n`, `${seed}\n\n`, `${seed}0\n`,
-    `${seed.slice(2)}\n`, ` ${seed.slice(1)}\n`, 'é'.repeat(33)]
+  const bad = ['', '\n', seed, `${seed}\r\n`, `${seed.toUpperCase()}\n`, `${seed}\n\n`,
+    `${seed}0\n`, `${seed.slice(2)}\n`, ` ${seed.slice(1)}\n`, 'é'.repeat(33)]
   for (const [index, text] of bad.entries()) {
     const path = join(directory, `${index}.key`)
     writeFileSync(path, text, { mode: 0o600 })

@@ -29,15 +29,16 @@ t('writes one JSON line an event', () => {
   assert.equal(lines.length, 1)
   assert.ok(lines[0]?.endsWith('\n'))
   assert.equal(JSON.parse(lines[0] ?? ''), {
-    at: '2026-11-20T12:04:31.123Z', level: 'info', text: 'a peer\nis up', part: 'net', site: 'site-b',
-    level_: 'mine', amount: '12', bytes: '[3 bytes]', of: { a: 1 },
+    at: '2026-11-20T12:04:31.123Z', level: 'info', text: 'a peer\nis up', part: 'net',
+    site: 'site-b', level_: 'mine', amount: '12', bytes: '[3 bytes]', of: { a: 1 },
   })
 })
 
 t('writes readable lines without control characters', () => {
   const { lines, report } = open({ readable: true })
   report.warn('hello\u001b[31m\nthere', { site: 'site-b', note: 'two words\r\n', count: 3 })
-  assert.equal(lines, ['12:04:31.123 warn: hello [31m there site=site-b note="two words\\r\\n" count=3\n'])
+  assert.equal(lines, ['12:04:31.123 warn: hello [31m there site=site-b ' +
+    'note="two words\\r\\n" count=3\n'])
 })
 
 t('keeps secrets', () => {
@@ -57,7 +58,8 @@ t('bounds lines, fields and depth', () => {
   const { lines, report } = open()
   const loop: Record<string, unknown> = {}
   loop['loop'] = loop
-  report.info('x'.repeat(100_000), { loop, many: Array.from({ length: 1_000 }, () => 'y'.repeat(5_000)) })
+  const many = Array.from({ length: 1_000 }, () => 'y'.repeat(5_000))
+  report.info('x'.repeat(100_000), { loop, many })
   report.info('fine', { fn: () => 1, not: Number.NaN })
   assert.ok((lines[0]?.length ?? 0) < 20_000)
   assert.equal(JSON.parse(lines[0] ?? '').fields, 'too long')
@@ -70,7 +72,8 @@ t('leaves out what is too much, and says how much that was', () => {
   assert.equal(lines.length, 10)
   time.epochMs += 1_000
   report.info('again')
-  assert.equal(lines.slice(10).map((line) => JSON.parse(line).text), ['log lines were left out', 'again'])
+  assert.equal(lines.slice(10).map((line) => JSON.parse(line).text),
+    ['log lines were left out', 'again'])
   assert.equal(JSON.parse(lines[10] ?? '').lines, 40)
   assert.equal(report.counters(), { debug: 0, info: 51, warn: 0, error: 0, left_out: 40 })
 })

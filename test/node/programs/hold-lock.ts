@@ -1,5 +1,5 @@
-// Takes the lock of the directory it is given, says so, and holds it until it is ended. It first waits for a
-// line on its standard input when told to, so that several can start at one moment.
+// Takes the lock of the directory it is given, says so, and holds it until it is ended. It first
+// waits for a line on its standard input when told to, so that several can start at one moment.
 
 import { acquireLock } from '../../../node/lock.ts'
 import { messageOf } from '../../../node/problem.ts'

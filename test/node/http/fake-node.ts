@@ -1,0 +1,153 @@
+// A LocalNode in memory: it records what it was asked and answers the least that a route needs.
+
+import { sha256Hex } from '../../../protocol/base/crypto.ts'
+import type { Hash } from '../../../protocol/base/ids.ts'
+import { ok, refuse } from '../../../protocol/base/outcome.ts'
+import type { JobDetail, JobEvent, JobSummary } from '../../../node/http/api.ts'
+import type { LocalNode } from '../../../node/http/local-node.ts'
+
+export interface FakeNode extends LocalNode {
+  readonly asked: string[]
+  readonly chunks: Map<string, Uint8Array>
+  /** Streams that were begun, and how each ended. */
+  readonly streams: { readonly what: string; ended: string }[]
+}
+
+const summary: JobSummary = {
+  job: 'abcdef012345', name: 'x', user: 'u', state: 'active', note: 'it runs', submittedEpochMs: 1,
+  tasks: { total: 1, waiting: 0, queued: 0, running: 1, done: 0, failed: 0, cancelled: 0 },
+  spent: '0', held: '5', sites: ['site-b'],
+}
+const detail: JobDetail = {
+  ...summary, script: '', cores: 1, memoryMib: 1, walltimeSeconds: 1, policy: 'cheapest',
+  budget: '0', inputsBytes: 0, outputs: [], requirements: '', taskRows: [], contracts: [],
+}
+
+export function fakeNode(): FakeNode {
+  const asked: string[] = []
+  const chunks = new Map<string, Uint8Array>()
+  const streams: FakeNode['streams'] = []
+  const ask = (what: string, ...args: unknown[]): void => {
+    const shown = (_: string, value: unknown): unknown =>
+      typeof value === 'bigint' ? `${value}n` : value
+    asked.push([what, ...args.map((arg) => JSON.stringify(arg, shown))].join(' '))
+  }
+
+  /** Gives `count` items, one each time the reader is ready, then ends or waits for the signal. */
+  async function* stream<T>(
+    what: string, item: (index: number) => T, count: number, signal: AbortSignal, follow: boolean,
+  ): AsyncIterable<T> {
+    const entry = { what, ended: '' }
+    streams.push(entry)
+    try {
+      for (let index = 0; index < count; index++) {
+        if (signal.aborted) break
+        yield item(index)
+      }
+      if (follow && !signal.aborted) {
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+      }
+      entry.ended = signal.aborted ? 'aborted' : 'whole'
+    } finally {
+      entry.ended ||= 'returned'
+    }
+  }
+
+  return {
+    asked,
+    chunks,
+    streams,
+    async info() {
+      return ok({
+        site: 'site-a', version: '0', federation: 'f', federationName: 'fed', pid: 1,
+        startedEpochMs: 1, scheduler: 'fake', peersUp: 0, peersKnown: 0, counters: {},
+      })
+    },
+    async chunksMissing(hashes) {
+      return ok(hashes.filter((hash) => !chunks.has(hash)))
+    },
+    async putChunk(hash, bytes) {
+      if (sha256Hex(bytes) !== hash) {
+        return refuse({ reason: 'malformed', detail: 'the bytes have another hash' })
+      }
+      chunks.set(hash, bytes)
+      return ok(undefined)
+    },
+    async submit(note) {
+      ask('submit', note.length)
+      if (note === 'slow') await new Promise(() => {})
+      if (note === 'broken') throw new Error('secret details of a bug')
+      return ok({ job: 'abcdef012345', already: false })
+    },
+    async jobs(query) {
+      ask('jobs', query)
+      return ok([summary])
+    },
+    async job(id) {
+      if (id === '0000') return refuse({ reason: 'ambiguous', detail: '0000 begins 2 jobs' })
+      if (id === detail.job) return ok(detail)
+      return refuse({ reason: 'not_found', detail: `no job ${id}` })
+    },
+    async why(id) {
+      return ok({ job: id, note: 'because', rounds: [] })
+    },
+    async cancel(id, note) {
+      ask('cancel', id, note)
+      return note === 'mine' ? ok(detail) : refuse({ reason: 'not_owner', detail: 'not your job' })
+    },
+    async events(id, signal) {
+      const event = (index: number): JobEvent => index < 3
+        ? { kind: 'transfer', direction: 'in', site: 'site-b', bytesDone: index, bytesTotal: 3 }
+        : { kind: 'end', summary }
+      return ok(stream('events', event, 4, signal, id === 'ffff'))
+    },
+    async log(id, query, signal) {
+      ask('log', id, query)
+      if (id === 'dead') return ok(failing())
+      const big = new Uint8Array(64 * 1024).fill(0x61)
+      const endless = id === 'beef'
+      const count = endless ? 1_000_000 : 2
+      const bytes = endless ? big : Buffer.from('line\n')
+      return ok(stream('log', () => bytes, count, signal, query.follow))
+    },
+    async results() {
+      return ok([{ path: 'out/a', sizeBytes: 5, executable: false }])
+    },
+    async resultFile(id, path, signal) {
+      ask('resultFile', id, path)
+      const sizeBytes = path === 'short' ? 11 : path === 'long' ? 9 : 10
+      return ok({ sizeBytes, bytes: stream('file', () => Buffer.from('12345'), 2, signal, false) })
+    },
+    async offers(where) {
+      return where === '1 +' ? refuse({ reason: 'bad_expression', detail: 'at 3: more' }) : ok([])
+    },
+    async peers() {
+      return ok([])
+    },
+    async ledger() {
+      return ok({ site: 'site-a', federation: 'f', entries: 0, rootHash: '', pairs: [] })
+    },
+    async ledgerEntries(query) {
+      ask('entries', query)
+      return ok([])
+    },
+    async ledgerExport(directory) {
+      return directory === '/there'
+        ? refuse({ reason: 'conflict', detail: '/there is there already; choose another name' })
+        : ok({ directory, entries: 1, rootHash: 'ab' })
+    },
+    async setCredit(site, limit) {
+      ask('credit', site, limit)
+      return ok({ sid: 'ab'.repeat(32) as Hash })
+    },
+    async invite(validSeconds) {
+      ask('invite', validSeconds)
+      return ok({ token: 'gridnode-join-v1.x', expiresEpochMs: validSeconds })
+    },
+  }
+
+  async function* failing(): AsyncIterable<Uint8Array> {
+    yield Buffer.from('half')
+    throw new Error('the disk is gone')
+  }
+}
