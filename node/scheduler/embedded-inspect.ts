@@ -32,7 +32,7 @@ export function inspect(base: string, directory: string, boot: string): Found {
       const { pid, born } = supervisor
       return { kind: 'running', pid, born, startedEpochMs: start.epochMs }
     }
-  } else if (start.boot === boot) {
+  } else if (start.kind === 'started' && start.boot === boot) {
     const { pid, born, epochMs } = start
     if (isAlive(pid, born)) return { kind: 'running', pid, born, startedEpochMs: epochMs }
     killSession(pid, born)

@@ -89,6 +89,8 @@ export type StartRecord =
   /** Made but not written: its maker is between two system calls, or died there. */
   | { readonly kind: 'torn'; readonly epochMs: number }
   | { readonly kind: 'cancelled'; readonly epochMs: number }
+  /** By a batch job, `start JOB`: see slurm-commands.ts. */
+  | { readonly kind: 'claimed'; readonly job: string; readonly epochMs: number }
   | {
       readonly kind: 'started'
       readonly pid: number
@@ -102,6 +104,8 @@ export function readStart(base: string): StartRecord {
   if (!file) return { kind: 'absent' }
   const { text, epochMs } = file
   if (text === 'cancelled\n') return { kind: 'cancelled', epochMs }
+  const job = /^start (\d+)\n$/.exec(text)?.[1]
+  if (job !== undefined) return { kind: 'claimed', job, epochMs }
   const match = /^start (\d+) (\d+) ([0-9a-f-]+)\n$/.exec(text)
   if (!match) return { kind: 'torn', epochMs }
   return {

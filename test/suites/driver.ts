@@ -3,7 +3,7 @@
 
 import type { Driver, EndedTask, Observation, Submission, TaskStatus } from '../../node/scheduler/driver.ts'
 import { assert, eventually, suite } from '../harness.ts'
-import type { Context } from '../harness.ts'
+import type { Context, Suite } from '../harness.ts'
 
 export interface DriverRig {
   /** A started driver on the rig's scheduler. Called again: a new one on the same state, as after a crash. */
@@ -32,12 +32,12 @@ function makeTag(): string {
   return text.padStart(16, '0')
 }
 
-/** Registers the suite under `name`; `prepare` skips the test when the scheduler is not there. */
+/** Registers the suite under `name`; `prepare` is called for each test and skips it when there is no scheduler. */
 export function driverSuite(
   name: string,
   prepare: (ctx: Context) => Promise<DriverRig>,
   { outages }: { readonly outages: boolean },
-): void {
+): Suite {
   const t = suite(name)
   const limits = { timeoutSeconds: 180 }
   const test = (what: string, body: (rig: DriverRig, driver: Driver) => Promise<void>): void => {
@@ -140,6 +140,24 @@ export function driverSuite(
     await driver.cancel(running.tag, 'all', never)
     await allEnded(rig, driver, running)
     assert.equal(rig.output(waiting, 0).stdout, '')
+  })
+
+  test('cancels one of the tasks that wait and leaves the others waiting', async (rig, driver) => {
+    const running = make(rig, 'sleep 500', { cores: rig.coresTotal })
+    const taskIndexes = [5, 6, 7, 8]
+    const waiting = make(rig, 'echo started', { cores: rig.coresTotal, taskIndexes })
+    assert.accepted(await driver.submit(running, never))
+    await all(rig, driver, running, (status) => status.kind === 'running')
+    assert.accepted(await driver.submit(waiting, never))
+    await driver.cancel(waiting.tag, [6, 8], never)
+    await settled(rig, async () => {
+      const kinds = (await statuses(driver, waiting)).map((status) => status?.kind)
+      return kinds.join() === 'queued,ended,queued,ended'
+    })
+    await driver.cancel(running.tag, 'all', never)
+    const ended = await allEnded(rig, driver, waiting)
+    assert.equal(ended.map((task) => task.how), ['exited', 'cancelled', 'exited', 'cancelled'])
+    assert.equal(ended.map((task) => task.exitCode), [0, -1, 0, -1])
   })
 
   test('submits once however often it is asked, and finds by tag', async (rig, driver) => {
@@ -282,6 +300,7 @@ export function driverSuite(
       assert.equal((error as { code?: string }).code, 'aborted')
     }
   })
+  return t
 }
 
 async function failed(promise: Promise<unknown>): Promise<void> {

@@ -1,0 +1,247 @@
+// What Slurm's commands print, parsed. Pure functions, held to captured output of real commands.
+//
+// The commands run with SLURM_TIME_FORMAT=%s (times are seconds since 1970), SLURM_BITSTR_LEN=0 (lists of
+// array indexes are whole) and LC_ALL=C. Fields end with `|`, which no field that is asked for can contain.
+
+import type { QueueCapacity, SchedulerFailureCode, SubmitRefusal } from './driver.ts'
+
+/** `-O` of squeue(1). */
+export const jobFields = [
+  'ArrayJobID', 'ArrayTaskID', 'State', 'Name', 'StartTime', 'EndTime', 'exit_code', 'Reason',
+].map((field) => `${field}:|`).join(',')
+
+/** `-O` of sinfo(1). */
+export const nodeFields = ['NodeList', 'Partition', 'StateLong', 'CPUsState', 'Memory', 'AllocMem', 'Time']
+  .map((field) => `${field}:|`).join(',')
+
+/** Job names are `gn-<tag>`. */
+export function jobNameOf(tag: string): string {
+  return `gn-${tag}`
+}
+
+export type JobPhase =
+  | 'queued' | 'running' | 'completed' | 'failed' | 'timeout' | 'memory' | 'cancelled' | 'lost'
+
+/** One line of squeue: a job, a task of an array, or the tasks of an array that still wait together. */
+export interface JobRow {
+  /** Of the whole array; the job's own for a single job. */
+  readonly jobId: string
+  /** Array indexes; `undefined` for a job that is no array. */
+  readonly positions: readonly number[] | undefined
+  readonly phase: JobPhase
+  readonly tag: string
+  /** 0 when there is none yet. */
+  readonly startSeconds: number
+  readonly endSeconds: number
+  /** 0-255, 128 + signal. */
+  readonly exitCode: number
+  readonly reason: string
+}
+
+/** Rows of our jobs; undefined when a line cannot be read, for then nothing should be concluded. */
+export function parseJobs(text: string): JobRow[] | undefined {
+  const rows: JobRow[] = []
+  for (const line of text.split('\n')) {
+    if (line.trim() === '') continue
+    const fields = line.split('|')
+    if (fields.length < 8) return undefined
+    const [jobId = '', index = '', state = '', name = '', start, end, exit, reason = ''] = fields
+    const tag = /^gn-([0-9a-f]{16})$/.exec(name.trim())?.[1]
+    if (tag === undefined) continue
+    const phase = phaseOf(state)
+    const positions = index === 'N/A' || index === '' ? undefined : parseIndexes(index)
+    if (!/^[0-9]+$/.test(jobId) || phase === undefined || positions === null) return undefined
+    rows.push({
+      jobId, positions, phase, tag, startSeconds: parseSeconds(start), endSeconds: parseSeconds(end),
+      exitCode: parseExit(exit ?? ''), reason,
+    })
+  }
+  return rows
+}
+
+/**
+ * The row of each of a submission's `tasks` array indexes, as far as job `jobId` is mentioned. A job by itself
+ * stands at 0; an array that was cancelled before any of it started no longer says which indexes it had, so
+ * such a row stands for all that no other row names.
+ */
+export function placeRows(
+  rows: readonly JobRow[],
+  jobId: string,
+  tasks: number,
+): Map<number, JobRow> {
+  const places = new Map<number, JobRow>()
+  const own = rows.filter((row) => row.jobId === jobId)
+  for (const row of own) {
+    for (const position of row.positions ?? []) places.set(position, row)
+  }
+  for (const row of own.filter(({ positions }) => positions === undefined)) {
+    for (let position = 0; position < tasks; position++) {
+      if (!places.has(position)) places.set(position, row)
+    }
+  }
+  return places
+}
+
+/** Of a JOB STATE CODE of squeue(1); undefined when we do not know it. */
+export function phaseOf(state: string): JobPhase | undefined {
+  switch (state.trim().split(/[ +]/)[0]) {
+    case 'PENDING': case 'REQUEUED': case 'REQUEUE_FED': case 'REQUEUE_HOLD': case 'RESV_DEL_HOLD':
+    case 'SPECIAL_EXIT':
+      return 'queued'
+    // COMPLETING jobs still have processes, or Slurm does not know yet that they have not.
+    case 'RUNNING': case 'CONFIGURING': case 'COMPLETING': case 'SUSPENDED': case 'STOPPED':
+    case 'SIGNALING': case 'RESIZING': case 'STAGE_OUT':
+      return 'running'
+    case 'COMPLETED': return 'completed'
+    case 'FAILED': return 'failed'
+    case 'TIMEOUT': return 'timeout'
+    case 'OUT_OF_MEMORY': return 'memory'
+    case 'CANCELLED': case 'PREEMPTED': case 'DEADLINE': return 'cancelled'
+    case 'NODE_FAIL': case 'BOOT_FAIL': case 'REVOKED': return 'lost'
+    default: return undefined
+  }
+}
+
+/** `7`, `0-3,9`, `1-7:2`, each perhaps with `%5` (how many may run at once); null when it is none of these. */
+export function parseIndexes(text: string): number[] | null {
+  const indexes: number[] = []
+  for (const part of text.trim().replace(/%\d+$/, '').split(',')) {
+    const match = /^(\d{1,8})(?:-(\d{1,8})(?::(\d{1,8}))?)?$/.exec(part)
+    if (!match) return null
+    const last = Number(match[2] ?? match[1])
+    const step = Math.max(1, Number(match[3] ?? 1))
+    for (let index = Number(match[1]); index <= last; index += step) indexes.push(index)
+  }
+  return indexes
+}
+
+/** A wait status as squeue prints it (`768`), or `3:0` as other versions and commands do. */
+export function parseExit(text: string): number {
+  const pair = /^(\d+):(\d+)$/.exec(text.trim())
+  const code = pair ? Number(pair[1]) : Number(text.trim()) >> 8
+  const signal = pair ? Number(pair[2]) : Number(text.trim()) & 0x7f
+  return signal > 0 ? 128 + signal : code & 0xff
+}
+
+function parseSeconds(text: string | undefined): number {
+  return /^[0-9]{1,12}$/.test(text?.trim() ?? '') ? Number(text) : 0
+}
+
+/** `sbatch --parsable`: the job's id, perhaps with `;cluster`. */
+export function parseSubmitted(text: string): string | undefined {
+  return /^([0-9]+)(?:;\S+)?\s*$/.exec(text.trim())?.[1]
+}
+
+/** A time limit: `30`, `30:00`, `1:00:00`, `2-12:00:00`, `infinite`; a year and a day stands for no limit. */
+export function parseTimeLimit(text: string): number | undefined {
+  if (/^(infinite|unlimited)$/i.test(text.trim())) return 366 * 86_400
+  const match = /^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$/.exec(text.trim())
+  if (!match) return undefined
+  const [days, ...rest] = [match[1], match[2], match[3], match[4]]
+  const parts = rest.filter((part) => part !== undefined).map(Number)
+  const [a = 0, b = 0, c = 0] = parts
+  if (days !== undefined) return Number(days) * 86_400 + a * 3_600 + b * 60 + c
+  return parts.length === 3 ? a * 3_600 + b * 60 + c : a * 60 + b
+}
+
+export interface NodesSeen {
+  readonly coresTotal: number
+  readonly coresFree: number
+  readonly memoryBytesTotal: number
+  readonly memoryBytesFree: number
+  readonly queues: readonly QueueCapacity[]
+}
+
+const mebibyte = 1024 * 1024
+
+/**
+ * The lines of `sinfo -N`, one for each node and partition. A node of two partitions counts once in the
+ * totals. `only` leaves out all other partitions. Undefined when a line cannot be read.
+ */
+export function parseNodes(text: string, only?: string): NodesSeen | undefined {
+  const counted = new Set<string>()
+  const queues = new Map<string, { -readonly [K in keyof QueueCapacity]: QueueCapacity[K] }>()
+  let [coresTotal, coresFree, memoryBytesTotal, memoryBytesFree] = [0, 0, 0, 0]
+  for (const line of text.split('\n')) {
+    if (line.trim() === '') continue
+    const [node = '', partition = '', state = '', cpus = '', memory, allocated, limit = ''] = line.split('|')
+    const cores = /^(\d+)\/(\d+)\/(\d+)\/(\d+)$/.exec(cpus.trim())
+    const walltimeSecondsMax = parseTimeLimit(limit)
+    if (!cores || walltimeSecondsMax === undefined) return undefined
+    const name = partition.replace(/\*$/, '')
+    if (only !== undefined && name !== only) continue
+    const usable = /^(idle|mixed|allocated|completing)[+~#%]*$/.test(state.trim())
+    const total = usable ? Number(cores[4]) : 0
+    const free = usable ? Number(cores[2]) : 0
+    const memoryBytes = usable ? Number(memory) * mebibyte : 0
+    const queue = queues.get(name) ?? {
+      name, coresTotal: 0, coresFree: 0, walltimeSecondsMax, memoryBytesPerNodeMax: 0, coresPerNodeMax: 0,
+    }
+    queue.coresTotal += total
+    queue.coresFree += free
+    queue.memoryBytesPerNodeMax = Math.max(queue.memoryBytesPerNodeMax, memoryBytes)
+    queue.coresPerNodeMax = Math.max(queue.coresPerNodeMax, total)
+    queues.set(name, queue)
+    if (counted.has(node)) continue
+    counted.add(node)
+    coresTotal += total
+    coresFree += free
+    memoryBytesTotal += memoryBytes
+    memoryBytesFree += Math.max(0, memoryBytes - (usable ? Number(allocated) * mebibyte : 0))
+  }
+  return { coresTotal, coresFree, memoryBytesTotal, memoryBytesFree, queues: [...queues.values()] }
+}
+
+/** Lines of `squeue -O ArrayTaskID:|,State:|`: how many tasks wait and run. */
+export function parseCounts(text: string): { readonly queued: number; readonly running: number } {
+  let queued = 0
+  let running = 0
+  for (const line of text.split('\n')) {
+    const [index = '', state = ''] = line.split('|')
+    const phase = phaseOf(state)
+    if (phase === 'queued') queued += index === 'N/A' ? 1 : parseIndexes(index)?.length ?? 1
+    else if (phase === 'running') running++
+  }
+  return { queued, running }
+}
+
+/** The last words of jobcomp/filetxt on tasks of `tags`, by `tag.position`. */
+export function parseCompletions(
+  text: string,
+  tags: ReadonlySet<string>,
+): Map<string, { readonly jobId: string; readonly phase: JobPhase; readonly exitCode: number }> {
+  const found = new Map<string, { jobId: string; phase: JobPhase; exitCode: number }>()
+  for (const line of text.split('\n')) {
+    const tag = / Name=gn-([0-9a-f]{16}) /.exec(line)?.[1]
+    const phase = phaseOf(/ JobState=(\S+)/.exec(line)?.[1] ?? '')
+    if (tag === undefined || !tags.has(tag) || phase === undefined) continue
+    const position = / ArrayTaskId=(\d+)/.exec(line)?.[1] ?? '0'
+    const jobId = / ArrayJobId=(\d+)/.exec(line)?.[1] ?? /^JobId=(\d+)/.exec(line)?.[1] ?? ''
+    found.set(`${tag}.${position}`, {
+      jobId, phase, exitCode: parseExit(/ ExitCode=(\S+)/.exec(line)?.[1] ?? ''),
+    })
+  }
+  return found
+}
+
+const unreachableWords = new RegExp([
+  'unable to contact slurm', 'connection refused', 'timed out', 'connect failure', 'zero bytes',
+  'standby', 'authentication', 'munge', 'unexpected message', 'connection failure', 'resolve',
+  'fetch config', 'host unreachable', 'no route to host', 'temporarily unable',
+].join('|'), 'i')
+
+/** Why a command that failed gave no answer. */
+export function failureOf(words: string): SchedulerFailureCode {
+  return unreachableWords.test(words) ? 'unreachable' : 'malformed'
+}
+
+/** What sbatch says when it says no; undefined when it did not get as far as being told. */
+export function refusalOf(stderr: string): SubmitRefusal | undefined {
+  const words = stderr.replaceAll(/^sbatch: (error: )?/gm, '').trim().replaceAll('\n', '; ')
+  if (unreachableWords.test(words) || !/submission failed|invalid|unrecognized/i.test(words)) return undefined
+  if (/partition/i.test(words)) return { reason: 'queueUnknown', words }
+  const tooLarge = /node configuration is not available|more processors requested|time limit|memory spec|array/i
+  if (tooLarge.test(words)) return { reason: 'tooLarge', words }
+  if (/submit limit|resource temporarily|job count|maxjob/i.test(words)) return { reason: 'full', words }
+  return { reason: 'refused', words }
+}
