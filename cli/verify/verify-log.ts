@@ -1,0 +1,157 @@
+// Checks one exported ledger from its files alone: every tile re-derived, every entry opened under the key
+// valid there and replayed through the ledger's rules, the root compared with the signed checkpoint.
+// Invariant: memory is that of a bundle of entries and of the accounts, whatever the size of the log.
+
+import { fromHex, sameBytes, toHex } from '../../protocol/base/crypto.ts'
+import { limits } from '../../protocol/base/limits.ts'
+import { verifyNote } from '../../protocol/base/note.ts'
+import { decodeBundle, tilePath, tileWidth } from '../../protocol/base/tiles.ts'
+import type { Sid, SiteName } from '../../protocol/base/ids.ts'
+import type { Finding, Invariant, LogSummary, Lookup, Replay } from '../../protocol/rules/audit.ts'
+import { openReplay } from '../../protocol/rules/audit.ts'
+import { directionKey } from '../../protocol/rules/ledger-book.ts'
+import { checkNow } from '../../protocol/rules/ledger-entry.ts'
+import { logOrigin, parseStatement } from '../../protocol/rules/statement.ts'
+import type { LogFiles } from './log-files.ts'
+import type { LogHead } from './log-head.ts'
+import { openTileCheck } from './tile-check.ts'
+
+export interface LogResult {
+  readonly files: LogFiles
+  readonly head: LogHead
+  readonly findings: readonly Finding[]
+  /** Found beyond `findingsMax` and only counted. */
+  readonly findingsMore: number
+  /** Undefined when the first entries do not open a log. */
+  readonly summary: LogSummary | undefined
+}
+
+export interface LogOptions {
+  /** Other signed heads of the same log: size → root, which the tree must have had. */
+  readonly olderHeads?: ReadonlyMap<number, Uint8Array>
+  readonly onProgress?: (entries: number, of: number) => void
+  readonly signal?: AbortSignal
+}
+
+const findingsMax = 50
+const bundleBytesMax = tileWidth * (2 + limits.statementBytes)
+
+export async function verifyLog(
+  files: LogFiles, head: LogHead, options: LogOptions = {},
+): Promise<LogResult> {
+  const { site, checkpoint } = head
+  const findings: Finding[] = []
+  let more = 0
+  const found = (...faults: readonly Finding[]): void => {
+    for (const fault of faults) {
+      if (findings.length < findingsMax) findings.push(fault)
+      else more += 1
+    }
+  }
+  const fault = (rule: Invariant, index: number | undefined, detail: string): void =>
+    found({ site, index, rule, detail })
+  const tiles = openTileCheck(files)
+  const replay = openReplay(site, checkNow, (node) => tiles.node(node))
+  for await (const bundle of bundles(files, checkpoint.size)) {
+    options.signal?.throwIfAborted()
+    if ('detail' in bundle) {
+      fault('I1', bundle.index, bundle.detail)
+      break
+    }
+    for (const entry of bundle.entries) {
+      found(...replay.leaf(entry))
+      checkOlderHead(replay, options.olderHeads, fault)
+    }
+    for (const { index, detail } of await tiles.compare({ end: false })) fault('I1', index, detail)
+    options.onProgress?.(replay.head().size, checkpoint.size)
+  }
+  for (const { index, detail } of await tiles.compare({ end: true })) fault('I1', index, detail)
+  const summary = replay.summary()
+  checkHead(head, replay, summary, fault)
+  return { files, head, findings, findingsMore: more, summary }
+}
+
+type Fault = (rule: Invariant, index: number | undefined, detail: string) => void
+
+function checkOlderHead(
+  replay: Replay, older: ReadonlyMap<number, Uint8Array> | undefined, fault: Fault,
+): void {
+  if (!older || older.size === 0) return
+  const { size, root } = replay.head()
+  const expected = older.get(size)
+  if (expected && !sameBytes(expected, root)) {
+    fault('I9', undefined, `another signed checkpoint of ${size} entries has another root: a fork`)
+  }
+}
+
+/** The checkpoint must commit to these very entries, under the log key that they name. */
+function checkHead(
+  head: LogHead, replay: Replay, summary: LogSummary | undefined, fault: Fault,
+): void {
+  const { checkpoint, note } = head
+  const { size, root } = replay.head()
+  if (size === checkpoint.size && !sameBytes(root, checkpoint.rootHash)) {
+    fault('I1', undefined, `the root of its entries is ${toHex(root).slice(0, 16)}…, the checkpoint says `
+      + `${toHex(checkpoint.rootHash).slice(0, 16)}…`)
+  }
+  if (!summary) return
+  const origin = logOrigin(summary.site, summary.federation, summary.epoch)
+  if (origin !== checkpoint.origin) {
+    fault('I1', undefined, `its entries are those of ${origin}, its checkpoint names ${checkpoint.origin}`)
+  }
+  const publicKey = fromHex(summary.logKey) ?? new Uint8Array()
+  if (!verifyNote(note, { name: origin, publicKey })) {
+    fault('I1', undefined, 'the checkpoint is not signed by the log key that its genesis names')
+  }
+}
+
+/** Statements by their place in a sequence: a second look at a log that the first found in order. */
+export async function sidsIn(
+  files: LogFiles, size: number, wanted: readonly Lookup[],
+): Promise<Map<string, Sid>> {
+  const open = new Set(wanted.map(lookupKey))
+  const found = new Map<string, Sid>()
+  for await (const bundle of bundles(files, size)) {
+    if ('detail' in bundle || found.size === open.size) break
+    for (const entry of bundle.entries) {
+      const parsed = parseStatement(Buffer.from(entry).toString('utf8'))
+      if (!parsed.ok || parsed.value.statement.kind === 'federation') continue
+      const { from, to, n } = parsed.value.statement
+      const key = lookupKey({ direction: directionKey(from, to), n })
+      if (open.has(key)) found.set(key, parsed.value.sid)
+    }
+  }
+  return found
+}
+
+export function lookupKey({ direction, n }: Pick<Lookup, 'direction' | 'n'>): string {
+  return `${direction} ${n}`
+}
+
+type Bundle =
+  | { readonly entries: readonly Uint8Array[] }
+  | { readonly index: number, readonly detail: string }
+
+/** The entries of a log of `size`, a bundle at a time, up to the first that cannot be read. */
+async function* bundles(files: LogFiles, size: number): AsyncIterable<Bundle> {
+  for (let index = 0; index < size; index += tileWidth) {
+    const width = Math.min(tileWidth, size - index)
+    const path = tilePath({ level: 'entries', index: index / tileWidth, width })
+    const bytes = await files.read(path, bundleBytesMax)
+    if (!bytes) {
+      yield { index, detail: `the file ${path} is missing` }
+      return
+    }
+    const bundle = decodeBundle(bytes, width)
+    if (!bundle.ok) {
+      yield { index, detail: `${path}: ${bundle.refusal.detail}` }
+      return
+    }
+    yield { entries: bundle.value }
+  }
+}
+
+/** A finding about a log whose head could not be read. */
+export function headFinding(detail: string): Finding {
+  return { site: '' as SiteName, index: undefined, rule: 'I1', detail }
+}
