@@ -1,5 +1,6 @@
-// Command-line arguments against a table of options. Nothing is guessed: an unknown option is an error
-// that names the nearest known one, a missing or superfluous value is an error that shows the right form.
+// Command-line arguments against a table of options. Nothing is guessed: an unknown option is an
+// error that names the nearest known one, a missing or superfluous value is an error that shows
+// the right form.
 
 import { parseArgs } from 'node:util'
 import { nearest } from '../protocol/base/nearest.ts'
@@ -93,7 +94,8 @@ function tokensOf(args: readonly string[], table: OptionTable) {
 }
 
 function checkValue(token: OptionToken, spec: OptionSpec): void {
-  const form = `${token.rawName}${token.rawName.startsWith('--') ? '=' : ' '}${spec.value ?? 'VALUE'}`
+  const joint = token.rawName.startsWith('--') ? '=' : ' '
+  const form = `${token.rawName}${joint}${spec.value ?? 'VALUE'}`
   if (token.value === undefined) throw usageFailure(`${token.rawName} needs a value: ${form}`)
   if (!token.inlineValue && /^-./.test(token.value)) {
     throw usageFailure(

@@ -1,8 +1,8 @@
-// Talks to the node of a data directory over its unix socket. One connection a request, no keep-alive:
-// a command ends when it is done. Every request has a limit for silence; streams that may be quiet for
-// long end when the node does, because then the socket closes.
+// Talks to the node of a data directory over its unix socket. One connection a request, no
+// keep-alive: a command ends when it is done. Every request has a limit for silence; streams that
+// may be quiet for long end when the node does, because then the socket closes.
 
-import { closeSync, existsSync, openSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:http'
 import { join } from 'node:path'
@@ -21,11 +21,10 @@ export interface Client {
   bytes(path: string, query?: Query, signal?: AbortSignal): AsyncIterable<Uint8Array>
 }
 
-const silenceMsMax = 30_000
+/** A question is answered at once; what changes something may take the node its time. */
+const silenceMsMax = { GET: 30_000, POST: 600_000, PUT: 600_000 } as const
 const answerBytesMax = 256 * 1024 * 1024
 const lineBytesMax = 16 * 1024 * 1024
-/** What fits the address of a unix socket, less its closing zero. */
-const socketPathBytesMax = 107
 
 export function openClient(directory: string): Client {
   const send = (call: Call): Promise<IncomingMessage> => sendRequest(directory, call)
@@ -47,24 +46,28 @@ export function openClient(directory: string): Client {
       await bodyOf(await send({ method: 'PUT', path, body: bytes, type }))
     },
     async *lines<Line>(path: string, query?: Query, signal?: AbortSignal) {
-      const call = { method: 'GET', path: withQuery(path, query), signal, quiet: true }
+      const call = streamCall(path, query, signal)
       yield* linesOf<Line>(await send(call))
     },
     async *bytes(path, query, signal) {
-      const call = { method: 'GET', path: withQuery(path, query), signal, quiet: true }
+      const call = streamCall(path, query, signal)
       yield* chunksOf(await send(call))
     },
   }
 }
 
 interface Call {
-  readonly method: string
+  readonly method: 'GET' | 'POST' | 'PUT'
   readonly path: string
   readonly body?: Uint8Array
   readonly type?: string
   readonly signal?: AbortSignal | undefined
   /** The answer may pause for as long as it likes once it has begun. */
   readonly quiet?: boolean
+}
+
+function streamCall(path: string, query: Query | undefined, signal: AbortSignal | undefined): Call {
+  return { method: 'GET', path: withQuery(path, query), signal, quiet: true }
 }
 
 function withQuery(path: string, query: Query = {}): string {
@@ -75,11 +78,11 @@ function withQuery(path: string, query: Query = {}): string {
 
 /** Resolves with a 2xx answer whose body was not read yet; anything else throws. */
 async function sendRequest(directory: string, call: Call): Promise<IncomingMessage> {
-  const socket = openSocketPath(directory)
+  const silenceMs = silenceMsMax[call.method]
   try {
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing = request({
-        socketPath: socket.path,
+        socketPath: join(directory, 'node.sock'),
         method: call.method,
         path: call.path,
         agent: false,
@@ -91,11 +94,11 @@ async function sendRequest(directory: string, call: Call): Promise<IncomingMessa
         },
       })
       outgoing.on('error', reject)
-      outgoing.setTimeout(silenceMsMax, () => {
+      outgoing.setTimeout(silenceMs, () => {
         outgoing.destroy(failure(
           'timeout',
           `the node of ${directory} did not answer ${call.method} ${call.path} within ` +
-            `${silenceMsMax / 1000} s. Is the machine overloaded? Try again; 'gridnode peers' ` +
+            `${silenceMs / 1000} s. Is the machine overloaded? Try again; 'gridnode version' ` +
             'shows whether it answers at all.',
         ))
       })
@@ -110,8 +113,6 @@ async function sendRequest(directory: string, call: Call): Promise<IncomingMessa
   } catch (cause) {
     if (call.signal?.aborted) throw call.signal.reason
     throw explained(cause, directory)
-  } finally {
-    socket.close()
   }
 }
 
@@ -120,21 +121,12 @@ function isSuccess(answer: IncomingMessage): boolean {
   return status >= 200 && status < 300
 }
 
-/** A socket's path, by way of the open directory when the plain one is too long for an address. */
-function openSocketPath(directory: string): { readonly path: string; close(): void } {
-  const path = join(directory, 'node.sock')
-  if (Buffer.byteLength(path) <= socketPathBytesMax || !existsSync(path)) {
-    return { path, close: () => undefined }
-  }
-  const descriptor = openSync(directory, 'r')
-  return { path: `/proc/self/fd/${descriptor}/node.sock`, close: () => closeSync(descriptor) }
-}
-
 async function refusalOf(answer: IncomingMessage): Promise<CommandFailure> {
   const status = answer.statusCode ?? 0
   const text = (await bodyOf(answer)).toString()
   try {
     const { error } = JSON.parse(text) as ApiError
+    if (error.code === 'stopping') return unreachable(error.message)
     return failure(String(error.code), String(error.message))
   } catch {
     return failure('malformed', `the node answered ${status} with what is no error of its API: ` +
@@ -145,34 +137,37 @@ async function refusalOf(answer: IncomingMessage): Promise<CommandFailure> {
 function explained(cause: unknown, directory: string): unknown {
   if (cause instanceof CommandFailure) return cause
   const { code } = cause as NodeJS.ErrnoException
-  const shown = directory
-  const unreachable = (message: string): CommandFailure =>
-    new CommandFailure(exitCodes.unreachable, 'unreachable', message)
   if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
     if (!isDirectory(directory)) {
       return unreachable(
-        `there is no site at ${shown}. Make one with 'gridnode init', or name the right ` +
+        `there is no site at ${directory}. Make one with 'gridnode init', or name the right ` +
           'directory with --dir DIR or GRIDNODE_DIR.',
       )
     }
     return unreachable(
-      `the node of ${shown} is not running. Start it with 'gridnode start --dir ${shown}' ` +
-        '(it stays in the foreground), or name another site with --dir DIR or GRIDNODE_DIR.',
+      `the node of ${directory} is not running. Start it with ` +
+        `'gridnode start --dir ${directory}' (it stays in the foreground), ` +
+        'or name another site with --dir DIR or GRIDNODE_DIR.',
     )
   }
   if (code === 'EACCES' || code === 'EPERM') {
     return unreachable(
-      `you may not talk to the node of ${shown}: its socket belongs to another user. ` +
+      `you may not talk to the node of ${directory}: its socket belongs to another user. ` +
         'Ask its administrator for access.',
     )
   }
-  if (code === 'ECONNRESET' || code === 'EPIPE') {
-    return unreachable(
-      `the node of ${shown} ended the connection; it may be stopping. What was submitted is kept: ` +
-        "start it again and look with 'gridnode status'.",
-    )
-  }
-  return cause
+  return code === 'ECONNRESET' || code === 'EPIPE' ? cutOff() : cause
+}
+
+function unreachable(message: string): CommandFailure {
+  return new CommandFailure(exitCodes.unreachable, 'unreachable', message)
+}
+
+function cutOff(): CommandFailure {
+  return unreachable(
+    'the node ended the connection before its answer was whole; it may be stopping. What was ' +
+      "submitted is kept: start the node again and look with 'gridnode status'.",
+  )
 }
 
 function isDirectory(path: string): boolean {
@@ -203,6 +198,8 @@ async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
 async function* chunksOf(incoming: IncomingMessage): AsyncIterable<Uint8Array> {
   try {
     for await (const part of incoming) yield part as Buffer
+  } catch (cause) {
+    throw (cause as NodeJS.ErrnoException).code === 'ECONNRESET' ? cutOff() : cause
   } finally {
     incoming.destroy()
   }

@@ -1,5 +1,5 @@
-// The commands, in the order in which the help lists them. Each is loaded when it is called, so that
-// `gridnode version` pays for no other.
+// The commands, in the order in which the help lists them. Each is loaded when it is called, so
+// that `gridnode version` pays for no other.
 
 import type { Command } from './command.ts'
 
@@ -24,14 +24,59 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'list jobs, or show one',
     load: async () => (await import('./commands/status.ts')).status,
   },
+  why: {
+    group: jobs,
+    summary: 'explain where a job runs: bids, refusals, awards',
+    load: async () => (await import('./commands/why.ts')).why,
+  },
+  logs: {
+    group: jobs,
+    summary: 'print what a job writes, as it appears',
+    load: async () => (await import('./commands/logs.ts')).logs,
+  },
+  fetch: {
+    group: jobs,
+    summary: 'bring the results here',
+    load: async () => (await import('./commands/fetch.ts')).fetch,
+  },
+  cancel: {
+    group: jobs,
+    summary: 'end a job',
+    load: async () => (await import('./commands/cancel.ts')).cancel,
+  },
   offers: {
     group: federation,
     summary: 'what the sites have and what it costs',
     load: async () => (await import('./commands/offers.ts')).offers,
   },
+  peers: {
+    group: federation,
+    summary: 'who is connected, who owes whom',
+    load: async () => (await import('./commands/peers.ts')).peers,
+  },
+  invite: {
+    group: federation,
+    summary: 'make a token by which a site joins',
+    load: async () => (await import('./commands/invite.ts')).invite,
+  },
+  ledger: {
+    group: federation,
+    summary: 'balances, entries, export',
+    load: async () => (await import('./commands/ledger.ts')).ledger,
+  },
+  verify: {
+    group: federation,
+    summary: 'check exported ledgers, without a node',
+    load: async () => (await import('./commands/verify.ts')).verify,
+  },
   version: {
     group: site,
     summary: 'the version of this program and of the node',
     load: async () => (await import('./commands/version.ts')).version,
+  },
+  help: {
+    group: site,
+    summary: 'this list; help COMMAND for more',
+    load: async () => (await import('./commands/help.ts')).help,
   },
 }

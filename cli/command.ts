@@ -1,5 +1,5 @@
-// What a command is, and its help. A command's table of options is the only place where they are named:
-// parsing and help both come from it.
+// What a command is, and its help. A command's table of options is the only place where they are
+// named: parsing and help both come from it.
 
 import type { Arguments, OptionTable } from './arguments.ts'
 import type { Client } from './client.ts'
@@ -32,7 +32,7 @@ export interface Command {
 }
 
 export const sharedOptions: OptionTable = {
-  dir: { kind: 'value', value: 'DIR', help: "the site's data directory ($GRIDNODE_DIR, ~/.gridnode)" },
+  dir: { kind: 'value', value: 'DIR', help: 'data directory (or $GRIDNODE_DIR, ~/.gridnode)' },
   json: { kind: 'flag', help: 'print JSON for programs' },
   help: { kind: 'flag', short: 'h', help: 'this help' },
 }
@@ -42,9 +42,10 @@ export function helpText(name: string, command: Command): string {
     .map((line, i) => `${i === 0 ? 'Usage:' : '      '} gridnode ${name} ${line}`.trimEnd())
     .join('\n')
   const options = { ...command.options, ...sharedOptions }
-  const parts = [usage, command.about, `Options:\n${optionLines(options)}`]
+  const about = wrap(command.about, 80).join('\n')
+  const parts = [usage, about, `Options:\n${optionLines(options)}`]
   if (command.examples.length > 0) parts.push(`Examples:\n${exampleLines(command.examples)}`)
-  if (command.notes !== undefined) parts.push(command.notes)
+  if (command.notes !== undefined) parts.push(wrap(command.notes, 80).join('\n'))
   return `${parts.join('\n\n')}\n`
 }
 

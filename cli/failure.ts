@@ -1,5 +1,5 @@
-// What ends a command with something else than success: the message a person reads and the exit code
-// a script reads. The codes are listed by `gridnode help exit-codes`.
+// What ends a command with something else than success: the message a person reads and the exit
+// code a script reads. The codes are listed by `gridnode help exit-codes`.
 
 export const exitCodes = {
   done: 0,

@@ -1,5 +1,6 @@
-// Brings a job's result files into a directory. A file appears under its name only when it is whole;
-// what is there already is never overwritten unless that was asked for; no name can leave the directory.
+// Brings a job's result files into a directory. A file appears under its name only when it is
+// whole; what is there already is never overwritten unless that was asked for; no name can leave
+// the directory.
 
 import { existsSync } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
@@ -54,7 +55,8 @@ function showProgress(line: LiveLine, done: number, total: number): void {
 function checkTarget(file: ResultFile, directory: string, fetch: Fetch): void {
   const fault = pathFault(file.path)
   if (fault) {
-    throw failure('bad_path', `the node names a result '${file.path}' (${fault}); nothing was written`)
+    const detail = `the node names a result '${file.path}' (${fault}); nothing was written`
+    throw failure('bad_path', detail)
   }
   if (!fetch.force && existsSync(join(directory, file.path))) {
     throw failure(

@@ -1,8 +1,8 @@
-// The input files of a job: found, hashed chunk by chunk in bounded memory, and handed to the node as far as
-// it lacks them. A file that changes on the way is an error, never a mixture.
+// The input files of a job: found, hashed chunk by chunk in bounded memory, and handed to the node
+// as far as it lacks them. A file that changes on the way is an error, never a mixture.
 //
-// Symbolic links named on the command line are followed; inside a directory only those to files of that same
-// directory are, so that nothing is taken along unseen.
+// Symbolic links named on the command line are followed; inside a directory only those to files of
+// that same directory are, so that nothing is taken along unseen.
 
 import type { Stats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
@@ -165,7 +165,7 @@ async function checkLink(source: string, root: string, status: Stats): Promise<v
 
 function addFile(source: string, path: string, status: Stats, found: Found): void {
   if (!status.isFile()) {
-    throw failure('bad_inputs', `${source} is neither a file nor a directory; it cannot be an input`)
+    throw failure('bad_inputs', `input ${source} is neither a file nor a directory`)
   }
   if (found.files.length + found.directories.length >= limits.filesPerManifest) {
     throw failure('bad_inputs', `more than ${limits.filesPerManifest} input files; pack them first`)
@@ -229,7 +229,7 @@ async function readFully(
 }
 
 function changed(path: string): Error {
-  return failure('inputs_changed', `${path} changed while it was read; submit again when it is still`)
+  return failure('inputs_changed', `${path} changed while it was read; submit again`)
 }
 
 /** Sends what the node lacks; gives the number of bytes sent. */

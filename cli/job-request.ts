@@ -1,5 +1,5 @@
-// Turns what a person asked for into the document that is signed: the command line over the script's
-// directives over the defaults.
+// Turns what a person asked for into the document that is signed: the command line over the
+// script's directives over the defaults.
 
 import { parseOutputPatterns } from '../protocol/rules/stage-outputs.ts'
 import { describeStageRefusal } from '../protocol/rules/stage.ts'

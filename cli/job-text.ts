@@ -13,14 +13,6 @@ export function tasksText(tasks: TaskCounts): string {
   return parts.join(', ')
 }
 
-/** `3/16 done` for a table. */
-export function tasksShort(tasks: TaskCounts): string {
-  const extra = tasks.failed > 0
-    ? ` ${tasks.failed} failed`
-    : tasks.running > 0 ? ` ${tasks.running} running` : ''
-  return `${tasks.done}/${tasks.total}${extra}`
-}
-
 export function paintState(state: string, style: Style): string {
   switch (state) {
     case 'done':

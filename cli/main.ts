@@ -1,6 +1,6 @@
-// The command line: finds the command, parses its arguments, runs it, and turns what goes wrong into a
-// message and an exit code. Loads the called command and nothing else; never libp2p, unless that command
-// starts a node.
+// The command line: finds the command, parses its arguments, runs it, and turns what goes wrong
+// into a message and an exit code. Loads the called command and nothing else; never libp2p, unless
+// that command starts a node.
 
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -9,7 +9,6 @@ import { parseArguments } from './arguments.ts'
 import { openClient } from './client.ts'
 import type { Client } from './client.ts'
 import { helpText, sharedOptions } from './command.ts'
-import type { Command } from './command.ts'
 import { commandTable } from './command-table.ts'
 import { CommandFailure, exitCodes, usageFailure } from './failure.ts'
 import { styleFor } from './output.ts'

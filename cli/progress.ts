@@ -1,5 +1,5 @@
-// The one live line at the bottom of a terminal, and progress bars in it. Where stderr is no terminal
-// nothing is drawn: whoever reports prints plain lines instead.
+// The one live line at the bottom of a terminal, and progress bars in it. Where stderr is no
+// terminal nothing is drawn: whoever reports prints plain lines instead.
 
 import { formatBytes } from '../protocol/base/units.ts'
 import { cut, printable } from './output.ts'

@@ -1,8 +1,11 @@
-// The key by which a user owns jobs: made on first use, kept in a file that only its owner may read
-// (mode 0600, 64 hexadecimal digits of the Ed25519 seed). Whoever has it can cancel the user's jobs.
+// The key by which a user owns jobs: made on first use, kept in a file that only its owner may
+// read (mode 0600, 64 hexadecimal digits of the Ed25519 seed). Whoever has it can cancel the
+// user's jobs.
 
 import { randomBytes } from 'node:crypto'
-import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync,
+} from 'node:fs'
 import { homedir, userInfo } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fromHex, keyPairFromSeed, toHex } from '../protocol/base/crypto.ts'
@@ -58,9 +61,9 @@ function readSeed(path: string): Uint8Array | undefined {
     if ((mode & 0o077) !== 0) {
       throw failure(
         'key_open',
-        `other users may read or change the user key ${path} (mode ${(mode & 0o777).toString(8)}). ` +
-          `If nobody did, run 'chmod 600 ${path}'; if you are not sure, remove it: a new one is made, ` +
-          'and jobs of the old key can no longer be cancelled with it.',
+        `the user key ${path} is open to other users (mode ${(mode & 0o777).toString(8)}, ` +
+          `expected 600). If nobody took it, run 'chmod 600 ${path}'. If you are not sure, ` +
+          'remove it: a new one is made, and jobs of the old one can no longer be cancelled.',
       )
     }
     text = readFileSync(path, 'utf8')
@@ -72,8 +75,8 @@ function readSeed(path: string): Uint8Array | undefined {
   if (seed?.length === 32) return seed
   throw failure(
     'key_malformed',
-    `the user key ${path} is damaged: expected 64 hexadecimal digits. Put back a copy, or remove it ` +
-      'to have a new one made.',
+    `the user key ${path} is damaged: expected 64 hexadecimal digits. Put back a copy, or ` +
+      'remove it to have a new one made.',
   )
 }
 

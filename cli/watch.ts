@@ -1,5 +1,6 @@
-// What `--wait` shows: each thing that happens to a job as one plain line, or in one live line on a terminal.
-// Ctrl-C ends the watching, never the job. A node that is restarted meanwhile is waited for.
+// What `--wait` shows: each thing that happens to a job as one plain line, or in one live line on
+// a terminal. Ctrl-C ends the watching, never the job. A node that is restarted meanwhile is
+// waited for.
 
 import type { JobDetail, JobEvent, JobSummary, WhyAnswer } from '../node/http/api.ts'
 import { apiPaths } from '../node/http/api.ts'
@@ -88,9 +89,7 @@ async function follow(
 }
 
 function isLoss(error: unknown): boolean {
-  if (error instanceof CommandFailure) return error.exitCode === exitCodes.unreachable
-  const { code } = error as NodeJS.ErrnoException
-  return code === 'ECONNRESET' || code === 'ECONNREFUSED' || code === 'EPIPE'
+  return error instanceof CommandFailure && error.exitCode === exitCodes.unreachable
 }
 
 interface Showing {
@@ -168,7 +167,9 @@ async function finish(context: Context, watch: Watch, summary: JobSummary): Prom
     if (!json) await terminal.err.write(failedTasksText(detail))
   }
   if (watch.fetchInto !== undefined) {
-    const fetched = await fetchResults(context, { job: watch.job, into: watch.fetchInto, force: false })
+    const fetched = await fetchResults(context, {
+      job: watch.job, into: watch.fetchInto, force: false,
+    })
     if (!json) await terminal.out.write(`${plural(fetched.files, 'file')} in ${watch.fetchInto}\n`)
   } else if (!json && !watch.quiet) {
     await terminal.err.write(`results: gridnode fetch ${watch.job}\n`)

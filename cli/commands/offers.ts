@@ -2,6 +2,7 @@
 
 import type { OfferRow } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
+import { compareBytes } from '../../protocol/base/ids.ts'
 import { formatBytes, formatDuration } from '../../protocol/base/units.ts'
 import type { Command, Context } from '../command.ts'
 import { exitCodes, failure, usageFailure } from '../failure.ts'
@@ -10,8 +11,8 @@ import { credits, jsonText, printable, table } from '../output.ts'
 export const offers: Command = {
   usage: ['[options] [SITE...]'],
   about:
-    'What each site has, has free and charges, from its newest signed offer. With SITE: all of it,\n' +
-    'the attributes for requirement expressions included. * marks this site.',
+    'What each site has, has free and charges, by its newest signed offer. With SITE: all of ' +
+    'that, with the attributes that expressions can ask for. * marks this site.',
   options: {
     where: { kind: 'value', short: 'w', value: 'EXPR', help: 'only sites for which EXPR is true' },
     attributes: { kind: 'flag', help: 'list the names that expressions may use' },
@@ -51,7 +52,8 @@ function offersText(context: Context, rows: readonly OfferRow[], where?: string)
       ? "no offers are known yet. 'gridnode peers' shows who is connected.\n"
       : 'no offer meets the expression.\n'
   }
-  const marked = rows.toSorted((a, b) => Number(b.own) - Number(a.own))
+  const marked = rows.toSorted((a, b) =>
+    Number(b.own) - Number(a.own) || compareBytes(a.site, b.site))
   return table(
     [
       { title: 'SITE', shrinkTo: 10 },
@@ -97,7 +99,7 @@ function offerText(context: Context, row: OfferRow): string {
     ['prices', `${credits(row.rateTask)} cr a task, ${credits(row.rateCoreHour)} cr a core-hour, ` +
       `${credits(row.rateGibHour)} cr a GiB-hour`],
     ['scheduler', row.scheduler],
-    ['offer', `number ${row.sequence}, ends in ${formatDuration(Math.max(0, row.expiresInSeconds))}`],
+    ['offer', `number ${row.sequence}, ends in ${formatDuration(row.expiresInSeconds)}`],
     ...Object.entries(row.attributes).map(([name, value]) => [name, String(value)] as const),
   ]
   const width = Math.max(...facts.map(([name]) => name.length))

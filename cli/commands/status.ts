@@ -8,13 +8,13 @@ import type { Command, Context } from '../command.ts'
 import { wrap } from '../command.ts'
 import { exitCodes, usageFailure } from '../failure.ts'
 import { jobWord } from '../job-word.ts'
-import { paintState, tasksShort, tasksText } from '../job-text.ts'
+import { paintState, tasksText } from '../job-text.ts'
 import { age, credits, cut, instant, jsonText, printable, table } from '../output.ts'
 
 export const status: Command = {
   usage: ['[options]', 'JOB...'],
   about:
-    'Without JOB: the jobs that have not ended and those that ended lately, newest first.\n' +
+    'Without JOB: the jobs that have not ended and those that ended lately, newest first. ' +
     'With JOB (an id, or the first 4 or more digits of one): everything about it.',
   options: {
     all: { kind: 'flag', short: 'a', help: 'all jobs the node remembers' },
@@ -64,7 +64,8 @@ function listText(context: Context, jobs: readonly JobSummary[]): string {
       { title: 'JOB' },
       { title: 'NAME', shrinkTo: 8 },
       { title: 'STATE', paint: (text) => paintState(text, style) },
-      { title: 'TASKS', shrinkTo: 9 },
+      { title: 'DONE', align: 'right' },
+      { title: 'RUN', align: 'right' },
       { title: 'COST', align: 'right' },
       { title: 'AGE', align: 'right' },
       { title: 'SITES', shrinkTo: 6 },
@@ -73,7 +74,8 @@ function listText(context: Context, jobs: readonly JobSummary[]): string {
       job.job,
       job.name,
       job.state,
-      tasksShort(job.tasks),
+      `${job.tasks.done}/${job.tasks.total}`,
+      String(job.tasks.running),
       credits(job.spent),
       age(job.submittedEpochMs, job.endedEpochMs ?? now),
       job.sites.join(','),
@@ -93,7 +95,8 @@ function detailText(context: Context, detail: JobDetail): string {
   ]
   const fact = (name: string, text: string): void => {
     const [first = '', ...more] = wrap(printable(text), width - 13)
-    lines.push(`  ${style.dim(name.padEnd(9))}  ${first}`, ...more.map((line) => `${' '.repeat(13)}${line}`))
+    lines.push(`  ${style.dim(name.padEnd(9))}  ${first}`)
+    lines.push(...more.map((line) => `${' '.repeat(13)}${line}`))
   }
   fact('tasks', tasksText(detail.tasks))
   fact('each', `${detail.cores} cores, ${formatBytes(detail.memoryMib * 2 ** 20)}, ` +

@@ -1,4 +1,5 @@
-// `gridnode submit`: reads the script and its directives, hashes and hands over the inputs, signs the job.
+// `gridnode submit`: reads the script and its directives, hashes and hands over the inputs, signs
+// the job.
 
 import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
@@ -27,11 +28,12 @@ import { freshNonce, openUser } from '../user-key.ts'
 import { watchJob } from '../watch.ts'
 
 const options: OptionTable = {
-  name: { kind: 'value', short: 'J', value: 'NAME', help: "the job's name (default: the script's)" },
+  name: { kind: 'value', short: 'J', value: 'NAME', help: "its name (default: the script's)" },
   cores: { kind: 'value', short: 'c', value: 'N', help: 'cores of each task (default 1)' },
   memory: { kind: 'value', short: 'm', value: 'SIZE', help: 'memory of each task (default 1GiB)' },
   walltime: {
-    kind: 'value', short: 't', value: 'TIME', help: 'longest run of each task: 90s, 2h (default 1h)',
+    kind: 'value', short: 't', value: 'TIME',
+    help: 'longest run of each task: 90s, 2h (default 1h)',
   },
   array: {
     kind: 'value', short: 'a', value: 'TASKS',
@@ -46,7 +48,7 @@ const options: OptionTable = {
     help: 'bring back what matches, such as results/*.csv (repeat)',
   },
   env: { kind: 'list', short: 'e', value: 'NAME[=VALUE]', help: 'take a variable along (repeat)' },
-  budget: { kind: 'value', value: 'CREDITS', help: 'the most the whole job may cost (default 100)' },
+  budget: { kind: 'value', value: 'CREDITS', help: 'the most the job may cost (default 100)' },
   policy: { kind: 'value', value: 'POLICY', help: 'cheapest, soonest or balanced (default)' },
   require: {
     kind: 'value', value: 'EXPR', help: "what a site must have: 'speed_permille >= 1500'",
@@ -65,9 +67,10 @@ const options: OptionTable = {
 export const submit: Command = {
   usage: ['[options] SCRIPT [args...]', '[options] -- COMMAND [args...]'],
   about:
-    'Hands a job to the node, which finds the sites that run it. Prints the id and ends, unless --wait.\n' +
-    'A SCRIPT may carry options in #GRID lines, and the common ones of Slurm in #SBATCH lines\n' +
-    "('gridnode help directives'). The command line wins over both; '-' reads the script from stdin.",
+    'Hands a job to the node, which finds the sites that run it. Prints the id and ends, unless ' +
+    '--wait. A SCRIPT may carry options in #GRID lines, and the common ones of Slurm in #SBATCH ' +
+    "lines ('gridnode help directives'). An option of the command line replaces that of the " +
+    "script. '-' reads the script from stdin.",
   options,
   stopAtWord: true,
   examples: [
@@ -77,9 +80,9 @@ export const submit: Command = {
     ['gridnode submit --fetch results job.sh', 'wait, and bring the results into ./results'],
   ],
   notes:
-    'Exit codes: 0 submitted, or with --wait: the job is done. With --wait a failed job gives the exit\n' +
-    'code of its first failed task, or 1. 2 wrong usage, 3 the node is not running, 130 Ctrl-C during\n' +
-    '--wait (the job goes on).',
+    'Exit codes: 0 submitted, or with --wait: the job is done. With --wait a failed job gives ' +
+    'the exit code of its first failed task, or 1. 2 wrong usage, 3 the node is not running, ' +
+    '130 Ctrl-C during --wait (the job goes on).',
   run: runSubmit,
 }
 
@@ -126,7 +129,10 @@ async function runSubmit(context: Context): Promise<number> {
   const waits = args.flag('wait') || args.value('fetch') !== undefined
   if (json) await terminal.out.write(waits ? '' : jsonText(answer))
   else if (args.flag('quiet')) await terminal.out.write(`${answer.job}\n`)
-  else await terminal.out.write(submittedText(context, answer.job, document, snapshot.files, sentBytes))
+  else {
+    const sent = { files: snapshot.files, bytes: sentBytes }
+    await terminal.out.write(submittedText(context, answer.job, document, sent))
+  }
   if (!waits) return exitCodes.done
   return watchJob(context, {
     job: answer.job,
@@ -140,14 +146,13 @@ function submittedText(
   context: Context,
   job: string,
   document: JobDocument,
-  files: number,
-  sentBytes: number,
+  sent: { readonly files: number; readonly bytes: number },
 ): string {
-  const sent = files === 0
+  const inputs = sent.files === 0
     ? ''
-    : `, ${plural(files, 'input file')} (${formatBytes(document.inputs_bytes)}, ` +
-      `${formatBytes(sentBytes)} sent)`
-  return `job ${context.style.bold(job)} submitted: ${document.name}${sent}, ` +
+    : `, ${plural(sent.files, 'input file')} (${formatBytes(document.inputs_bytes)}, ` +
+      `${formatBytes(sent.bytes)} sent)`
+  return `job ${context.style.bold(job)} submitted: ${document.name}${inputs}, ` +
     `at most ${formatCredits(document.budget)}\n`
 }
 
@@ -180,8 +185,9 @@ function readWork(args: Arguments, cwd: string): Work {
   const script = readScript(file, fromStdin ? 0 : resolve(cwd, file))
   const directives = readDirectives(script)
   if (!directives.ok) {
-    const faults = directives.refusal.faults.slice(0, 20).map((fault) => `  ${describeFault(fault)}`)
-    const more = directives.refusal.faults.length - faults.length
+    const { faults: all } = directives.refusal
+    const faults = all.slice(0, 20).map((fault) => `  ${describeFault(fault)}`)
+    const more = all.length - faults.length
     if (more > 0) faults.push(`  and ${more} more`)
     throw usageFailure(`${file} was not submitted:\n${faults.join('\n')}`)
   }
@@ -241,5 +247,6 @@ async function checkRequirements(text: string): Promise<void> {
   const compiled = compileRequirement(text)
   if (compiled.ok) return
   const { position, detail } = compiled.refusal
-  throw usageFailure(`--require: ${detail}\n  ${text.replaceAll('\n', ' ')}\n  ${' '.repeat(position)}^`)
+  const mark = `${' '.repeat(position)}^`
+  throw usageFailure(`--require: ${detail}\n  ${text.replaceAll('\n', ' ')}\n  ${mark}`)
 }

@@ -9,7 +9,7 @@ import { jsonText } from '../output.ts'
 
 export const version: Command = {
   usage: ['[options]'],
-  about: 'Prints the version of this program and, if it runs, of the node. Never fails for want of a node.',
+  about: 'Prints the version of this program and, if it runs, of the node.',
   options: {},
   examples: [['gridnode version', 'for a report']],
   run: runVersion,

@@ -14,7 +14,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 
 const charactersMax = 64
 
-/** Insertions, deletions, substitutions and swaps of neighbours that turn one word into the other. */
+/** Insertions, deletions, substitutions and swaps of neighbours from one word to the other. */
 function editDistance(left: string, right: string): number {
   if (left.length > charactersMax || right.length > charactersMax) return charactersMax
   const rows: number[][] = [Array.from({ length: right.length + 1 }, (_, i) => i)]

@@ -1,10 +1,12 @@
-// The options that a job's script carries in its comments: `#GRID` lines, and the `#SBATCH` lines that can
-// be honoured at any site. Read with Slurm's rules: from the first column, up to the first command; words
-// are split with quotes and backslashes; an unquoted # starts a comment. `#GRID` wins over `#SBATCH`.
+// The options that a job's script carries in its comments: `#GRID` lines, and the `#SBATCH` lines
+// that can be honoured at any site. Read with Slurm's rules: from the first column, up to the
+// first command; words are split with quotes and backslashes; an unquoted # starts a comment.
+// `#GRID` wins over `#SBATCH`.
 //
-// A script is refused with all its faults at once: empty, carriage_returns, no_shebang, dialect, quote,
-// stray_word, unknown_option, missing_value, unsupported, bad_value, each with the line it is in. What is
-// only advice (mail, nice) is reported as ignored. Pure: the same script reads the same at every node.
+// A script is refused with all its faults at once: empty, carriage_returns, no_shebang, dialect,
+// quote, stray_word, unknown_option, missing_value, unsupported, bad_value, each with the line it
+// is in. What is only advice (mail, nice) is reported as ignored. Pure: the same script reads the
+// same at every node.
 
 import { nearest } from '../base/nearest.ts'
 import type { Outcome } from '../base/outcome.ts'
@@ -112,7 +114,7 @@ interface Foreign {
   readonly dialect: string
 }
 
-/** Goes through the lines once: directives up to the first command, then only what looks like one. */
+/** Goes through the lines once: directives up to the first command, then what only looks so. */
 function scan(script: string): Found {
   const found: Found = { grid: [], sbatch: [], faults: [], ignored: [] }
   const foreign: Foreign[] = []
@@ -146,7 +148,7 @@ function scan(script: string): Found {
   return found
 }
 
-/** Slurm's prefix counts whatever follows it; ours must stand alone, as `#GRIDLOCK` is a comment. */
+/** Slurm's prefix counts whatever follows it; ours stands alone, as `#GRIDLOCK` is a comment. */
 function directivePrefix(text: string): '#SBATCH' | '#GRID' | undefined {
   if (text.startsWith('#SBATCH')) return '#SBATCH'
   return /^#GRID(?![A-Za-z0-9_])/.test(text) ? '#GRID' : undefined
@@ -159,7 +161,7 @@ function foreignDialect(text: string, afterCommand: boolean): string | undefined
   return !afterCommand && /^\s*#PBS\s*-/.test(text) ? 'PBS' : undefined
 }
 
-/** A script with `#SBATCH` lines says the same again for other schedulers; one without needs them. */
+/** A script with `#SBATCH` lines may say the same again for other schedulers. */
 function judgeForeign(found: Found, foreign: readonly Foreign[], spare: boolean): void {
   const seen = new Set<string>()
   for (const { line, dialect } of foreign) {

@@ -1,6 +1,8 @@
-// What a person may ask for a job, in the words that `#GRID` lines and the command line share. Each option
-// has one reader; a value that cannot be honoured is refused with what was expected and what came.
+// What a person may ask for a job, in the words that `#GRID` lines and the command line share.
+// Each option has one reader; a value that cannot be honoured is refused with what was expected
+// and what came.
 
+import { exceedsBytes } from '../base/encoding.ts'
 import type { SiteName } from '../base/ids.ts'
 import { parseSiteName } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
@@ -134,13 +136,18 @@ function joined<K extends 'inputs' | 'outputs' | 'environment'>(
   return all.length === 0 ? {} : { [key]: all }
 }
 
-function bad(expected: string, text: string): { ok: false; refusal: BadValue } {
-  return { ok: false, refusal: { reason: 'bad_value', detail: `expected ${expected}, got '${text}'` } }
+interface Bad {
+  readonly ok: false
+  readonly refusal: BadValue
+}
+
+function bad(expected: string, text: string): Bad {
+  return refuse({ reason: 'bad_value', detail: `expected ${expected}, got '${text}'` })
 }
 
 function readName(text: string): Read {
   const fits = new RegExp(`^[^\\u0000-\\u001f\\u007f]{1,${nameBytesMax}}$`)
-  if (fits.test(text) && Buffer.byteLength(text) <= nameBytesMax) return ok({ name: text })
+  if (fits.test(text) && !exceedsBytes(text, nameBytesMax)) return ok({ name: text })
   return bad(`a name of 1 to ${nameBytesMax} bytes without control characters`, text)
 }
 
@@ -166,7 +173,7 @@ function readSeconds(text: string, make: (seconds: number) => JobOptions): Read 
   return bad('a duration with its unit such as 90s, 15m, 1h30m or 2d, or H:M:S, up to 366d', text)
 }
 
-/** `0-15`, `1-9:2`, `1,5,7-9`, each with `%N` for at most N tasks at once; brackets as Slurm has them. */
+/** `0-15`, `1-9:2`, `1,5,7-9`, with `%N` for at most N tasks at once, with brackets as in Slurm. */
 export function readArray(text: string): Read {
   const match = /^(\[)?([0-9,:-]+)(\])?(?:%([0-9]+))?(\])?$/.exec(text)
   const form = 'task numbers such as 0-15, 1-9:2 or 1,5,7-9, and %4 for at most 4 at once'
@@ -189,7 +196,7 @@ export function readArray(text: string): Read {
   return ok({ array: { tasks, atOnce } })
 }
 
-function tooMany(text: string): { ok: false; refusal: BadValue } {
+function tooMany(text: string): Bad {
   return bad(`at most ${limits.tasksPerJob} tasks`, text)
 }
 
@@ -257,7 +264,7 @@ export function integerIn(
   return value >= bounds.min && value <= bounds.max ? value : undefined
 }
 
-/** Says `refuse` with the words of an option's reader. */
+/** A refusal in the words of all readers. */
 export function badValue(expected: string, text: string): Outcome<never, BadValue> {
-  return refuse(bad(expected, text).refusal)
+  return bad(expected, text)
 }

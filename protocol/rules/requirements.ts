@@ -1,10 +1,12 @@
-// Requirements: a boolean expression (CEL, the Common Expression Language) over what a site publishes, such
-// as `cores_total >= 64 && "gcc" in software`. This is the one importer of the language's library.
+// Requirements: a boolean expression (CEL, the Common Expression Language) over what a site
+// publishes, such as `cores_total >= 64 && "gcc" in software`. This is the one importer of the
+// language's library.
 //
-// Invariants: the same text over the same attributes gives the same answer at every node, in time bounded by
-// the text's length. Hence integers only, no clock, no regular expressions (they can take for ever), no loops
-// over lists, and a fixed set of names, checked when the text is compiled. Refusals in order of precedence:
-// too_long [REQ-1], syntax [REQ-2], forbidden [REQ-3], type [REQ-4].
+// Invariants: the same text over the same attributes gives the same answer at every node, in time
+// bounded by the text's length. Hence integers only, no clock, no regular expressions (they can
+// take for ever), no loops over lists, and a fixed set of names, checked when the text is
+// compiled. Refusals in order of precedence: too_long [REQ-1], syntax [REQ-2], forbidden [REQ-3],
+// type [REQ-4].
 
 import { Environment } from '@marcbachmann/cel-js'
 import { exceedsBytes } from '../base/encoding.ts'
@@ -34,16 +36,16 @@ export const requirementAttributes: Readonly<Record<string, AttributeKind>> = {
   memory_mib_per_task_max: { kind: 'integer', help: 'the most memory one task can have, in MiB' },
   walltime_seconds_max: { kind: 'integer', help: 'the longest walltime, in seconds' },
   speed_permille: { kind: 'integer', help: 'speed of a core; 1000 = the reference core' },
-  rate_task: { kind: 'integer', help: 'price of starting a task, in millionths of a credit' },
-  rate_core_hour: { kind: 'integer', help: 'price of a core for an hour, in millionths of a credit' },
-  rate_gib_hour: { kind: 'integer', help: 'price of a GiB for an hour, in millionths of a credit' },
-  factor_permille: { kind: 'integer', help: 'what the site asks now; 1000 = its posted prices' },
+  rate_task: { kind: 'integer', help: 'price of starting a task, in microcredits' },
+  rate_core_hour: { kind: 'integer', help: 'price of a core-hour, in microcredits' },
+  rate_gib_hour: { kind: 'integer', help: 'price of a GiB-hour, in microcredits' },
+  factor_permille: { kind: 'integer', help: 'what it asks now; 1000 = its posted prices' },
   os: { kind: 'text', help: 'operating system, such as linux' },
   os_version: { kind: 'text', help: 'its name and version, such as debian-12' },
   arch: { kind: 'text', help: 'architecture: x86_64, aarch64' },
   cpu_model: { kind: 'text', help: 'model of the processors' },
-  interconnect: { kind: 'text', help: 'network between nodes, such as ethernet or infiniband' },
-  software: { kind: 'texts', help: 'name to version, such as software["gcc"] == "12.2"' },
+  interconnect: { kind: 'text', help: 'network between nodes, such as infiniband' },
+  software: { kind: 'texts', help: 'versions: software["gcc"] == "12.2"' },
 }
 
 /** An attribute `software_gcc` of an offer is `software["gcc"]`. */
@@ -59,7 +61,7 @@ export interface RequirementRefusal {
 }
 
 export interface RequirementUnknown {
-  /** `missing`: the site does not publish what the expression needs; `undefined`: it has no value. */
+  /** `missing`: the site does not publish what is needed; `undefined`: there is no value. */
   readonly reason: 'missing' | 'undefined'
   readonly detail: string
 }
@@ -192,7 +194,9 @@ function described(error: unknown, text: string): { position: number; detail: st
   const position = Math.max(0, Math.min(range?.start ?? 0, text.length))
   if (code !== 'unknown_variable') return { position, detail }
   const name = detail.slice(detail.lastIndexOf(' ') + 1)
-  if (Object.hasOwn(requirementAttributes, name)) return { position, detail: `no ${name} is published` }
+  if (Object.hasOwn(requirementAttributes, name)) {
+    return { position, detail: `no ${name} is published` }
+  }
   const near = nearest(name, Object.keys(requirementAttributes))
   return {
     position,

@@ -1,12 +1,12 @@
 // `#SBATCH` options as Slurm's own sbatch knows them (22.05): which take a value, which may be
-// abbreviated, and what becomes of each here. Nothing is dropped in silence: an option is honoured, or
-// ignored with a reason because it is advice, or refused.
+// abbreviated, and what becomes of each here. Nothing is dropped in silence: an option is
+// honoured, or ignored with a reason because it is advice, or refused.
 
 import type { Outcome } from '../base/outcome.ts'
 import { ok } from '../base/outcome.ts'
 import { divUp } from '../base/units.ts'
 import type { BadValue, JobOptions } from './job-options.ts'
-import { badValue, integerIn, readArray, readJobOption } from './job-options.ts'
+import { badValue, readArray, readJobOption } from './job-options.ts'
 
 export type SbatchTreatment =
   | { readonly kind: 'honoured'; readonly options: JobOptions }
@@ -20,17 +20,18 @@ const longOptions: ReadonlyMap<string, Takes> = new Map(
   (
     'account= acctg-freq= array= batch= bb= bbf= begin= chdir= cluster-constraint= clusters= ' +
     'comment= constraint= container= contiguous core-spec= cores-per-socket= cpu-freq= ' +
-    'cpus-per-gpu= cpus-per-task= deadline= delay-boot= dependency= distribution= error= exclude= ' +
-    'exclusive? export= export-file= extra-node-info= get-user-env? gid= gpu-bind= gpu-freq= gpus= ' +
-    'gpus-per-node= gpus-per-socket= gpus-per-task= gres= gres-flags= help hint= hold ignore-pbs ' +
-    'input= job-name= kill-on-invalid-dep= licenses= mail-type= mail-user= mcs-label= mem= ' +
-    'mem-bind= mem-per-cpu= mem-per-gpu= mincores= mincpus= minsockets= minthreads= network= nice? ' +
-    'no-kill? no-requeue nodefile= nodelist= nodes= ntasks= ntasks-per-core= ntasks-per-gpu= ' +
-    'ntasks-per-node= ntasks-per-socket= open-mode= output= overcommit oversubscribe parsable ' +
-    'partition= power= prefer= priority= profile= propagate? qos= quiet reboot requeue ' +
-    'reservation= share signal= sockets-per-node= spread-job switches= tasks-per-node= test-only ' +
-    'thread-spec= threads-per-core= time= time-min= tmp= uid= usage use-min-nodes verbose version ' +
-    'wait wait-all-nodes= wckey= workdir= wrap='
+    'cpus-per-gpu= cpus-per-task= deadline= delay-boot= dependency= distribution= error= ' +
+    'exclude= exclusive? export= export-file= extra-node-info= get-user-env? gid= gpu-bind= ' +
+    'gpu-freq= gpus= gpus-per-node= gpus-per-socket= gpus-per-task= gres= gres-flags= help ' +
+    'hint= hold ignore-pbs input= job-name= kill-on-invalid-dep= licenses= mail-type= ' +
+    'mail-user= mcs-label= mem= mem-bind= mem-per-cpu= mem-per-gpu= mincores= mincpus= ' +
+    'minsockets= minthreads= network= nice? no-kill? no-requeue nodefile= nodelist= nodes= ' +
+    'ntasks= ntasks-per-core= ntasks-per-gpu= ntasks-per-node= ntasks-per-socket= open-mode= ' +
+    'output= overcommit oversubscribe parsable partition= power= prefer= priority= profile= ' +
+    'propagate? qos= quiet reboot requeue reservation= share signal= sockets-per-node= ' +
+    'spread-job switches= tasks-per-node= test-only thread-spec= threads-per-core= time= ' +
+    'time-min= tmp= uid= usage use-min-nodes verbose version wait wait-all-nodes= wckey= ' +
+    'workdir= wrap='
   )
     .split(' ')
     .map((word) => {
@@ -40,11 +41,12 @@ const longOptions: ReadonlyMap<string, Takes> = new Map(
 )
 
 const shortOptions: Readonly<Record<string, string>> = {
-  a: 'array', A: 'account', b: 'begin', B: 'extra-node-info', c: 'cpus-per-task', C: 'constraint',
-  d: 'dependency', D: 'chdir', e: 'error', F: 'nodefile', G: 'gpus', h: 'help', H: 'hold', i: 'input',
-  J: 'job-name', k: 'no-kill', L: 'licenses', m: 'distribution', M: 'clusters', n: 'ntasks',
-  N: 'nodes', o: 'output', O: 'overcommit', p: 'partition', q: 'qos', Q: 'quiet', s: 'oversubscribe',
-  S: 'core-spec', t: 'time', v: 'verbose', V: 'version', w: 'nodelist', W: 'wait', x: 'exclude',
+  a: 'array', A: 'account', b: 'begin', B: 'extra-node-info', c: 'cpus-per-task',
+  C: 'constraint', d: 'dependency', D: 'chdir', e: 'error', F: 'nodefile', G: 'gpus', h: 'help',
+  H: 'hold', i: 'input', J: 'job-name', k: 'no-kill', L: 'licenses', m: 'distribution',
+  M: 'clusters', n: 'ntasks', N: 'nodes', o: 'output', O: 'overcommit', p: 'partition',
+  q: 'qos', Q: 'quiet', s: 'oversubscribe', S: 'core-spec', t: 'time', v: 'verbose',
+  V: 'version', w: 'nodelist', W: 'wait', x: 'exclude',
 }
 
 export const sbatchOptionNames: readonly string[] = [...longOptions.keys()]
@@ -152,7 +154,8 @@ export function treatSbatchOption(name: string, text: string): Outcome<SbatchTre
     const read = reader(text)
     return read.ok ? ok({ kind: 'honoured', options: read.value }) : read
   }
-  if (Object.hasOwn(ignoredOptions, name)) return ok({ kind: 'ignored', why: ignoredOptions[name]! })
+  const ignored = Object.hasOwn(ignoredOptions, name) ? ignoredOptions[name] : undefined
+  if (ignored !== undefined) return ok({ kind: 'ignored', why: ignored })
   const why = Object.hasOwn(refusedOptions, name) ? refusedOptions[name]! : later
   return ok({ kind: 'refused', why })
 }
@@ -203,13 +206,13 @@ function unlimited(text: string): Outcome<never, BadValue> {
   return badValue('a limit: without one no site can say when it is free again', text)
 }
 
-/** ALL is refused: another site has another environment. Names are taken from where it is submitted. */
+/** ALL is refused: another site has another environment. Names are taken from the submitter's. */
 function readExport(text: string): Outcome<JobOptions, BadValue> {
   if (/^(none|nil)$/i.test(text)) return ok({})
   let options: JobOptions = { environment: [] }
   for (const part of text.split(',')) {
     if (/^(all|none|nil)$/i.test(part)) {
-      return badValue('NONE, or the names to take along such as A,B=2: not the whole environment', text)
+      return badValue('NONE or names such as A,B=2: a whole environment cannot travel', text)
     }
     const read = readJobOption('env', part)
     if (!read.ok) return read
