@@ -137,6 +137,20 @@ export function absolutePath(): Field<string> {
     typeof input === 'string' && /^\/[^\u0000]{0,4000}$/.test(input) ? input : undefined)
 }
 
+export function flag(): Field<boolean> {
+  return field('true or false', (input) => (typeof input === 'boolean' ? input : undefined))
+}
+
+/** Options for a command; each is handed over as one argument. */
+export function argumentList(): Field<readonly string[]> {
+  return field('a list of options such as ["--account=grid"]', (input) => {
+    if (!Array.isArray(input) || input.length > 64) return undefined
+    const list: readonly unknown[] = input
+    const fits = list.every((one) => typeof one === 'string' && /^--?[^\u0000\n]{1,1000}$/.test(one))
+    return fits ? (list as readonly string[]) : undefined
+  })
+}
+
 /** TCP multiaddrs. A node listens on an IP address and can announce a name too. */
 export function addresses(use: 'listen' | 'announce'): Field<readonly string[]> {
   const examples = use === 'listen'

@@ -60,9 +60,15 @@ ${off(embedded)}memory = ${JSON.stringify(memory)}
 #conf = "/etc/slurm/slurm.conf"
 #bin = "/usr/bin"
 #partition = "batch"
+# slurm: further options of every sbatch, such as ["--account=grid"], and whether the cluster ends
+# jobs that use more memory than they asked for (cgroups do).
+#arguments = []
+#memory_enforced = false
 # How fast a core is, against the federation's reference core of 1.0. Walltimes and prices scale
 # with it.
 #speed = 1.0
+# true: finish what runs and take no new work, before a maintenance.
+#draining = false
 
 [tariff]
 # What other sites' jobs pay: for each task started, for an hour of a core, for an hour of a GiB.
@@ -77,6 +83,8 @@ ${off(embedded)}memory = ${JSON.stringify(memory)}
 #window = "1s"
 # How long a bid of this site stands; it keeps cores free for so long.
 #bid_validity = "30s"
+# How long a host may take to answer an award before its tasks go elsewhere.
+#award_within = "30s"
 # How long a host may be silent before its contract ends and the tasks are announced again.
 #lease = "10m"
 # How long this site may take to accept a host's final bill.
@@ -86,6 +94,9 @@ ${off(embedded)}memory = ${JSON.stringify(memory)}
 # How many tasks a bid takes beyond the free cores, as a fraction of all cores; they wait here,
 # so that a core that becomes free has work at once.
 #queue_ahead = 0.25
+# How often this site publishes its offer when nothing has changed, and how long others believe it.
+#offer_heartbeat = "30s"
+#offer_validity = "2m"
 
 [credit]
 # How much each other site may owe this one: nobody's jobs run here beyond it. 0 cr by default.

@@ -41,6 +41,10 @@ export interface SlurmConfig {
   readonly binDirectory: string | undefined
   /** The cluster's default when undefined. */
   readonly partition: string | undefined
+  /** For every sbatch, as they are. */
+  readonly extraArguments: readonly string[]
+  /** Whether the cluster ends jobs that use more memory than they asked for. */
+  readonly memoryEnforced: boolean
   readonly speedPermille: number
 }
 
@@ -53,6 +57,8 @@ export interface Config {
   }
   readonly api: { readonly socketMode: number }
   readonly scheduler: EmbeddedConfig | SlurmConfig
+  /** Finish what is here and take no new work. */
+  readonly draining: boolean
   readonly tariff: {
     readonly taskMicrocredits: Microcredits
     readonly coreHourMicrocredits: Microcredits
@@ -63,11 +69,15 @@ export interface Config {
   readonly market: {
     readonly windowMs: number
     readonly bidValiditySeconds: number
+    /** Of a host, to answer an award. */
+    readonly awardWithinSeconds: number
     readonly leaseSeconds: number
     readonly acceptWithinSeconds: number
     readonly shortlistSites: number
     /** Tasks taken beyond the free slots, in thousandths of the cores. */
     readonly queueAheadPermille: number
+    readonly offerHeartbeatMs: number
+    readonly offerValiditySeconds: number
   }
   readonly credit: {
     readonly defaultLimitMicrocredits: Microcredits
@@ -112,6 +122,7 @@ const daySeconds = 86_400
 const yearSeconds = 366 * daySeconds
 const tebibyte = 2 ** 40
 const amount = (): fields.Field<Microcredits> => fields.credits(microcreditsMax)
+const draining = v.optional(fields.flag(), false)
 const speed = v.optional(fields.permille({ min: 1, max: 1_000_000 }), 1)
 const configBytesMax = 1024 * 1024
 
@@ -132,6 +143,7 @@ function embeddedSchema(machine: Machine) {
       `${machine.memoryBytes}B`,
     ),
     walltime_max: v.optional(fields.seconds({ min: 1, max: yearSeconds }), '24h'),
+    draining,
     speed,
   })
 }
@@ -143,6 +155,9 @@ const slurmSchema = v.object({
   partition: v.optional(
     fields.text('the name of a partition', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/),
   ),
+  arguments: v.optional(fields.argumentList(), []),
+  memory_enforced: v.optional(fields.flag(), false),
+  draining,
   speed,
 })
 
@@ -163,10 +178,13 @@ const sections = {
   market: v.object({
     window: v.optional(fields.milliseconds({ min: 50, max: 600_000 }), '1s'),
     bid_validity: v.optional(fields.seconds({ min: 1, max: daySeconds }), '30s'),
+    award_within: v.optional(fields.seconds({ min: 1, max: daySeconds }), '30s'),
     lease: v.optional(fields.seconds({ min: 10, max: 30 * daySeconds }), '10m'),
     accept_within: v.optional(fields.seconds({ min: 10, max: 365 * daySeconds }), '1d'),
     shortlist: v.optional(fields.integer({ min: 1, max: limits.shortlistSites }), 8),
     queue_ahead: v.optional(fields.permille({ min: 0, max: 100_000 }), 0.25),
+    offer_heartbeat: v.optional(fields.milliseconds({ min: 2_000, max: 3_600_000 }), '30s'),
+    offer_validity: v.optional(fields.seconds({ min: 5, max: daySeconds }), '2m'),
   }),
   credit: v.object({
     default_limit: v.optional(amount(), '0 cr'),
@@ -356,10 +374,14 @@ function meant(word: string, candidates: readonly string[]): string {
 
 /** Values that are right by themselves and wrong together. */
 function* contradictions(read: ConfigRead): Iterable<readonly [readonly string[], string]> {
-  const { window, bid_validity } = read.market
+  const { window, bid_validity, offer_heartbeat, offer_validity } = read.market
   if (bid_validity * 1_000 <= window) {
     const why = 'expected longer than market.window, or no bid of ours could win'
     yield [['market', 'bid_validity'], why]
+  }
+  if (offer_validity * 1_000 <= offer_heartbeat) {
+    const why = 'expected longer than market.offer_heartbeat, or our offers lapse in between'
+    yield [['market', 'offer_validity'], why]
   }
   for (const [site] of read.credit.limits) {
     if (site !== read.site.name) continue
@@ -374,6 +396,7 @@ function build(read: ConfigRead): Config {
     network: read.network,
     api: { socketMode: api.socket_mode },
     scheduler: buildScheduler(read.scheduler),
+    draining: read.scheduler.draining!,
     tariff: {
       taskMicrocredits: tariff.task,
       coreHourMicrocredits: tariff.core_hour,
@@ -383,10 +406,13 @@ function build(read: ConfigRead): Config {
     market: {
       windowMs: market.window,
       bidValiditySeconds: market.bid_validity,
+      awardWithinSeconds: market.award_within,
       leaseSeconds: market.lease,
       acceptWithinSeconds: market.accept_within,
       shortlistSites: market.shortlist,
       queueAheadPermille: market.queue_ahead,
+      offerHeartbeatMs: market.offer_heartbeat,
+      offerValiditySeconds: market.offer_validity,
     },
     credit: {
       defaultLimitMicrocredits: credit.default_limit,
@@ -410,6 +436,8 @@ function buildScheduler(read: SchedulerRead): EmbeddedConfig | SlurmConfig {
       confPath: read.conf,
       binDirectory: read.bin,
       partition: read.partition,
+      extraArguments: read.arguments!,
+      memoryEnforced: read.memory_enforced!,
       speedPermille,
     }
   }

@@ -83,18 +83,6 @@ export function readKey(path: string): KeyPair {
     'restore the file from its backup')
 }
 
-/**
- * The key at `path`, made on first use; two processes that come first together get the same one.
- */
-export function readOrMakeKey(path: string): KeyPair {
-  try {
-    return makeKey(path)
-  } catch (error) {
-    if (error instanceof Problem && error.code === 'exists') return readKey(path)
-    throw error
-  }
-}
-
 function readKeyText(path: string): string {
   let handle: number
   try {

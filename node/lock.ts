@@ -16,6 +16,7 @@ import { clock } from './clock.ts'
 import { createFile, replaceFile } from './files.ts'
 import { messageOf, Problem, systemCode } from './problem.ts'
 import { isoTime } from './report.ts'
+import { readProcess } from './scheduler/process-table.ts'
 
 export interface Lock {
   /** Idempotent. */
@@ -134,17 +135,9 @@ function ourselves(): Omit<Holder, 'sinceEpochMs'> {
   return { pid: process.pid, startTicks: startTicksOf(process.pid), bootId: bootId() }
 }
 
-/** Field 22 of /proc/PID/stat; empty when there is no such process, or only its remains. */
+/** Empty when there is no such process, or no /proc to find it in. */
 function startTicksOf(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The program's name, in parentheses, may hold anything.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    const state = fields[0] ?? ''
-    return state === 'Z' || state === 'X' ? '' : (fields[19] ?? '')
-  } catch {
-    return ''
-  }
+  return String(readProcess(pid)?.born ?? '')
 }
 
 /** The boot and, as numbers of processes mean nothing outside it, the process namespace. */

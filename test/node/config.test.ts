@@ -45,8 +45,9 @@ t('has a default for all but the name and the addresses', () => {
 t('the file that init writes says every key, with the value it has by default', () => {
   const text = configText(choices, machine)
   const written = read(text)
+  const forSlurm = /^(conf|bin|partition|arguments|memory_enforced|arch) = /
   const uncommented = text.replace(/^#(?=("?[a-z_.-]+"?|[a-z_]+) = )/gm, '')
-  const lines = uncommented.split('\n').filter((line) => !/^(conf|bin|partition|arch) =/.test(line))
+  const lines = uncommented.split('\n').filter((line) => !forSlurm.test(line))
   const all = lines.filter((line) => !line.startsWith('"site-b.example"')).join('\n')
   assert.equal(read(all), written)
   const defaults = read(smallest)
@@ -55,12 +56,28 @@ t('the file that init writes says every key, with the value it has by default', 
   for (const key of ['conf', 'bin', 'partition']) assert.match(text, new RegExp(`^#${key} = `, 'm'))
 })
 
+t('the file that init writes leaves out no key', () => {
+  const text = configText(choices, machine)
+  for (const section of ['site', 'network', 'api', 'scheduler', 'tariff', 'market', 'credit',
+    'staging', 'limits', 'log']) {
+    for (const kind of section === 'scheduler' ? ['kind = "slurm"\n', ''] : ['']) {
+      const known = / expected one of (.*)/.exec(faults(`[${section}]\n${kind}zzzzzzzz = 1\n`))?.[1]
+      for (const key of known?.split(', ') ?? assert.fail(`no keys of ${section}`)) {
+        assert.match(text, new RegExp(`^(#?${key} = |\\[${section}\\.${key}\\]$)`, 'm'))
+      }
+    }
+  }
+})
+
 t('reads every unit', () => {
   const config = read(`${smallest}
 [scheduler]
 kind = "slurm"
 conf = "/etc/slurm/slurm.conf"
 partition = "batch"
+arguments = ["--account=grid"]
+memory_enforced = true
+draining = true
 speed = 1.25
 [tariff]
 task = "0.000001 cr"
@@ -84,6 +101,8 @@ spool_max = "512MiB"
     confPath: '/etc/slurm/slurm.conf',
     binDirectory: undefined,
     partition: 'batch',
+    extraArguments: ['--account=grid'],
+    memoryEnforced: true,
     speedPermille: 1_250,
   })
   assert.equal(config.tariff.taskMicrocredits, 1n)

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { assert, suite } from '../harness.ts'
 import { keyPairFromSeed, toHex } from '../../protocol/base/crypto.ts'
 import {
-  keyPath, keyUses, makeKey, makeKeys, readKey, readKeys, readOrMakeKey, runningKeyUses, siteKeysOf,
+  keyPath, keyUses, makeKey, makeKeys, readKey, readKeys, runningKeyUses, siteKeysOf,
 } from '../../node/identity.ts'
 
 const t = suite('identity')
@@ -44,7 +44,6 @@ t('never overwrites', (ctx) => {
   const made = makeKey(path)
   assert.throws(() => makeKey(path), /already; a key is never overwritten/)
   assert.equal(readKey(path), made)
-  assert.equal(readOrMakeKey(path), made)
   writeFileSync(path, '')
   assert.throws(() => makeKey(path), /already/)
 })
