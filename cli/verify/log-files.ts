@@ -6,7 +6,9 @@ import { join } from 'node:path'
 export interface LogFiles {
   /** How a person calls it. */
   readonly name: string
-  /** At most `bytesMax` + 1 bytes of a file, so that a longer one is noticed; undefined if absent. */
+  /**
+   * At most `bytesMax` + 1 bytes of a file, so that a longer one is noticed; undefined if absent.
+   */
   read(path: string, bytesMax: number): Promise<Uint8Array | undefined>
 }
 
@@ -32,8 +34,8 @@ export function directoryFiles(directory: string): LogFiles {
 }
 
 /**
- * The exported ledgers under the paths given: each path itself when it holds a checkpoint, else those of
- * its subdirectories that do. A path with none stands for itself.
+ * The exported ledgers under the paths given: each path itself when it holds a checkpoint, else
+ * those of its subdirectories that do. A path with none stands for itself.
  */
 export async function findLogs(paths: readonly string[]): Promise<LogFiles[]> {
   const found: LogFiles[] = []

@@ -1,5 +1,5 @@
-// The report of a verification as a person reads it: logs, accounts, what is open, what is wrong, and the
-// verdict last.
+// The report of a verification as a person reads it: logs, accounts, what is open, what is wrong,
+// and the verdict last.
 
 import { unshape } from '../../protocol/base/shape.ts'
 import { formatCredits, formatDuration } from '../../protocol/base/units.ts'
@@ -33,8 +33,10 @@ export function verifyJson(report: VerifyReport): unknown {
 
 function logLines({ logs, federation }: VerifyReport, { width, style }: ReportLayout): string {
   if (logs.length === 0) return ''
-  const rows = logs.map(({ site, entries, root, newestEpochMs, findings }) =>
-    [site, String(entries), root.slice(0, 16), newestEpochMs === 0 ? '-' : instant(newestEpochMs), findings === 0 ? 'ok' : 'BROKEN'])
+  const rows = logs.map(({ site, entries, root, newestEpochMs, findings }) => [
+    site, String(entries), root.slice(0, 16), newestEpochMs === 0 ? '-' : instant(newestEpochMs),
+    findings === 0 ? 'ok' : 'BROKEN',
+  ])
   return `Ledgers of federation ${federation || '(unknown)'}\n` + table([
     { title: 'site', shrinkTo: 12 },
     { title: 'entries', align: 'right' },
@@ -88,10 +90,11 @@ function holdText({ state, claimedFinal, validUntilEpochMs }: OpenHold, now: num
 function findingLines(
   { findings, findingsMore, unusable }: VerifyReport, { style }: ReportLayout,
 ): string {
+  const line = (place: string, what: string) => `  ${style.red(place)}: ${printable(what)}\n`
   const lines = [
-    ...findings.map((finding) => `  ${style.red(placeOf(finding))}: ${finding.rule}: ${printable(finding.detail)}\n`),
+    ...findings.map((one) => line(placeOf(one), `${one.rule}: ${one.detail}`)),
     ...(findingsMore > 0 ? [`  and ${findingsMore} more\n`] : []),
-    ...unusable.map(({ path, detail }) => `  ${style.red(path)}: not a ledger: ${printable(detail)}\n`),
+    ...unusable.map(({ path, detail }) => line(path, `not a ledger: ${detail}`)),
   ]
   return lines.length === 0 ? '' : `Findings\n${lines.join('')}`
 }
@@ -107,8 +110,8 @@ function verdictLine(report: VerifyReport, { style }: ReportLayout): string {
   const entries = logs.reduce((sum, log) => sum + log.entries, 0)
   const count = findings.length + findingsMore
   if (verdict === 'holds') {
-    const all = `all ${entries} entries of ${logs.length === 1 ? 'the ledger' : `${logs.length} ledgers`}`
-    return `${style.green('VERIFIED')}: ${all} hold\n`
+    const all = `all ${entries} entries of ${plural(logs.length, 'ledger')} hold`
+    return `${style.green('VERIFIED')}: ${all}\n`
   }
   if (verdict === 'broken') {
     return `${style.red('NOT VERIFIED')}: ${plural(count, 'finding')}; do not rely on `

@@ -60,7 +60,8 @@ async function compareTile(
   const at = hashes.findIndex((hash, i) => !sameBytes(hash, tile.value[i] ?? new Uint8Array()))
   if (at < 0) return []
   if (level === 0) {
-    return [{ index: index * tileWidth + at, detail: `the entry is not the one that ${path} commits to` }]
+    const detail = `the entry is not the one that ${path} commits to`
+    return [{ index: index * tileWidth + at, detail }]
   }
   return [{ index: undefined, detail: `hash ${at} of ${path} is not that of the entries below it` }]
 }

@@ -1,6 +1,8 @@
-// Checks one exported ledger from its files alone: every tile re-derived, every entry opened under the key
-// valid there and replayed through the ledger's rules, the root compared with the signed checkpoint.
-// Invariant: memory is that of a bundle of entries and of the accounts, whatever the size of the log.
+// Checks one exported ledger from its files alone: every tile re-derived, every entry opened under
+// the key valid there and replayed through the ledger's rules, the root compared with the signed
+// checkpoint.
+// Invariant: memory is that of a bundle of entries and of the accounts, whatever the size of the
+// log.
 
 import { fromHex, sameBytes, toHex } from '../../protocol/base/crypto.ts'
 import { limits } from '../../protocol/base/limits.ts'
@@ -91,13 +93,14 @@ function checkHead(
   const { checkpoint, note } = head
   const { size, root } = replay.head()
   if (size === checkpoint.size && !sameBytes(root, checkpoint.rootHash)) {
-    fault('I1', undefined, `the root of its entries is ${toHex(root).slice(0, 16)}…, the checkpoint says `
-      + `${toHex(checkpoint.rootHash).slice(0, 16)}…`)
+    fault('I1', undefined, `the root of its entries is ${toHex(root)}, the checkpoint says `
+      + toHex(checkpoint.rootHash))
   }
   if (!summary) return
   const origin = logOrigin(summary.site, summary.federation, summary.epoch)
   if (origin !== checkpoint.origin) {
-    fault('I1', undefined, `its entries are those of ${origin}, its checkpoint names ${checkpoint.origin}`)
+    fault('I1', undefined, `its entries are those of ${origin}, its checkpoint names `
+      + checkpoint.origin)
   }
   const publicKey = fromHex(summary.logKey) ?? new Uint8Array()
   if (!verifyNote(note, { name: origin, publicKey })) {
@@ -105,7 +108,9 @@ function checkHead(
   }
 }
 
-/** Statements by their place in a sequence: a second look at a log that the first found in order. */
+/**
+ * Statements by their place in a sequence: a second look at a log that the first found in order.
+ */
 export async function sidsIn(
   files: LogFiles, size: number, wanted: readonly Lookup[],
 ): Promise<Map<string, Sid>> {

@@ -1,5 +1,6 @@
-// Verification of exported ledgers without node, network or trust: each log by itself, then all of them
-// against one another. What it cannot see it says: logs that were not given, statements under way.
+// Verification of exported ledgers without node, network or trust: each log by itself, then all of
+// them against one another. What it cannot see it says: logs that were not given, statements under
+// way.
 
 import { toHex } from '../../protocol/base/crypto.ts'
 import type { Sid, SiteName } from '../../protocol/base/ids.ts'
@@ -160,7 +161,8 @@ function openHolds(logs: readonly LogSummary[]): OpenHold[] {
   const open = new Map<Sid, OpenHold>()
   for (const log of logs) {
     for (const hold of log.openHolds) {
-      if (!open.has(hold.sid) || hold.host === log.site) open.set(hold.sid, { ...hold, seenBy: log.site })
+      if (open.has(hold.sid) && hold.host !== log.site) continue
+      open.set(hold.sid, { ...hold, seenBy: log.site })
     }
   }
   return [...open.values()]
@@ -177,8 +179,8 @@ function notesOn(logs: readonly LogSummary[]): string[] {
     const pair = [creditor, debtor].toSorted(compareBytes).join(' and ')
     if (underWay === 0 || told.has(pair)) continue
     told.add(pair)
-    notes.push(`${plural(underWay, 'statement')} between ${pair} in one of the two ledgers only: issued `
-      + 'and not yet received when they were exported')
+    notes.push(`${plural(underWay, 'statement')} between ${pair} in one of the two ledgers only: `
+      + 'issued and not yet received when they were exported')
   }
   return notes
 }

@@ -1,6 +1,6 @@
 // Where records lie in the database: each table is a numbered namespace, a key is `<number>:<key>`.
-// Invariant: a number is never given to another table, also after its table is gone; number 0 is the
-// store's own.
+// Invariant: a number is never given to another table, also after its table is gone; number 0 is
+// the store's own.
 
 import { assert } from '../../protocol/base/assert.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'

@@ -1,7 +1,7 @@
-// Writes a ledger as static files, a C2SP tlog-tiles directory: `checkpoint` (signed by the log key),
-// `tile/<level>/…` and `tile/entries/…`. Whoever has it needs nothing else to check it.
-// Invariants: the directory appears as a whole or not at all; memory is that of one tile, whatever the
-// size of the log; the head is read once, and entries below its size never change.
+// Writes a ledger as static files, a C2SP tlog-tiles directory: `checkpoint` (signed by the log
+// key), `tile/<level>/…` and `tile/entries/…`. Whoever has it needs nothing else to check it.
+// Invariants: the directory appears as a whole or not at all; memory is that of one tile, whatever
+// the size of the log; the head is read once, and entries below its size never change.
 
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -10,7 +10,9 @@ import { formatCheckpoint } from '../../protocol/base/checkpoint.ts'
 import { root } from '../../protocol/base/merkle.ts'
 import { signNote } from '../../protocol/base/note.ts'
 import type { Tile } from '../../protocol/base/tiles.ts'
-import { encodeBundle, encodeTile, tilePath, tilesFor, tileWidth } from '../../protocol/base/tiles.ts'
+import {
+  encodeBundle, encodeTile, tilePath, tilesFor, tileWidth,
+} from '../../protocol/base/tiles.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
 import { entryKey, nodeKey } from '../../protocol/rules/ledger-book.ts'
 import { logOrigin } from '../../protocol/rules/statement.ts'
@@ -31,8 +33,8 @@ export interface ExportOptions {
 }
 
 /**
- * Exports the ledger in `store` up to its newest entry into `directory`, which must not exist yet. Throws a
- * StoreError: EXPORT_REFUSED, CORRUPT, DISK_FULL, STORE_FAILED; or the signal's reason.
+ * Exports the ledger in `store` up to its newest entry into `directory`, which must not exist yet.
+ * Throws a StoreError: EXPORT_REFUSED, CORRUPT, DISK_FULL, STORE_FAILED; or the signal's reason.
  */
 export async function exportLedger(
   store: Pick<Store, 'get' | 'range'>,
@@ -44,7 +46,8 @@ export async function exportLedger(
   const head = await store.get('ledgerHead', 'head') as LedgerHead | undefined
   if (!head) throw new StoreError('EXPORT_REFUSED', 'there is no ledger yet: nothing to export')
   if (existsSync(target)) {
-    throw new StoreError('EXPORT_REFUSED', `${directory} exists already; name a directory that does not`)
+    throw new StoreError('EXPORT_REFUSED',
+      `${directory} exists already; name a directory that does not`)
   }
   const partial = `${target}.partial`
   try {

@@ -1,11 +1,12 @@
 // The one door to the database: keyed records in one directory, written in atomic, synced commits.
-// Invariants: a commit is on the disk as a whole before `commit` returns, or counts for nothing; commits
-// happen in the order of their calls, and after a failed one no other is taken (what the disk holds is
-// then unknown until the next start).
+// Invariants: a commit is on the disk as a whole before `commit` returns, or counts for nothing;
+// commits happen in the order of their calls, and after a failed one no other is taken (what the
+// disk holds is then unknown until the next start).
 //
-// LevelDB drops damaged parts of its files without a word. So each commit leaves a mark with the sum of
-// the checksums of all hot records: a missing mark between two others is a lost commit, a sum that does
-// not fit is a lost record. (Cold records are the ledger's, whose tree finds what is missing.)
+// LevelDB drops damaged parts of its files without a word. So each commit leaves a mark with the
+// sum of the checksums of all hot records: a missing mark between two others is a lost commit, a
+// sum that does not fit is a lost record. (Cold records are the ledger's, whose tree finds what is
+// missing.)
 
 import { mkdirSync } from 'node:fs'
 import { Level } from 'level'
@@ -138,16 +139,16 @@ async function checkVersion(database: Level): Promise<void> {
   const stored = await database.get(versionKey)
   if (stored === undefined) {
     for await (const key of database.keys({ limit: 1 })) {
-      throw new StoreError('CORRUPT', `it has records (${key.slice(0, 40)}) but no version: damaged, `
-        + 'or not a database of gridnode')
+      throw new StoreError('CORRUPT', `it has records (${key.slice(0, 40)}) but no version: `
+        + 'damaged, or not a database of gridnode')
     }
     await database.put(versionKey, sealRecord(versionKey, layoutVersion), { sync: true })
     return
   }
   const version = openRecord(versionKey, stored)
   if (version !== layoutVersion) {
-    throw new StoreError('VERSION', `its layout has version ${String(version)}, this gridnode reads `
-      + `version ${layoutVersion}; use the gridnode that wrote it`)
+    throw new StoreError('VERSION', `its layout has version ${String(version)}, this gridnode `
+      + `reads version ${layoutVersion}; use the gridnode that wrote it`)
   }
 }
 
@@ -183,7 +184,8 @@ async function survey(database: Level, directory: string): Promise<Survey> {
     }
   }
   if (checks.size !== mark.count || sum !== mark.sum) {
-    throw lost(directory, `commit ${mark.sequence} left ${mark.count} records, ${checks.size} are there`)
+    throw lost(directory,
+      `commit ${mark.sequence} left ${mark.count} records, ${checks.size} are there`)
   }
   return { mark, checks }
 }
@@ -204,8 +206,8 @@ async function lastMark(database: Level, directory: string): Promise<Mark> {
 }
 
 function lost(directory: string, what: string): StoreError {
-  return new StoreError('CORRUPT', `the database ${directory} has lost records (${what}); check the `
-    + 'disk, keep a copy of the directory, and do not go on with it')
+  return new StoreError('CORRUPT', `the database ${directory} has lost records (${what}); check `
+    + 'the disk, keep a copy of the directory, and do not go on with it')
 }
 
 const markPrefix = 'commit/'

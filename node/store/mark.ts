@@ -1,6 +1,6 @@
 // The high-water mark: what this site has told others its log is, in a file outside the database. A
-// database that comes back older than its mark (a restored backup, a lost disk write) would make an honest
-// site contradict itself, so it must not go on: QUARANTINE.
+// database that comes back older than its mark (a restored backup, a lost disk write) would make an
+// honest site contradict itself, so it must not go on: QUARANTINE.
 // Invariant: the mark is on the disk before the checkpoint that it names leaves the site.
 
 import { readFileSync, renameSync } from 'node:fs'
@@ -67,23 +67,27 @@ export function readMark(path: string): Mark | undefined {
   const value = decode(content, { bytesMax: markBytesMax })
   const found = value.ok ? shaped(markShape, value.value) : value
   if (!found.ok || found.value.check !== checkOf(found.value)) {
-    throw new StoreError('CORRUPT', `the high-water mark ${path} is damaged; ask the peers how far they `
-      + 'have seen this log before going on')
+    throw new StoreError('CORRUPT', `the high-water mark ${path} is damaged; ask the peers how far `
+      + 'they have seen this log before going on')
   }
   const { origin, size, root: rootHash } = found.value
   return { origin, size, root: rootHash }
 }
 
-/** Compares the database with its mark. Throws QUARANTINE when it has lost or changed what was shown. */
+/**
+ * Compares the database with its mark. Throws QUARANTINE when it has lost or changed what was
+ * shown.
+ */
 export async function checkMark(
   path: string, store: Pick<Store, 'get'>, head: LedgerHead | undefined,
 ): Promise<void> {
   const mark = readMark(path)
   if (!mark) return
-  const quarantine = (what: string): StoreError => new StoreError('QUARANTINE', `${what}. The database `
-    + 'was restored from a backup or has lost writes. Going on would contradict what peers have seen: '
-    + 'this log stays closed; keep the directory and recover with a new epoch')
-  const shown = `the mark ${path} says that ${mark.size} entries of ${mark.origin} were shown to others`
+  const quarantine = (what: string): StoreError => new StoreError('QUARANTINE', `${what}. The `
+    + 'database was restored from a backup or has lost writes. Going on would contradict what '
+    + 'peers have seen: this log stays closed; keep the directory and recover with a new epoch')
+  const shown = `the mark ${path} says that ${mark.size} entries of ${mark.origin} were shown to `
+    + 'others'
   if (!head) throw quarantine(`${shown}, but the database has no ledger`)
   if (markOf(head).origin !== mark.origin) {
     throw quarantine(`${shown}, but the database holds ${markOf(head).origin}`)

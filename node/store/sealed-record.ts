@@ -1,5 +1,5 @@
-// One stored record: a checksum, then its text. The checksum covers the key as well, so a record that
-// turns up under another key is as damaged as one with a flipped byte.
+// One stored record: a checksum, then its text. The checksum covers the key as well, so a record
+// that turns up under another key is as damaged as one with a flipped byte.
 
 import { crc32 } from 'node:zlib'
 import { pack, unpack } from '../../protocol/base/record.ts'
@@ -17,7 +17,8 @@ export function openRecord(storedKey: string, stored: string): unknown {
   const text = stored.slice(checksumDigits)
   if (stored.slice(0, checksumDigits) !== checksum(storedKey, text)) {
     throw new StoreError('CORRUPT', `the stored record ${printable(storedKey)} is damaged: its `
-      + 'checksum does not fit; check the disk, keep a copy of the directory, and do not go on with it')
+      + 'checksum does not fit; check the disk, keep a copy of the directory, and do not go on '
+      + 'with it')
   }
   return unpack(text)
 }

@@ -1,5 +1,5 @@
-// What can go wrong with the store, each with a code that the caller can act on and a sentence for the
-// administrator.
+// What can go wrong with the store, each with a code that the caller can act on and a sentence for
+// the administrator.
 
 export type StoreCode =
   /** Another process has the database open. */
@@ -41,8 +41,8 @@ export function storeError(error: unknown, doing: string): StoreError {
       + 'nothing that was acknowledged is lost', error)
   }
   if (codes.includes('LEVEL_CORRUPTION') || /corruption/i.test(texts)) {
-    return new StoreError('CORRUPT', `${doing}: the database is damaged (${texts}); check the disk, `
-      + 'keep a copy of the directory, and do not go on with this one', error)
+    return new StoreError('CORRUPT', `${doing}: the database is damaged (${texts}); check the `
+      + 'disk, keep a copy of the directory, and do not go on with this one', error)
   }
   return new StoreError('STORE_FAILED', `${doing}: ${texts}`, error)
 }

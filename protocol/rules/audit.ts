@@ -1,15 +1,15 @@
-// The audit of one log: its entries replayed through the very rules of the live ledger, from the leaves
-// alone. What is wrong becomes a finding that names the entry; the replay goes on behind it, so that one
-// fault does not hide the next.
-// Invariants: memory is that of the accounts, members, terms and open holds, not of the log; the tree
-// grows by every leaf, also by those that no rule lets in.
+// The audit of one log: its entries replayed through the very rules of the live ledger, from the
+// leaves alone. What is wrong becomes a finding that names the entry; the replay goes on behind it,
+// so that one fault does not hide the next.
+// Invariants: memory is that of the accounts, members, terms and open holds, not of the log; the
+// tree grows by every leaf, also by those that no rule lets in.
 
 import { unreachable } from '../base/assert.ts'
 import { compareBytes } from '../base/ids.ts'
 import type { FederationId, Sid, SiteName } from '../base/ids.ts'
 import type { TreeNode } from '../base/merkle.ts'
 import { emptyFrontier, root } from '../base/merkle.ts'
-import type { View } from '../base/tables.ts'
+import type { Tables, View } from '../base/tables.ts'
 import type { Account, Direction, HoldRecord, LedgerTables, MemberKeys } from './ledger-book.ts'
 import {
   appendLeaf, coldLedgerTables, directionKey, ledgerHead, openHead, putHead,
@@ -25,7 +25,9 @@ import { everybody, parseStatement } from './statement.ts'
 export type Invariant =
   | 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I8' | 'I9' | 'I11' | 'I12'
 
-/** Something that does not hold. `index` is the entry's; undefined when it concerns the whole log. */
+/**
+ * Something that does not hold. `index` is the entry's; undefined when it concerns the whole log.
+ */
 export interface Finding {
   readonly site: SiteName
   readonly index: number | undefined
@@ -228,10 +230,10 @@ function invariantOf(refusal: LedgerRefusal): Invariant {
 
 /** A book in memory: no entries, no tree, and only the holds that are open. */
 function openBook(onNode: (node: TreeNode) => void): View<LedgerTables> {
-  const tables = new Map<string, Map<string, unknown>>()
+  const tables: Tables = new Map()
   const recordsOf = (table: string): Map<string, unknown> => {
     let records = tables.get(table)
-    if (!records) tables.set(table, records = new Map())
+    if (!records) tables.set(table, records = new Map<string, unknown>())
     return records
   }
   return {
@@ -243,7 +245,7 @@ function openBook(onNode: (node: TreeNode) => void): View<LedgerTables> {
       else recordsOf(table).set(key, value)
     },
     remove: (table, key) => void tables.get(table)?.delete(key),
-    entries: (table) => (tables.get(table) ?? new Map()).entries() as never,
+    entries: (table) => recordsOf(table).entries() as never,
   }
 }
 
@@ -285,7 +287,9 @@ function summarise(
   }
 }
 
-/** The statements that `crossCheck` will ask for: where one log of a pair is longer than the other. */
+/**
+ * The statements that `crossCheck` will ask for: where one log of a pair is longer than the other.
+ */
 export function lookupsFor(logs: readonly LogSummary[]): Lookup[] {
   const lookups: Lookup[] = []
   for (const { direction, author, receiver } of mirrored(logs)) {
@@ -298,8 +302,9 @@ export function lookupsFor(logs: readonly LogSummary[]): Lookup[] {
 }
 
 /**
- * What logs of one federation must agree on: each pair's statements in both logs (I3), nobody with two
- * statements for one number (I2), the two sides of an account (I4). `sidAt` answers `lookupsFor`.
+ * What logs of one federation must agree on: each pair's statements in both logs (I3), nobody with
+ * two statements for one number (I2), the two sides of an account (I4). `sidAt` answers
+ * `lookupsFor`.
  */
 export function crossCheck(
   logs: readonly LogSummary[], sidAt: (lookup: Lookup) => Sid | undefined,
@@ -343,7 +348,7 @@ function checkSequence(
   const at = (log: LogSummary, last: { readonly n: number, readonly sid: string }) =>
     last.n === n ? last.sid : sidAt({ site: log.site, direction, n })
   if (n > 0 && at(author, issued) !== at(receiver, received)) {
-    const detail = `statement ${n} to ${receiver.site} is another one in the log of ${receiver.site}`
+    const detail = `statement ${n} to ${receiver.site} is another one in the log of the latter`
     findings.push({ site: author.site, index: undefined, rule: 'I2', detail })
   }
   if (received.n > issued.n) {
@@ -365,7 +370,7 @@ function checkPublics(log: LogSummary, logs: readonly LogSummary[]): Finding[] {
       if (site !== author.site || own.get(n) === sid) continue
       const hidden = !own.has(n)
       const detail = hidden
-        ? `${log.site} holds its public statement ${n}, which its own log lacks: export it again, newer`
+        ? `${log.site} holds its public statement ${n}, which its own log lacks: export it again`
         : `its public statement ${n} is another one in the log of ${log.site}`
       findings.push({ site: author.site, index: undefined, rule: hidden ? 'I3' : 'I2', detail })
     }
@@ -378,7 +383,8 @@ function checkAccounts(logs: readonly LogSummary[]): Finding[] {
   const findings: Finding[] = []
   for (const { author: debtor, receiver: creditor } of mirrored(logs)) {
     if (underWay(debtor, creditor) !== 0) continue
-    const [here, there] = [accountIn(debtor, creditor, debtor), accountIn(creditor, creditor, debtor)]
+    const here = accountIn(debtor, creditor, debtor)
+    const there = accountIn(creditor, creditor, debtor)
     for (const field of ['posted', 'claimed', 'held', 'asked'] as const) {
       if (here[field] === there[field]) continue
       const detail = `${field} at ${creditor.site}: ${here[field]} microcredits, in the log of `
@@ -401,7 +407,8 @@ function accountIn(
 /** Statements that lie in one of the two logs only, both ways. */
 function underWay(left: LogSummary, right: LogSummary): number {
   let missing = 0
-  for (const direction of [directionKey(left.site, right.site), directionKey(right.site, left.site)]) {
+  for (const [from, to] of [[left, right], [right, left]] as const) {
+    const direction = directionKey(from.site, to.site)
     missing += Math.abs(lastOf(left, direction).n - lastOf(right, direction).n)
   }
   return missing

@@ -1,6 +1,7 @@
-// What each kind of statement does to members, terms, holds and accounts: rules 5 to 9 of the ledger.
-// Invariants: each function checks everything and then writes, so a refusal changes nothing; every sum is
-// at most 2^63 - 1 because no hold is let in that could carry one beyond; a hold ends once.
+// What each kind of statement does to members, terms, holds and accounts: rules 5 to 9 of the
+// ledger.
+// Invariants: each function checks everything and then writes, so a refusal changes nothing; every
+// sum is at most 2^63 - 1 because no hold is let in that could carry one beyond; a hold ends once.
 
 import { unreachable } from '../base/assert.ts'
 import type { Sid, SiteName } from '../base/ids.ts'
@@ -114,7 +115,8 @@ function offerContract(
     return tooMuch('factor_permille', tariff.factor_permille_max, said.factor_permille)
   }
   const {
-    side, job, auction, bid, factor_permille, cores, memory_mib, walltime_s, lease_s, accept_s, tasks_max,
+    side, job, auction, bid, factor_permille, cores, memory_mib, walltime_s, lease_s, accept_s,
+    tasks_max,
   } = said
   view.put('ledgerContracts', sid, {
     sid,

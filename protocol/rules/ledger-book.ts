@@ -1,7 +1,8 @@
-// The book that the ledger's rules read and write: the log's head and tree, the members it knows, where
-// each sequence stands, terms, holds and accounts.
-// Invariants: a table listed in `coldLedgerTables` is written and never read here; an entry, its tree
-// nodes, its index and the new head are written together; nothing is written when a rule refuses.
+// The book that the ledger's rules read and write: the log's head and tree, the members it knows,
+// where each sequence stands, terms, holds and accounts.
+// Invariants: a table listed in `coldLedgerTables` is written and never read here; an entry, its
+// tree nodes, its index and the new head are written together; nothing is written when a rule
+// refuses.
 
 import type { FederationId, Sid, SiteName } from '../base/ids.ts'
 import type { Frontier } from '../base/merkle.ts'
@@ -72,7 +73,9 @@ export interface OpenClaim {
   readonly final: 0 | 1
 }
 
-/** asked → held → ended (`done` by a final accept, `void` by the host); asked → ended (`declined`). */
+/**
+ * asked → held → ended (`done` by a final accept, `void` by the host); asked → ended (`declined`).
+ */
 export interface HoldRecord {
   readonly sid: Sid
   readonly contract: Sid
@@ -112,7 +115,9 @@ export interface Account {
 export interface LedgerTables {
   /** key 'head' */
   ledgerHead: LedgerHead
-  /** key directionKey: `from>to`, for what is sent to or by the log's own site, and its own `site>*` */
+  /**
+   * key directionKey: `from>to`, for what is sent to or by the log's own site, and its own `site>*`
+   */
   ledgerDirections: Direction
   /** key publicKey: public statements of anybody; those of others may arrive with gaps */
   ledgerPublics: { readonly sid: Sid, readonly prev: Sid | '' }

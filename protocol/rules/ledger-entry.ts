@@ -1,7 +1,8 @@
-// How a statement gets into a log: addressing, federation, membership, epoch, signature and sequence in
-// this order of precedence, then what it does (ledger-accounts.ts), then the entry itself.
-// Invariants: nothing is written on a refusal; own statements and those of a counterparty have no gaps;
-// public statements of others may have them, but never two for one number.
+// How a statement gets into a log: addressing, federation, membership, epoch, signature and
+// sequence in this order of precedence, then what it does (ledger-accounts.ts), then the entry
+// itself.
+// Invariants: nothing is written on a refusal; own statements and those of a counterparty have no
+// gaps; public statements of others may have them, but never two for one number.
 
 import type { Sid, SiteName } from '../base/ids.ts'
 import { checkPublicKey, fromHex } from '../base/crypto.ts'
@@ -161,7 +162,8 @@ function authenticateGenesis(
   }
   if (admission && (admission.root !== said.root
     || (admission.genesis !== '' && admission.genesis !== parsed.sid))) {
-    return refuse({ reason: 'wrong_state', detail: `${said.from} was admitted with another genesis` })
+    const detail = `${said.from} was admitted with another genesis`
+    return refuse({ reason: 'wrong_state', detail })
   }
   const keys = checkKeys(said.root, said.keys)
   if (!keys.ok) return keys
@@ -225,7 +227,9 @@ function placeAmongPublics(
   const { from, n, prev } = statement
   const known = view.get('ledgerPublics', publicKey(from, n))
   if (known) {
-    return known.sid === sid ? ok('same') : refuse({ reason: 'fork', n, known: known.sid, found: sid })
+    return known.sid === sid
+      ? ok('same')
+      : refuse({ reason: 'fork', n, known: known.sid, found: sid })
   }
   const before = n === 1 ? '' : view.get('ledgerPublics', publicKey(from, n - 1))?.sid
   if (before !== undefined && before !== prev) {

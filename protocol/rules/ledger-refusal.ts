@@ -1,5 +1,5 @@
-// Why a statement is refused: in order of precedence, each with the evidence that mends it. The numbers
-// are those of the rules in docs/LEDGER.md.
+// Why a statement is refused: in order of precedence, each with the evidence that mends it. The
+// numbers are those of the rules in docs/LEDGER.md.
 
 import { unreachable } from '../base/assert.ts'
 import type { Sid } from '../base/ids.ts'
@@ -33,9 +33,21 @@ export type LedgerRefusal =
   /** 6: the state of the hold, contract or membership does not allow it. */
   | { readonly reason: 'wrong_state', readonly detail: string }
   /** 7 */
-  | { readonly reason: 'fell', readonly field: string, readonly before: string, readonly found: string }
-  /** An amount or count beyond what the hold or the contract allows, or that sums could not carry. */
-  | { readonly reason: 'too_much', readonly field: string, readonly max: string, readonly found: string }
+  | {
+    readonly reason: 'fell'
+    readonly field: string
+    readonly before: string
+    readonly found: string
+  }
+  /**
+   * An amount or count beyond what the hold or the contract allows, or that sums could not carry.
+   */
+  | {
+    readonly reason: 'too_much'
+    readonly field: string
+    readonly max: string
+    readonly found: string
+  }
   /** 8 */
   | {
     readonly reason: 'over_limit'
@@ -44,7 +56,11 @@ export type LedgerRefusal =
     readonly amount: Microcredits
   }
   /** 9 */
-  | { readonly reason: 'wrong_amount', readonly expected: Microcredits, readonly found: Microcredits }
+  | {
+    readonly reason: 'wrong_amount'
+    readonly expected: Microcredits
+    readonly found: Microcredits
+  }
 
 /** The refusal as a sentence: what was expected and what came. */
 export function describeLedgerRefusal(refusal: LedgerRefusal): string {
@@ -53,29 +69,34 @@ export function describeLedgerRefusal(refusal: LedgerRefusal): string {
     case 'unknown_kind': return `a statement of an unknown kind, ${refusal.kind}`
     case 'misdirected': return `misdirected: ${refusal.detail}`
     case 'wrong_federation':
-      return `of federation ${refusal.found.slice(0, 16)}, expected ${refusal.expected.slice(0, 16)}`
+      return `of federation ${brief(refusal.found)}, expected ${brief(refusal.expected)}`
     case 'not_member': return `${refusal.site} is not a member that this log knows`
     case 'wrong_epoch': return `of epoch ${refusal.found}, expected epoch ${refusal.expected}`
     case 'bad_key': return `a key that must not sign: ${refusal.detail}`
     case 'bad_signature':
-      return `the signature of ${refusal.signer} does not hold, expected that of ${refusal.expected}`
+      return `the signature of ${refusal.signer} does not hold, expected one of ${refusal.expected}`
     case 'gap': return `number ${refusal.found}, expected number ${refusal.expected}`
     case 'fork':
-      return `a second statement with number ${refusal.n}: ${refusal.known.slice(0, 16)} is known, `
-        + `${refusal.found.slice(0, 16)} came`
+      return `a second statement with number ${refusal.n}: ${brief(refusal.known)} is known, `
+        + `${brief(refusal.found)} came`
     case 'wrong_prev':
-      return `follows ${refusal.found.slice(0, 16) || 'nothing'}, expected to follow `
-        + (refusal.expected.slice(0, 16) || 'nothing')
+      return `follows ${brief(refusal.found)}, expected to follow ${brief(refusal.expected)}`
     case 'time_fell': return `dated ${refusal.found} after one dated ${refusal.before} (epoch ms)`
-    case 'unknown_reference': return `refers to an unknown ${refusal.to}: ${refusal.sid.slice(0, 16)}`
+    case 'unknown_reference': return `refers to an unknown ${refusal.to}: ${brief(refusal.sid)}`
     case 'wrong_state': return refusal.detail
     case 'fell': return `${refusal.field} fell from ${refusal.before} to ${refusal.found}`
-    case 'too_much': return `${refusal.field} is ${refusal.found}, at most ${refusal.max} is possible`
+    case 'too_much':
+      return `${refusal.field} is ${refusal.found}, at most ${refusal.max} is possible`
     case 'over_limit':
-      return `${formatCredits(refusal.amount)} more than the ${formatCredits(refusal.exposure)} in use `
-        + `exceed the limit of ${formatCredits(refusal.limit)}`
+      return `${formatCredits(refusal.amount)} more than the ${formatCredits(refusal.exposure)} in `
+        + `use exceed the limit of ${formatCredits(refusal.limit)}`
     case 'wrong_amount':
-      return `claims ${formatCredits(refusal.found)}, the tariff gives ${formatCredits(refusal.expected)}`
+      return `claims ${formatCredits(refusal.found)}, the tariff gives `
+        + formatCredits(refusal.expected)
     default: return unreachable(refusal)
   }
+}
+
+function brief(sid: string): string {
+  return sid.slice(0, 16) || 'nothing'
 }

@@ -1,7 +1,7 @@
-// The ledger's rules: what may be said, by whom, in which order, and what it does to the accounts. The
-// live node and the offline audit go through the same functions.
-// Invariants: a refusal writes nothing; what a site issues passes every rule that a receiver applies; two
-// logs that hold the same statements of a pair agree on its accounts.
+// The ledger's rules: what may be said, by whom, in which order, and what it does to the accounts.
+// The live node and the offline audit go through the same functions.
+// Invariants: a refusal writes nothing; what a site issues passes every rule that a receiver
+// applies; two logs that hold the same statements of a pair agree on its accounts.
 
 import { assert } from '../base/assert.ts'
 import { toHex } from '../base/crypto.ts'
@@ -17,8 +17,8 @@ import {
 } from './ledger-entry.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
 import type {
-  Addressee, PairStatement, ParsedStatement, PlacedStatement, PublicStatement, SiteKeys, Statement,
-  StatementInput,
+  Addressee, FederationStatement, GenesisStatement, PairStatement, ParsedStatement,
+  PublicStatement, SiteKeys, Statement, StatementInput,
 } from './statement.ts'
 import { everybody, parseStatement, sealStatement } from './statement.ts'
 
@@ -44,8 +44,16 @@ export interface Logged<S extends Statement = Statement> {
 
 export type Received =
   | ({ readonly kind: 'received' } & Logged<PairStatement>)
-  /** Already logged, nothing changed. `compared` is false when it lies too far back to compare bytes. */
-  | { readonly kind: 'duplicate', readonly sid: Sid, readonly n: number, readonly compared: boolean }
+  /**
+   * Already logged, nothing changed. `compared` is false when it lies too far back to compare
+   * bytes.
+   */
+  | {
+    readonly kind: 'duplicate'
+    readonly sid: Sid
+    readonly n: number
+    readonly compared: boolean
+  }
 
 export interface OpenedLedger {
   readonly federation: FederationId
@@ -68,7 +76,10 @@ export function sealFederation(
 export function sealGenesis(
   root: Signer,
   said: {
-    readonly fed: FederationId, readonly site: SiteName, readonly keys: SiteKeys, readonly at: number
+    readonly fed: FederationId
+    readonly site: SiteName
+    readonly keys: SiteKeys
+    readonly at: number
   },
 ): Sealed<Sid> {
   return sealed({
@@ -111,8 +122,8 @@ export function openLedger(
 }
 
 /**
- * Logs the policy that admits a site (none for the founder) and the site's genesis. Whatever of the two is
- * in the log already is passed over; for `self` only the policy is new.
+ * Logs the policy that admits a site (none for the founder) and the site's genesis. Whatever of the
+ * two is in the log already is passed over; for `self` only the policy is new.
  */
 export function admitMember(
   view: View<LedgerTables>,
@@ -244,7 +255,7 @@ function isBetweenSites(statement: Statement): statement is PairStatement {
   return statement.kind !== 'federation' && statement.to !== everybody
 }
 
-function sealed(statement: PlacedStatement | Extract<Statement, { kind: 'federation' }>, root: Signer): Sealed<Sid> {
+function sealed(statement: FederationStatement | GenesisStatement, root: Signer): Sealed<Sid> {
   const parsed = sealStatement(statement, root)
   return parsed.ok ? ok({ note: parsed.value.note, sid: parsed.value.sid }) : parsed
 }

@@ -1,7 +1,8 @@
-// A statement: what one site says about money or membership, in the exact bytes it signed. Field names
-// are those that are signed (docs/LEDGER.md); amounts are decimal strings there and `Microcredits` here.
-// Invariants: one author, one signature, one encoding; every statement but `federation` has a place in a
-// gapless sequence of its author, one for each addressee and one for all (`to` is '*').
+// A statement: what one site says about money or membership, in the exact bytes it signed. Field
+// names are those that are signed (docs/LEDGER.md); amounts are decimal strings there and
+// `Microcredits` here.
+// Invariants: one author, one signature, one encoding; every statement but `federation` has a place
+// in a gapless sequence of its author, one for each addressee and one for all (`to` is '*').
 
 import type { FederationId, Hash, Sid, SiteName } from '../base/ids.ts'
 import type { KeyPair } from '../base/crypto.ts'
@@ -140,7 +141,9 @@ export interface UsageFields extends Usage {
   readonly meter: Hash
 }
 
-/** The home accepts, cumulatively: this moves money. Final when it accepts a final usage in full. */
+/**
+ * The home accepts, cumulatively: this moves money. Final when it accepts a final usage in full.
+ */
 export interface AcceptFields {
   readonly hold: Sid
   readonly usage: Sid
@@ -182,13 +185,16 @@ export interface Place {
   readonly at: number
 }
 
-export type FederationStatement = { readonly kind: 'federation', readonly at: number } & FederationFields
+export type FederationStatement =
+  { readonly kind: 'federation', readonly at: number } & FederationFields
 export type GenesisStatement =
   { readonly kind: 'genesis', readonly to: typeof everybody } & Place & GenesisFields
 export type PublicStatement = { [K in keyof PublicFields]:
-  { readonly kind: K, readonly to: typeof everybody } & Place & PublicFields[K] }[keyof PublicFields]
+  { readonly kind: K, readonly to: typeof everybody } & Place & PublicFields[K]
+}[keyof PublicFields]
 export type PairStatement = { [K in keyof PairFields]:
-  { readonly kind: K, readonly to: SiteName } & Place & PairFields[K] }[keyof PairFields]
+  { readonly kind: K, readonly to: SiteName } & Place & PairFields[K]
+}[keyof PairFields]
 export type PlacedStatement = GenesisStatement | PublicStatement | PairStatement
 export type Statement = FederationStatement | PlacedStatement
 export type StatementKind = Statement['kind']
@@ -211,7 +217,8 @@ export interface ParsedStatement {
   readonly sealed: Sealed
 }
 
-export type StatementRefusal = Malformed | { readonly reason: 'unknown_kind', readonly kind: string }
+export type StatementRefusal =
+  Malformed | { readonly reason: 'unknown_kind', readonly kind: string }
 
 const epochMsMax = 8_640_000_000_000_000
 const secondsMax = 1_000_000_000

@@ -1,6 +1,6 @@
 // Prices: the one function that turns usage into an amount, and the one that bounds it beforehand.
-// Invariants: a charge is rounded down (the payer gains the fraction), a cap is rounded up, and the price
-// of any usage within the resources of a cap is at most that cap.
+// Invariants: a charge is rounded down (the payer gains the fraction), a cap is rounded up, and the
+// price of any usage within the resources of a cap is at most that cap.
 
 import type { Microcredits } from '../base/units.ts'
 import { microcredits, microcreditsMax, mulDivDown, mulDivUp } from '../base/units.ts'

@@ -1,5 +1,5 @@
-// Exports of test sites' ledgers, made by the real exporter from tables in memory, and read back into
-// memory so that tests can change them.
+// Exports of test sites' ledgers, made by the real exporter from tables in memory, and read back
+// into memory so that tests can change them.
 
 import { readFileSync, readdirSync } from 'node:fs'
 import { join, relative } from 'node:path'

@@ -1,5 +1,5 @@
-// Sites with ledgers for tests: deterministic keys, a federation founded by the first, members admitted
-// by it, and short ways to say things.
+// Sites with ledgers for tests: deterministic keys, a federation founded by the first, members
+// admitted by it, and short ways to say things.
 
 import { keyPairFromSeed, sha256, sha256Hex, toHex } from '../../protocol/base/crypto.ts'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
@@ -90,7 +90,9 @@ function newSite(text: string): TestSite {
   return {
     name,
     tables: new Map(),
-    signer: { site: name, epoch: 1, statement: statementSigner(name, 1, keyFor(name, 'statement')) },
+    signer: {
+      site: name, epoch: 1, statement: statementSigner(name, 1, keyFor(name, 'statement')),
+    },
     root: keyFor(name, 'root'),
     log: keyFor(name, 'log'),
     keys,
@@ -172,7 +174,9 @@ export function tariffInput(rates: { task: number, core: number, gib: number }):
   }
 }
 
-export function offerInput(to: TestSite, tariff: Sid, change: Partial<ContractOffer> = {}): StatementInput {
+export function offerInput(
+  to: TestSite, tariff: Sid, change: Partial<ContractOffer> = {},
+): StatementInput {
   return {
     kind: 'contract',
     to: to.name,

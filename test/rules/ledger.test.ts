@@ -1,5 +1,5 @@
-// The ledger's rules: the whole walk of a hold, and each refusal with the state untouched (`step` of
-// ledger-sites.ts fails a refusal that wrote anything).
+// The ledger's rules: the whole walk of a hold, and each refusal with the state untouched (`step`
+// of ledger-sites.ts fails a refusal that wrote anything).
 
 import { assert, suite } from '../harness.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
@@ -21,6 +21,10 @@ import {
 } from './ledger-sites.ts'
 
 const t = suite('ledger rules')
+
+function three(): [TestSite, TestSite, TestSite] {
+  return federation('a.example', 'b.example', 'c.example') as [TestSite, TestSite, TestSite]
+}
 
 function pair(): { home: TestSite, host: TestSite, deal: Deal } {
   const [home, host] = federation('home.example', 'host.example') as [TestSite, TestSite]
@@ -53,7 +57,8 @@ t('a hold is asked, held, claimed twice and accepted; both logs agree', () => {
   const hold = heldHold(deal)
   assert.equal(exposure(view(host), host.name, home.name), credits(1_000_000))
   tell(host, home, usageInput(deal, hold, { amount: 277, core_s: 1 }))
-  const last = tell(host, home, usageInput(deal, hold, { amount: 500_000, core_s: 1_800, final: 1 }))
+  const claim = { amount: 500_000, core_s: 1_800, final: 1 } as const
+  const last = tell(host, home, usageInput(deal, hold, claim))
   assert.equal(exposure(view(host), host.name, home.name), credits(1_000_000))
   tell(home, host, acceptInput(deal, hold, { usage: last.sid, amount: 500_000, final: 1 }))
   for (const at of [home, host]) {
@@ -132,7 +137,7 @@ t('[LEDGER-1] malformed, unknown and oversized statements are refused', () => {
 })
 
 t('statements to or from somebody else are misdirected', () => {
-  const [a, b, c] = federation('a.example', 'b.example', 'c.example') as [TestSite, TestSite, TestSite]
+  const [a, b, c] = three()
   const said = say(a, { kind: 'credit', to: b.name, at: start, limit: credits(1) })
   assert.refused(hear(c, a, said.note), 'misdirected')
   assert.refused(hear(b, c, said.note), 'misdirected')
@@ -209,7 +214,7 @@ t('public statements of others come in any order, but one for each number', () =
 })
 
 t('[LEDGER-5] references resolve to what is in the log and belongs to the pair', () => {
-  const [a, b, c] = federation('a.example', 'b.example', 'c.example') as [TestSite, TestSite, TestSite]
+  const [a, b, c] = three()
   const deal = agreedDeal(a, b)
   const other = agreedDeal(a, c)
   assert.refused(trySay(a, offerInput(b, hashOf('no tariff'))), 'unknown_reference')
@@ -217,7 +222,8 @@ t('[LEDGER-5] references resolve to what is in the log and belongs to the pair',
   const agree = { kind: 'contract', to: a.name, at: start, side: 'agree' } as const
   assert.refused(trySay(b, { ...agree, contract: other.contract }), 'unknown_reference')
   assert.refused(trySay(a, { ...agree, to: b.name, contract: deal.contract }), 'unknown_reference')
-  assert.refused(trySay(a, holdInput({ ...deal, contract: other.contract }, 1)), 'unknown_reference')
+  const elsewhere = { ...deal, contract: other.contract }
+  assert.refused(trySay(a, holdInput(elsewhere, 1)), 'unknown_reference')
   const hold = tell(a, b, holdInput(deal, 1)).sid
   for (const refused of [
     trySay(b, heldInput(deal, hashOf('x'))),
@@ -262,7 +268,8 @@ t('[LEDGER-6] a contract is agreed once, a hold is answered once and ends once',
   } as const
   assert.refused(trySay(host, agree), 'wrong_state')
   const offer = tell(home, host, offerInput(host, deal.tariff)).sid
-  assert.refused(trySay(home, holdInput({ ...deal, contract: offer }, 1)), 'wrong_state')
+  const ahead = tell(home, host, holdInput({ ...deal, contract: offer }, 1)).sid
+  assert.refused(trySay(host, heldInput(deal, ahead)), 'wrong_state')
   assert.equal(contractTerms(view(host), offer)?.agreed, '')
   const hold = tell(home, host, holdInput(deal, 1_000_000)).sid
   const usage = usageInput(deal, hold, { amount: 277, core_s: 1 })
@@ -270,7 +277,8 @@ t('[LEDGER-6] a contract is agreed once, a hold is answered once and ends once',
   const decline = { ...giveUp, kind: 'declined' } as const
   assert.refused(trySay(host, usage), 'wrong_state')
   assert.refused(trySay(host, giveUp), 'wrong_state')
-  assert.refused(trySay(home, acceptInput(deal, hold, { usage: hashOf('x'), amount: 0 })), 'wrong_state')
+  const nothing = acceptInput(deal, hold, { usage: hashOf('x'), amount: 0 })
+  assert.refused(trySay(home, nothing), 'wrong_state')
   tell(host, home, heldInput(deal, hold))
   assert.refused(trySay(host, heldInput(deal, hold)), 'wrong_state')
   assert.refused(trySay(host, decline), 'wrong_state')
@@ -306,7 +314,8 @@ t('[LEDGER-7] what is cumulative does not fall', () => {
 
 t('nothing goes beyond the terms: factor, tasks, claims, amounts, sums', () => {
   const { home, host, deal } = pair()
-  assert.refused(trySay(home, offerInput(host, deal.tariff, { factor_permille: 4_001 })), 'too_much')
+  const dear = offerInput(host, deal.tariff, { factor_permille: 4_001 })
+  assert.refused(trySay(home, dear), 'too_much')
   assert.refused(trySay(home, holdInput(deal, 1, { tasks: 101 })), 'too_much')
   const most = { amount: credits((1n << 63n) - 1n) }
   const first = tell(home, host, holdInput(deal, 1)).sid
@@ -395,13 +404,14 @@ t('a log opens once, with its federation and its own genesis', () => {
   const weak = must(sealGenesis(root, { fed: named.sid, site: a.name, keys: small, at: start }))
   assert.refused(open('a.example', { ...notes, genesis: weak.note }), 'bad_key')
   const otherRoot = rootSigner(a.name, keyFor('a.example', 'another root'))
-  const usurped = must(sealGenesis(otherRoot, { fed: named.sid, site: a.name, keys: a.keys, at: start }))
+  const claimed = { fed: named.sid, site: a.name, keys: a.keys, at: start }
+  const usurped = must(sealGenesis(otherRoot, claimed))
   assert.refused(open('a.example', { ...notes, genesis: usurped.note }), 'wrong_state')
   must(open('a.example', notes))
 })
 
 t('membership is a chain from the founder; until then nobody listens', () => {
-  const [a, b, c] = federation('a.example', 'b.example', 'c.example') as [TestSite, TestSite, TestSite]
+  const [a, b, c] = three()
   const lonely = { ...b, tables: new Map() }
   const fed = view(a).get('ledgerEntries', '000000000000') as string
   must(step(lonely, (v) => openLedger(v, b.name, { federation: fed, genesis: b.genesis })))

@@ -1,5 +1,5 @@
-// The store on a real directory: what was committed is there, as a whole, after a restart; damage is
-// found and never becomes other data.
+// The store on a real directory: what was committed is there, as a whole, after a restart; damage
+// is found and never becomes other data.
 
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -95,7 +95,9 @@ t('a full disk fails the commit, and what was there before is still there', asyn
   await store.commit([put('timers', 'kept', 1)])
   const block = 'x'.repeat(1_000_000)
   const filling = async () => {
-    for (let at = 0; at < 10; at++) await store.commit([put('ledgerEntries', `k${at}`, randomised(block, at))])
+    for (let at = 0; at < 10; at++) {
+      await store.commit([put('ledgerEntries', `k${at}`, randomised(block, at))])
+    }
   }
   const error = await failureOf(filling())
   assert.equal(error.code, 'DISK_FULL')
@@ -113,7 +115,7 @@ t('a foreign or a newer database is not touched', async (ctx) => {
 })
 
 for (const where of ['write-ahead log', 'sorted tables']) {
-  t(`a flipped byte in the ${where} is found, or only the newest commits are missing`, async (ctx) => {
+  t(`a flipped byte in the ${where} is found, or only the newest are missing`, async (ctx) => {
     const folder = ctx.tmp()
     const source = join(folder, 'source')
     const states = await writeHistory(source)
@@ -201,11 +203,15 @@ function copyOf(tables: Tables): Tables {
   return new Map([...tables].map(([table, records]) => [table, new Map(records)]))
 }
 
+function byFirst(left: readonly [string, unknown], right: readonly [string, unknown]): number {
+  return left[0] < right[0] ? -1 : left[0] > right[0] ? 1 : 0
+}
+
 function same(left: Tables, right: Tables): boolean {
   const flat = (tables: Tables) => JSON.stringify([...tables]
-    .map(([table, records]) => [table, [...records].toSorted()])
-    .filter(([, records]) => (records as unknown[]).length > 0)
-    .toSorted())
+    .map(([table, records]) => [table, [...records].toSorted(byFirst)] as const)
+    .filter(([, records]) => records.length > 0)
+    .toSorted(byFirst))
   return flat(left) === flat(right)
 }
 
