@@ -1,7 +1,7 @@
 // Who still needs which chunks: one small file per owner (a contract, a job), a hash on each line.
 //
-// Invariants: a file is replaced whole and synced before `retain` answers; changes happen one at a time;
-// a file that cannot be read stops the collection of garbage, never widens it.
+// Invariants: a file is replaced whole and synced before `retain` answers; changes happen one at a
+// time; a file that cannot be read stops the collection of garbage, never widens it.
 
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,8 +14,8 @@ export interface ChunkOwners {
   retain(owner: string, hashes: Iterable<Hash>): Promise<void>
   release(owner: string): Promise<void>
   list(): Promise<string[]>
-  /** Runs `use` with all retained hashes while no owner changes. */
-  readAll<T>(use: (retained: Set<Hash>) => T): Promise<T>
+  /** What all owners retain whose `retain` was called before. */
+  readAll(): Promise<Set<Hash>>
 }
 
 const ownerPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
@@ -63,11 +63,11 @@ export function openChunkOwners(place: { directory: string; partial: string }): 
       }),
     release: (owner) => oneAtATime(() => rm(pathOf(owner), { force: true })),
     list,
-    readAll: (use) =>
+    readAll: () =>
       oneAtATime(async () => {
         const retained = new Set<Hash>()
         for (const owner of await list()) await read(owner, retained)
-        return use(retained)
+        return retained
       }),
   }
 }

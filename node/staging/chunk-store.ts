@@ -1,10 +1,10 @@
 // The spool's chunks, by content: `chunks/<2 hex>/<hash>`, one file a chunk, whole or absent.
 //
-// Invariants: a chunk appears by rename, after its hash was checked; it is checked again whenever it is
-// read, and what is corrupt is removed and counts as missing (so a chunk torn by a power failure costs a
-// transfer, never a wrong byte, and chunks need no sync). Bytes in chunks stay within bytesMax. The
-// garbage collection takes no chunk that an owner retains, that is in use, or that was asked about less
-// than the grace time ago. One process owns the directory.
+// Invariants: a chunk appears by rename, after its hash was checked; it is checked again whenever
+// it is read, and what is corrupt is removed and counts as missing (so a chunk torn by a power
+// failure costs a transfer, never a wrong byte, and chunks need no sync). Bytes in chunks stay
+// within bytesMax. The garbage collection takes no chunk that an owner retains, that is in use, or
+// that was asked about less than the grace time ago. One process owns the directory.
 
 import { constants, type FileHandle, mkdir, open } from 'node:fs/promises'
 import { readdir, rename, rm, stat, utimes } from 'node:fs/promises'
@@ -184,7 +184,11 @@ class DirectoryChunkStore implements ChunkStore {
   }
 
   gc(): Promise<{ readonly chunks: number; readonly bytes: number }> {
-    this.#collecting ??= this.#collect().finally(() => {
+    if (this.#collecting) return this.#collecting
+    // From this moment on whoever asks about a chunk, or retains one, spares it; an owner that came
+    // before is read below.
+    this.#spared = new Set()
+    this.#collecting = this.#collect(this.#spared).finally(() => {
       this.#collecting = undefined
       this.#spared = undefined
     })
@@ -201,8 +205,9 @@ class DirectoryChunkStore implements ChunkStore {
   }
 
   #full(sizeBytes: number): StagingError {
-    const limit = `its ${formatBytes(this.#options.bytesMax)} (${formatBytes(this.#bytes)} are taken)`
-    return spoolFull(this.#options.directory, { sizeBytes, limit })
+    const { bytesMax, directory } = this.#options
+    const limit = `its ${formatBytes(bytesMax)} (${formatBytes(this.#bytes)} are taken)`
+    return spoolFull(directory, { sizeBytes, limit })
   }
 
   #pathOf(hash: Hash): string {
@@ -326,7 +331,8 @@ class DirectoryChunkStore implements ChunkStore {
       const limit = `${formatBytes(sizeBytes)}, a tree takes ${formatBytes(sizeBytesMax)}`
       throw new StagingError('TREE_TOO_LARGE', `${path} has ${limit}`)
     }
-    const chunks = new Array<Hash>(divUp(sizeBytes, limits.chunkBytes))
+    const chunks: Hash[] = []
+    chunks.length = divUp(sizeBytes, limits.chunkBytes)
     const changed = new StagingError('FILE_CHANGED', `${path} changed while it was read; try again`)
     const add = async (index: number, buffer: Buffer): Promise<void> => {
       const bytes = buffer.subarray(0, chunkLength(sizeBytes, index))
@@ -345,12 +351,8 @@ class DirectoryChunkStore implements ChunkStore {
     return { path, executable: (before.mode & 0o100n) === 0n ? 0 : 1, sizeBytes, chunks }
   }
 
-  async #collect(): Promise<{ chunks: number; bytes: number }> {
-    const retained = await this.#owners.readAll((hashes) => {
-      // From this moment on whoever asks about a chunk, or retains one, spares it.
-      this.#spared = new Set(this.#busy.keys())
-      return hashes
-    })
+  async #collect(spared: Set<Hash>): Promise<{ chunks: number; bytes: number }> {
+    const retained = await this.#owners.readAll()
     const removed = { chunks: 0, bytes: 0 }
     const untouchedSinceMs = this.#now() - (this.#options.graceMs ?? graceMsDefault)
     await this.#eachChunk(async (hash, path) => {
@@ -358,7 +360,7 @@ class DirectoryChunkStore implements ChunkStore {
       const found = await stat(path).catch(ignoreAbsent)
       if (!found) return
       const { size, mtimeMs } = found
-      if (mtimeMs > untouchedSinceMs || this.#spared?.has(hash) || this.#busy.has(hash)) return
+      if (mtimeMs > untouchedSinceMs || spared.has(hash) || this.#busy.has(hash)) return
       // Synchronous: nobody can begin to use the chunk between the check and the removal.
       unlinkSync(path)
       this.#bytes -= size

@@ -1,8 +1,9 @@
 // Files below a directory without ever leaving it, even while a hostile job swaps directories for
-// symbolic links: every step is taken from an open handle, by one name, following nothing. Node has no
-// openat(2); `/proc/self/fd/<n>/<name>` is the same thing on Linux.
+// symbolic links: every step is taken from an open handle, by one name, following nothing. Node has
+// no openat(2); `/proc/self/fd/<n>/<name>` is the same thing on Linux.
 //
-// Invariant: only `openRoot`, `openNamed` and `openFollowing` follow links; the latter's caller must ask `isWithin`.
+// Invariant: only `openRoot`, `openNamed` and `openFollowing` follow links; the latter's caller
+// must ask `isWithin`.
 
 import { constants, type FileHandle, mkdir, open, readlink, unlink } from 'node:fs/promises'
 import { assert } from '../../protocol/base/assert.ts'
@@ -10,7 +11,8 @@ import { systemCode } from './staging-error.ts'
 
 /** Linux, all architectures we ship for: a handle that names a file without opening it. */
 const O_PATH = 0o10000000
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY } = constants
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
 
 /** The path of `name` seen from an open directory. */
 export function below(directory: FileHandle, name: string): string

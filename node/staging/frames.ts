@@ -1,7 +1,7 @@
-// The bytes on a transfer stream. A request is one line of canonical JSON: for which scope (a contract,
-// a job) which chunks, each once. The answer has one frame for each, in the order of the request: 32
-// bytes of hash, 4 bytes of length (big-endian), then so many bytes; two lengths that no chunk can have
-// say that there are none.
+// The bytes on a transfer stream. A request is one line of canonical JSON: for which scope (a
+// contract, a job) which chunks, each once. The answer has one frame for each, in the order of the
+// request: 32 bytes of hash, 4 bytes of length (big-endian), then so many bytes; two lengths that
+// no chunk can have say that there are none.
 
 import { fromHex, toHex } from '../../protocol/base/crypto.ts'
 import { decode, encode } from '../../protocol/base/encoding.ts'

@@ -4,8 +4,8 @@
 // Invariant: whoever holds a buffer never waits for a second one.
 
 /**
- * Runs `work` on every item, at most `parallel` at once. After the first error nothing new begins; the
- * error is thrown when all that had begun has ended.
+ * Runs `work` on every item, at most `parallel` at once. After the first error nothing new begins;
+ * the error is thrown when all that had begun has ended.
  */
 export async function inParallel<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,
@@ -37,7 +37,10 @@ export interface BufferPool {
   lend<T>(work: (buffer: Buffer) => Promise<T>): Promise<T>
 }
 
-export function openBufferPool(size: { readonly count: number; readonly bytes: number }): BufferPool {
+export function openBufferPool(size: {
+  readonly count: number
+  readonly bytes: number
+}): BufferPool {
   const free: Buffer[] = []
   const waiting: ((buffer: Buffer) => void)[] = []
   let made = 0

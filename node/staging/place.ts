@@ -1,15 +1,14 @@
-// Writes a tree into a job's directory. The directory may have been in a job's hands before: no link is
-// followed, files are made anew in the place of whatever file or link was there, and every chunk is
-// checked on its way from the store.
+// Writes a tree into a job's directory. The directory may have been in a job's hands before: no
+// link is followed, files are made anew in the place of whatever file or link was there, and every
+// chunk is checked on its way from the store.
 
-import type { FileHandle } from 'node:fs/promises'
+import { type FileHandle, unlink } from 'node:fs/promises'
 import { limits } from '../../protocol/base/limits.ts'
 import type { Manifest, ManifestFile } from '../../protocol/rules/stage.ts'
 import { reservedName } from '../../protocol/rules/stage.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import { below, createFile, makeDirectory, openDirectories, writeAll } from './confined.ts'
 import { inParallel } from './parallel.ts'
-import { unlink } from 'node:fs/promises'
 import { quoted, StagingError, systemCode, writeError } from './staging-error.ts'
 
 const filesAtOnce = 4
@@ -61,7 +60,7 @@ async function withDirectory(
     directory = await openDirectories(root, names, makeDirectory)
   } catch (error) {
     if (systemCode(error) !== 'ENOTDIR') throw writeError(error, where, 4096)
-    throw inTheWay(names.join('/'), where, 'a symbolic link or a file stands where a directory goes')
+    throw inTheWay(names.join('/'), where, 'a link or a file stands where a directory goes')
   }
   try {
     await work(directory)
@@ -109,6 +108,6 @@ async function copyChunk(
 }
 
 function inTheWay(path: string, where: string, what: string): StagingError {
-  const message = `cannot place ${quoted(path)} in ${where}: ${what}; remove the directory and retry`
-  return new StagingError('PLACE_REFUSED', message)
+  const message = `cannot place ${quoted(path)} in ${where}: ${what}`
+  return new StagingError('PLACE_REFUSED', `${message}; remove the directory and retry`)
 }

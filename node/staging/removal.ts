@@ -1,8 +1,9 @@
-// Removes a directory that a hostile job may have filled: read-only or unlistable directories, links,
-// names of any bytes, a million files, nesting deeper than any path. Links are removed, never followed.
+// Removes a directory that a hostile job may have filled: read-only or unlistable directories,
+// links, names of any bytes, a million files, nesting deeper than any path. Links are removed,
+// never followed.
 //
-// Directories nested deeper than depthMax are moved up to the top and emptied from there, so the number
-// of open handles is bounded.
+// Directories nested deeper than depthMax are moved up to the top and emptied from there, so the
+// number of open handles is bounded.
 
 import { chmod, type FileHandle, opendir, rename, rmdir, unlink } from 'node:fs/promises'
 import { toHex } from '../../protocol/base/crypto.ts'
@@ -66,7 +67,9 @@ async function unlinked(directory: FileHandle, name: string | Buffer): Promise<b
   }
 }
 
-/** The directory, made writable and listable; undefined when it is gone or no directory any more. */
+/**
+ * The directory, made writable and listable; undefined when it is gone or no directory any more.
+ */
 async function openToEmpty(
   directory: FileHandle, name: string | Buffer,
 ): Promise<FileHandle | undefined> {

@@ -8,7 +8,9 @@ export interface ServeOptions {
   /** The request as it came. */
   readonly header: string
   readonly store: ChunkStore
-  /** Whether this peer may have this chunk in this scope; a "no" does not tell whether it is here. */
+  /**
+   * Whether this peer may have this chunk in this scope; a "no" does not tell whether it is here.
+   */
   allowed(scope: string, hash: Hash): boolean
   readonly signal?: AbortSignal
 }
@@ -17,8 +19,8 @@ export interface ServeOptions {
 const joinedBytesMax = 64 * 1024
 
 /**
- * The answer to a request, one chunk read ahead of what is being sent; at most two chunks in memory.
- * Throws REQUEST_REFUSED before the first byte; a chunk that is corrupt here is absent.
+ * The answer to a request, one chunk read ahead of what is being sent; at most two chunks in
+ * memory. Throws REQUEST_REFUSED before the first byte; a chunk that is corrupt here is absent.
  */
 export async function* serve(options: ServeOptions): AsyncGenerator<Uint8Array, void, undefined> {
   const { store, signal } = options

@@ -1,7 +1,7 @@
 // What a user gives a job: files and directories become a tree in the chunk store, at one moment.
 //
-// A path that the user names may itself be a symbolic link; inside a named directory links are taken as
-// what they lead to, provided that it lies in that directory.
+// A path that the user names may itself be a symbolic link; inside a named directory links are
+// taken as what they lead to, provided that it lies in that directory.
 
 import { basename, relative, resolve } from 'node:path'
 import type { Hash } from '../../protocol/base/ids.ts'
@@ -18,7 +18,9 @@ import { walkTree } from './walk.ts'
 export interface SnapshotInput {
   /** Absolute, or relative to `base`. */
   readonly from: string
-  /** Where it goes in the job's directory; by default where it lies in `base`, else its own name. */
+  /**
+   * Where it goes in the job's directory; by default where it lies in `base`, else its own name.
+   */
   readonly to?: string
 }
 

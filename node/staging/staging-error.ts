@@ -7,7 +7,9 @@ export type StagingCode =
   | 'SPOOL_FULL'
   /** The spool holds something that we never wrote. */
   | 'SPOOL_BROKEN'
-  /** A chunk that must be here is not (or was corrupt and has been removed): fetch the tree again. */
+  /**
+   * A chunk that must be here is not (or was corrupt and has been removed): fetch the tree again.
+   */
   | 'CHUNK_MISSING'
   /** A peer sent other bytes than were asked for, again and again. */
   | 'CHUNK_MISMATCH'
@@ -44,7 +46,8 @@ export class StagingError extends Error {
 export function spoolFull(where: string, need: { sizeBytes: number; limit: string }): StagingError {
   return new StagingError(
     'SPOOL_FULL',
-    `the spool ${where} is full: ${formatBytes(need.sizeBytes)} more do not fit in ${need.limit}; ` +
+    `the spool ${where} is full: ${formatBytes(need.sizeBytes)} more do not fit in ` +
+      `${need.limit}; ` +
       'fetch or cancel finished jobs, or raise the limit in the configuration',
   )
 }

@@ -1,9 +1,10 @@
-// The receiving side of a transfer: a tree is brought here by its hash, first root and manifest, then the
-// chunks that are missing. Each is checked and stored as it arrives, so after an interruption a new fetch
-// asks only for the rest; chunks that another fetch has asked for are waited for, not asked for twice.
+// The receiving side of a transfer: a tree is brought here by its hash, first root and manifest,
+// then the chunks that are missing. Each is checked and stored as it arrives, so after an
+// interruption a new fetch asks only for the rest; chunks that another fetch has asked for are
+// waited for, not asked for twice.
 //
-// Memory: three chunks a fetch. Time: the caller's signal ends everything; the source has the deadline
-// for a peer that has stopped sending.
+// Memory: three chunks a fetch. Time: the caller's signal ends everything; the source has the
+// deadline for a peer that has stopped sending.
 
 import type { Hash } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
@@ -186,7 +187,9 @@ function arrived(bringing: Bringing, hash: Hash): void {
   bringing.report(bringing)
 }
 
-/** Runs `work` with a promise that rejects when the signal fires; nothing stays registered after. */
+/**
+ * Runs `work` with a promise that rejects when the signal fires; nothing stays registered after.
+ */
 async function unlessAborted<T>(
   signal: AbortSignal, work: (aborted: Promise<never>) => Promise<T>,
 ): Promise<T> {
@@ -248,7 +251,10 @@ function interrupted(cause: unknown): StagingError {
   return new StagingError('TRANSFER_INTERRUPTED', what, cause)
 }
 
-/** Takes the frames in order while up to three chunks are being stored; ends with all of them stored. */
+/**
+ * Takes the frames in order while up to three chunks are being stored; ends with all of them
+ * stored.
+ */
 async function receiveBatch(
   bringing: Bringing, batch: readonly Hash[], reader: FrameReader,
 ): Promise<void> {

@@ -1,5 +1,5 @@
-// Gathers files into a manifest, within bounds, and their chunks into the store. What cannot be taken is
-// listed; only a bound or a full spool ends the gathering.
+// Gathers files into a manifest, within bounds, and their chunks into the store. What cannot be
+// taken is listed; only a bound or a full spool ends the gathering.
 
 import type { Stats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'

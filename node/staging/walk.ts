@@ -1,9 +1,9 @@
-// Walks a tree that may be hostile and hands out its regular files. Links are followed only to where
-// they stay inside the root; fifos, sockets and devices are never opened; whatever cannot be taken is
-// listed as a problem and the walk goes on.
+// Walks a tree that may be hostile and hands out its regular files. Links are followed only to
+// where they stay inside the root; fifos, sockets and devices are never opened; whatever cannot be
+// taken is listed as a problem and the walk goes on.
 //
-// Bounds: entries looked at, and depth (by the length of a path). Loops of links end at the directory
-// that is its own ancestor.
+// Bounds: entries looked at, and depth (by the length of a path). Loops of links end at the
+// directory that is its own ancestor.
 
 import type { Dir, Stats } from 'node:fs'
 import { type FileHandle, opendir } from 'node:fs/promises'
@@ -35,7 +35,10 @@ export interface Walk {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Entries that a walk looks at before it gives up; a job may have filled its directory with millions. */
+/**
+ * Entries that a walk looks at before it gives up; a job may have filled its directory with
+ * millions.
+ */
 export const walkEntriesMax = 4 * limits.filesPerManifest
 const filesAtOnce = 4
 
@@ -109,10 +112,10 @@ function childPath(walk: Walk, path: string, name: Buffer): string | undefined {
 async function visit(
   state: State, directory: FileHandle, name: Buffer, path: string,
 ): Promise<boolean> {
-  const found = await resolve(state, directory, name, path)
-  if (!found) return false
+  const resolved = await resolve(state, directory, name, path)
+  if (!resolved) return false
+  const { found, stats } = resolved
   try {
-    const stats = await found.stat()
     if (stats.isDirectory()) return true
     if (!state.walk.takes(path, 'file')) return false
     if (stats.isFile()) await state.walk.file(path, found, stats)
@@ -126,11 +129,12 @@ async function visit(
 async function descend(
   state: State, directory: FileHandle, name: Buffer, path: string, ancestors: Ancestors,
 ): Promise<void> {
-  const found = await resolve(state, directory, name, path)
-  if (!found) return
+  const resolved = await resolve(state, directory, name, path)
+  if (!resolved) return
+  const { found, stats } = resolved
   try {
     // It may have been swapped since: only a directory can be listed.
-    if ((await found.stat()).isDirectory()) await walkDirectory(state, found, path, ancestors)
+    if (stats.isDirectory()) await walkDirectory(state, found, path, ancestors)
   } finally {
     await found.close()
   }
@@ -139,17 +143,18 @@ async function descend(
 /** Names what the entry is or, when it is a link, what it leads to inside the root. */
 async function resolve(
   state: State, directory: FileHandle, name: Buffer, path: string,
-): Promise<FileHandle | undefined> {
+): Promise<{ readonly found: FileHandle; readonly stats: Stats } | undefined> {
   const { walk, rootPath } = state
   let found: FileHandle | undefined
   try {
     found = await openAny(directory, name)
-    if (!(await found.stat()).isSymbolicLink()) return found
+    const stats = await found.stat()
+    if (!stats.isSymbolicLink()) return { found, stats }
     await found.close()
     found = undefined
     found = await openFollowing(directory, name)
     const real = await realPathOf(found)
-    if (isWithin(real, rootPath)) return found
+    if (isWithin(real, rootPath)) return { found, stats: await found.stat() }
     const problem = `is a symbolic link that leaves the directory (to ${quoted(real)})`
     if (walk.takes(path, 'file') || walk.takes(path, 'directory')) walk.problem({ path, problem })
   } catch (error) {

@@ -1,5 +1,5 @@
-// The job directories: `<spool>/<contract>/<task>/`, with our own `.gridnode/` inside. Every path is
-// walked from the spool's handle, name by name; nothing outside the spool is written or removed.
+// The job directories: `<spool>/<contract>/<task>/`, with our own `.gridnode/` inside. Every path
+// is walked from the spool's handle, name by name; nothing outside the spool is written or removed.
 
 import { type FileHandle, mkdir, rmdir, statfs } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'

@@ -18,10 +18,12 @@ function taken(pattern: string, ...files: string[]): string[] {
 }
 
 t('takes files, directories and what is below them [STAGE-8]', () => {
-  assert.equal(taken('out', 'out', 'out/a', 'out/b/c', 'outer', 'x/out'), ['out', 'out/a', 'out/b/c'])
+  assert.equal(taken('out', 'out', 'out/a', 'out/b/c', 'outer', 'x/out'),
+    ['out', 'out/a', 'out/b/c'])
   assert.equal(taken('out/', 'out'), [])
   assert.equal(taken('out/', 'out/a', 'out/b/c'), ['out/a', 'out/b/c'])
-  assert.equal(taken('*.txt', 'a.txt', '.txt', 'a/b.txt', 'a.txt/b', 'a.txtx'), ['a.txt', '.txt', 'a.txt/b'])
+  assert.equal(taken('*.txt', 'a.txt', '.txt', 'a/b.txt', 'a.txt/b', 'a.txtx'),
+    ['a.txt', '.txt', 'a.txt/b'])
   assert.equal(taken('*/x', 'x', 'a/x', 'a/b/x'), ['a/x'])
   assert.equal(taken('**/x', 'x', 'a/x', 'a/b/x', 'a/xx'), ['x', 'a/x', 'a/b/x'])
   assert.equal(taken('a/**/b', 'a/b', 'a/x/b', 'a/x/y/b', 'b'), ['a/b', 'a/x/b', 'a/x/y/b'])
@@ -38,11 +40,13 @@ t('empty directories are taken, and say that a pattern took something', () => {
 })
 
 t('patterns that are no paths are refused', () => {
-  for (const bad of ['', '/', '/abs', '../x', 'a//b', './a', 'a\\*', '.gridnode/stdout', 'a\n', 'a//']) {
+  for (const bad of ['', '/', '/abs', '../x', 'a//b', './a', 'a\\*', '.gridnode/stdout', 'a\n',
+    'a//']) {
     assert.refused(parseOutputPatterns([bad]), 'bad_path')
   }
   assert.refused(parseOutputPatterns(Array.from({ length: 257 }, (_, i) => `${i}`)), 'too_many')
-  assert.refused(parseOutputPatterns(Array.from({ length: 20 }, () => 'x/'.repeat(500))), 'too_many')
+  assert.refused(parseOutputPatterns(Array.from({ length: 20 }, () => 'x/'.repeat(500))),
+    'too_many')
 })
 
 t('a walk sees where nothing can match', () => {
@@ -65,8 +69,9 @@ t('hostile patterns take a bounded number of steps', () => {
 function slowName(pattern: readonly string[], name: readonly string[]): boolean {
   const [wanted, ...rest] = pattern
   if (wanted === undefined) return name.length === 0
-  if (wanted === '*') return slowName(rest, name) || (name.length > 0 && slowName(pattern, name.slice(1)))
-  return name.length > 0 && (wanted === '?' || wanted === name[0]) && slowName(rest, name.slice(1))
+  const deeper = name.slice(1)
+  if (wanted === '*') return slowName(rest, name) || (name.length > 0 && slowName(pattern, deeper))
+  return name.length > 0 && (wanted === '?' || wanted === name[0]) && slowName(rest, deeper)
 }
 
 function slowNames(pattern: readonly string[], names: readonly string[]): boolean {
@@ -75,7 +80,8 @@ function slowNames(pattern: readonly string[], names: readonly string[]): boolea
   if (wanted === undefined) return names.length === 0
   if (wanted === '**' && slowNames(rest, names)) return true
   if (name === undefined) return false
-  return wanted === '**' ? slowNames(pattern, deeper) : slowName([...wanted], [...name]) && slowNames(rest, deeper)
+  if (wanted === '**') return slowNames(pattern, deeper)
+  return slowName([...wanted], [...name]) && slowNames(rest, deeper)
 }
 
 function slowTakes(pattern: string, path: string): boolean {
@@ -91,17 +97,20 @@ function slowTakes(pattern: string, path: string): boolean {
 
 const name = fc.array(fc.constantFrom('a', 'b', '.', 'é', '😀'), { minLength: 1, maxLength: 5 })
   .map((parts) => `${parts.join('')}x`)
-const patternName = fc.array(fc.constantFrom('a', 'b', '*', '?', 'x', '😀'), { minLength: 1, maxLength: 6 })
+const patternName = fc.array(fc.constantFrom('a', 'b', '*', '?', 'x', '😀'),
+  { minLength: 1, maxLength: 6 })
   .map((parts) => parts.join(''))
 const path = fc.array(name, { minLength: 1, maxLength: 5 }).map((names) => names.join('/'))
 const pattern = fc.tuple(
-  fc.array(fc.oneof(patternName, fc.constant('**'), fc.constant('*')), { minLength: 1, maxLength: 5 }),
+  fc.array(fc.oneof(patternName, fc.constant('**'), fc.constant('*')),
+    { minLength: 1, maxLength: 5 }),
   fc.boolean(),
 ).map(([names, isDirectory]) => names.join('/') + (isDirectory ? '/' : ''))
 
 t('agrees with the slow matcher', () => {
   fc.assert(
-    fc.property(fc.array(pattern, { minLength: 1, maxLength: 4 }), fc.array(path), (texts, paths) => {
+    fc.property(fc.array(pattern, { minLength: 1, maxLength: 4 }), fc.array(path),
+      (texts, paths) => {
       const files = [...new Set(paths)]
       const matched = matchOutputs(parsed(...texts), { files, directories: [] })
       assert.equal(matched.files, files.filter((one) => texts.some((text) => slowTakes(text, one))))

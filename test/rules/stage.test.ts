@@ -7,8 +7,9 @@ import type { Hash } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import type { Manifest, ManifestFile, StageRefusal } from '../../protocol/rules/stage.ts'
-import { chunksOf, comparePaths, describeStageRefusal, manifestOf } from '../../protocol/rules/stage.ts'
-import { packTree, pathFault, sizeOf, unpackManifest, unpackRoot } from '../../protocol/rules/stage.ts'
+import { chunksOf, comparePaths, describeStageRefusal } from '../../protocol/rules/stage.ts'
+import { manifestOf, packTree, pathFault, sizeOf } from '../../protocol/rules/stage.ts'
+import { unpackManifest, unpackRoot } from '../../protocol/rules/stage.ts'
 import { assert, suite } from '../harness.ts'
 
 const t = suite('rules/stage')
@@ -69,7 +70,8 @@ t('a tree round-trips through its chunks and has one hash [STAGE-1]', () => {
 })
 
 t('the tree hash of a known tree stays what it is', () => {
-  const manifest = assert.accepted(manifestOf({ files: [file('a', 1, [hashA])], directories: ['d'] }))
+  const files = [file('a', 1, [hashA])]
+  const manifest = assert.accepted(manifestOf({ files, directories: ['d'] }))
   const packed = assert.accepted(packTree(manifest))
   const [piece, root] = packed.chunks.map((chunk) => Buffer.from(chunk.bytes).toString())
   assert.equal(piece, `{"directories":["d"],"files":[{"chunks":["${hashA}"],"executable":0,` +
@@ -80,7 +82,8 @@ t('the tree hash of a known tree stays what it is', () => {
 })
 
 t('a manifest longer than a chunk travels in several pieces', () => {
-  const files = Array.from({ length: 40_000 }, (_, i) => file(`dir/${i}-${'x'.repeat(60)}`, 1, [hashA]))
+  const files = Array.from({ length: 40_000 },
+    (_, i) => file(`dir/${i}-${'x'.repeat(60)}`, 1, [hashA]))
   const manifest = assert.accepted(manifestOf({ files, directories: [] }))
   assert.ok(assert.accepted(packTree(manifest)).chunks.length > 2)
   assert.equal(unpackWhole(manifest).files.length, files.length)
@@ -103,7 +106,8 @@ t('paths that could do harm are refused, each with its fault [STAGE-3]', () => {
     assert.refused(unpackDocument(documentOf([], [path])), 'bad_path')
     assert.match(describeStageRefusal(refusal), /^path "/)
   }
-  for (const path of ['a', '...', '..a', 'a/.gridnode', ' ', 'a b', '-rf', '~', '*', 'é'.repeat(127)]) {
+  for (const path of ['a', '...', '..a', 'a/.gridnode', ' ', 'a b', '-rf', '~', '*',
+    'é'.repeat(127)]) {
     assert.equal(pathFault(path), undefined, path)
   }
 })
@@ -137,7 +141,8 @@ t('sizes and chunks agree [STAGE-6] [STAGE-7]', () => {
   const twice = [file('f', 1, [hashA]), file('g', 2, [hashA])]
   assert.refused(unpackDocument(documentOf(twice)), 'chunk_conflict')
   assert.refused(
-    unpackDocument(documentOf([file('f', limits.chunkBytes + 1, [hashA, hashA])])), 'chunk_conflict')
+    unpackDocument(documentOf([file('f', limits.chunkBytes + 1, [hashA, hashA])])),
+    'chunk_conflict')
 })
 
 t('too many entries are refused [STAGE-2]', () => {
@@ -188,5 +193,6 @@ t('comparePaths is a total order in which what lies below a path follows it', ()
     }
   }
   assert.equal(
-    names.toSorted(comparePaths), ['!', 'a', 'a/a', 'a/b', 'a/b/c', 'a b', 'a-b', 'aa', 'b', 'ä', '😀'])
+    names.toSorted(comparePaths),
+    ['!', 'a', 'a/a', 'a/b', 'a/b/c', 'a b', 'a-b', 'aa', 'b', 'ä', '😀'])
 })

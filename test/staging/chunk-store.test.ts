@@ -58,7 +58,9 @@ t('takes only bytes of the hash, of at most a chunk', async (ctx) => {
   const store = await open(ctx.tmp())
   const tooLong = randomBytes(limits.chunkBytes + 1)
   const wrong: [Hash, Uint8Array][] = [
-    [sha256Hex('a'), Buffer.from('b')], [sha256Hex(''), new Uint8Array(0)], [sha256Hex(tooLong), tooLong],
+    [sha256Hex('a'), Buffer.from('b')],
+    [sha256Hex(''), new Uint8Array(0)],
+    [sha256Hex(tooLong), tooLong],
   ]
   for (const [hash, bytes] of wrong) {
     const error = await assert.rejects(store.put(hash, bytes), /expected 1 to/)
@@ -70,7 +72,9 @@ t('takes only bytes of the hash, of at most a chunk', async (ctx) => {
 t('finds, removes and replaces what is corrupt', async (ctx) => {
   const directory = ctx.tmp()
   const store = await open(directory)
-  const [flipped, torn, sound] = [await put(store, 'flipped'), await put(store, 'torn'), await put(store, 'sound')]
+  const flipped = await put(store, 'flipped')
+  const torn = await put(store, 'torn')
+  const sound = await put(store, 'sound')
   writeFileSync(chunkFile(directory, flipped), 'flopped')
   truncateSync(chunkFile(directory, torn), 0)
   const lengths = new Map([[flipped, 7], [torn, 4], [sound, 5]])
@@ -91,7 +95,8 @@ t('a full quota refuses with the way out, and leaves nothing half-done', async (
   const source = join(ctx.tmp(), 'big')
   writeFileSync(source, randomBytes(11 * MiB))
   const error = await assert.rejects(
-    store.addFile(source, 'big'), /is full: .* do not fit in its 10 MiB \(.* are taken\); fetch or cancel/)
+    store.addFile(source, 'big'),
+    /is full: .* do not fit in its 10 MiB \(.* are taken\); fetch or cancel/)
   assert.equal(systemCode(error), 'SPOOL_FULL')
   assert.ok(store.usage().bytes <= 10 * MiB)
   assert.equal(filesIn(join(directory, 'partial')), [])
@@ -147,7 +152,7 @@ t('garbage is what no owner retains and nobody asked about lately', async (ctx) 
 
 t('garbage collection spares what is used while it runs', async (ctx) => {
   let now = Date.now()
-  const store = await open(ctx.tmp(), { graceMs: 0, now: () => now })
+  const store = await open(ctx.tmp(), { graceMs: 1_000, now: () => now })
   const hashes: Hash[] = []
   for (let i = 0; i < 60; i++) hashes.push(await put(store, `chunk ${i}`))
   now += 10_000
@@ -158,8 +163,22 @@ t('garbage collection spares what is used while it runs', async (ctx) => {
     const present = used.filter((_, index) => found[index])
     now += 1
     for (const hash of present) assert.ok(await store.read(hash), 'said to be here, then removed')
-    for (const [index, hash] of hashes.entries()) await put(store, `chunk ${index}`).then(() => hash)
+    for (const index of hashes.keys()) await put(store, `chunk ${index}`)
   }
+})
+
+t('an owner that comes while garbage is collected keeps its chunks', async (ctx) => {
+  let now = Date.now()
+  const store = await open(ctx.tmp(), { graceMs: 1_000, now: () => now })
+  const hashes: Hash[] = []
+  for (let i = 0; i < 30; i++) hashes.push(await put(store, `chunk ${i}`))
+  now += 10_000
+  const early = store.retain('early', hashes.slice(0, 10))
+  const collecting = store.gc()
+  const late = store.retain('late', hashes.slice(10, 20))
+  await Promise.all([early, late, collecting])
+  assert.equal(await collecting, { chunks: 10, bytes: 80 })
+  for (const [index, hash] of hashes.entries()) assert.equal(await store.has(hash), index < 20)
 })
 
 t('a damaged owner file stops the collection and names itself', async (ctx) => {
@@ -175,13 +194,15 @@ t('a damaged owner file stops the collection and names itself', async (ctx) => {
 t('adds files of every size, with the executable bit', async (ctx) => {
   const directory = ctx.tmp()
   const store = await open(ctx.tmp())
-  for (const size of [0, 1, 65_536, limits.chunkBytes - 1, limits.chunkBytes, limits.chunkBytes + 1]) {
+  for (const size of [0, 1, 65_536, limits.chunkBytes - 1, limits.chunkBytes,
+    limits.chunkBytes + 1]) {
     const bytes = randomBytes(size)
     const path = join(directory, String(size))
     writeFileSync(path, bytes)
     chmodSync(path, size % 2 === 0 ? 0o755 : 0o644)
     const file = await store.addFile(path, `in/${size}`)
-    assert.equal([file.path, file.sizeBytes, file.executable], [`in/${size}`, size, size % 2 === 0 ? 1 : 0])
+    assert.equal([file.path, file.sizeBytes, file.executable],
+      [`in/${size}`, size, size % 2 === 0 ? 1 : 0])
     const parts: Uint8Array[] = []
     for (const hash of file.chunks) parts.push((await store.read(hash)) ?? new Uint8Array(0))
     assert.ok(Buffer.concat(parts).equals(bytes))
@@ -200,9 +221,11 @@ t('neither links, fifos nor directories are added', async (ctx) => {
 })
 
 t('a full disk is a full spool', () => {
-  const error = writeError(Object.assign(new Error('no space'), { code: 'ENOSPC' }), '/spool', 5 * MiB)
+  const error = writeError(Object.assign(new Error('no space'), { code: 'ENOSPC' }), '/spool',
+    5 * MiB)
   assert.equal(systemCode(error), 'SPOOL_FULL')
-  assert.match(error instanceof Error ? error.message : '', /\/spool is full: 5 MiB .* disk has left/)
+  assert.match(error instanceof Error ? error.message : '',
+    /\/spool is full: 5 MiB .* disk has left/)
 })
 
 t('on a disk that is really full nothing half-written stays', async (ctx) => {
@@ -223,7 +246,8 @@ t('on a disk that is really full nothing half-written stays', async (ctx) => {
 function mountSmallDisk(ctx: Context): string {
   const directory = ctx.tmp()
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=10m', 'tmpfs', directory], { stdio: 'ignore' })
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=10m', 'tmpfs', directory],
+      { stdio: 'ignore' })
   } catch {
     ctx.skip('mounting a small tmpfs needs root')
   }

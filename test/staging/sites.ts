@@ -1,5 +1,6 @@
-// Two sites for staging tests: each a chunk store and job directories of its own, joined by the real code
-// of both ends without a network between them. The wire is counted and can be cut or falsified.
+// Two sites for staging tests: each a chunk store and job directories of its own, joined by the
+// real code of both ends without a network between them. The wire is counted and can be cut or
+// falsified.
 
 import { randomFillSync } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'

@@ -28,7 +28,8 @@ function paths(manifest: Manifest): string[] {
 
 t('files and directories keep their place below the base', async (ctx) => {
   const [site, base, elsewhere] = [await openSite(ctx), ctx.tmp(), ctx.tmp()]
-  plant(base, { 'data/a b': '1', 'data/ü 名': '2', 'data/deep/none': null, 'run.sh': '#!', other: '' })
+  plant(base,
+    { 'data/a b': '1', 'data/ü 名': '2', 'data/deep/none': null, 'run.sh': '#!', other: '' })
   plant(elsewhere, { 'lib/x': 'x' })
   chmodSync(join(base, 'run.sh'), 0o755)
   const manifest = await take(site, base, [
@@ -37,7 +38,8 @@ t('files and directories keep their place below the base', async (ctx) => {
   ])
   assert.equal(paths(manifest), ['data/a b', 'data/ü 名', 'lib/x', 'put/here', 'run.sh'])
   assert.equal(manifest.directories, ['data/deep/none'])
-  assert.equal(manifest.files.filter((file) => file.executable === 1).map((file) => file.path), ['run.sh'])
+  assert.equal(manifest.files.filter((file) => file.executable === 1).map((file) => file.path),
+    ['run.sh'])
   assert.equal((await take(site, base, [])).files, [])
   assert.equal(paths(await take(site, base, [{ from: 'data', to: '' }])), ['a b', 'ü 名'])
 })
@@ -65,11 +67,13 @@ t('everything that cannot go along is named at once', async (ctx) => {
   mkdirSync(join(base, 'd/odd'))
   writeFileSync(Buffer.concat([Buffer.from(`${base}/d/odd/`), Buffer.from([0x66, 0xff])]), '')
   const error = await assert.rejects(
-    take(site, base, [{ from: 'd' }, { from: 'absent' }, { from: 'd/good', to: '../x' }]), /cannot stage in/)
+    take(site, base, [{ from: 'd' }, { from: 'absent' }, { from: 'd/good', to: '../x' }]),
+    /cannot stage in/)
   assert.equal(systemCode(error), 'PATH_REFUSED')
   for (const text of [
-    '"d/leaves" is a symbolic link that leaves', `(to "${base}/out/secret")`, '"d/etc" is a symbolic link',
-    '"d/dangling" leads nowhere', '"d/sub/loop" is a link to a directory above it', '"d/fifo" is a fifo',
+    '"d/leaves" is a symbolic link that leaves', `(to "${base}/out/secret")`,
+    '"d/etc" is a symbolic link', '"d/dangling" leads nowhere',
+    '"d/sub/loop" is a link to a directory above it', '"d/fifo" is a fifo',
     '"d/new\\nline" has a control character', '"d/odd/f\ufffd" has a name that is not UTF-8',
     '"absent" does not exist', '"../x" has a \'..\' component',
   ]) assert.match(error.message, text)
@@ -91,7 +95,8 @@ t('one path with two contents, a file below a file, a reserved name: refused', a
 t('more bytes than allowed are refused before they are stored', async (ctx) => {
   const [site, base] = [await openSite(ctx), ctx.tmp()]
   plant(base, { a: randomBytes(2 * MiB), b: randomBytes(2 * MiB) })
-  const options = { store: site.store, owner: 'job', base, inputs: [{ from: '.' }], bytesMax: 3 * MiB }
+  const inputs = [{ from: '.' }]
+  const options = { store: site.store, owner: 'job', base, inputs, bytesMax: 3 * MiB }
   const error = await assert.rejects(snapshot(options), /more than 3 MiB/)
   assert.equal(systemCode(error), 'TREE_TOO_LARGE')
   assert.ok(site.store.usage().bytes <= 2 * MiB)

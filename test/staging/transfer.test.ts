@@ -31,7 +31,8 @@ async function snapshotOf(
 
 function into(site: Site, tree: { treeHash: Hash }, source: Wire): FetchOptions {
   const signal = new AbortController().signal
-  return { source, scope: contract, treeHash: tree.treeHash, store: site.store, owner: contract, signal }
+  const { treeHash } = tree
+  return { source, scope: contract, treeHash, store: site.store, owner: contract, signal }
 }
 
 function chunkFile(site: Site, hash: Hash): string {
@@ -41,10 +42,12 @@ function chunkFile(site: Site, hash: Hash): string {
 t('brings a tree over, byte for byte, and can hand it on', async (ctx) => {
   const [home, host, third] = [await openSite(ctx), await openSite(ctx), await openSite(ctx)]
   const big = randomBytes(9 * MiB + 5)
-  const tree = await snapshotOf(ctx, home, { 'in/big': big, 'in/empty': '', 'in/none': null, a: 'a' })
+  const tree = await snapshotOf(ctx, home,
+    { 'in/big': big, 'in/empty': '', 'in/none': null, a: 'a' })
   const progress: TransferProgress[] = []
   const wire = wireTo(home.store)
-  const options = { ...into(host, tree, wire), onProgress: (p: TransferProgress) => progress.push(p) }
+  const onProgress = (p: TransferProgress): unknown => progress.push(p)
+  const options = { ...into(host, tree, wire), onProgress }
   const manifest = await fetchTree(options)
   assert.equal(manifest, tree.manifest)
   const total = 9 * MiB + 6
@@ -74,7 +77,7 @@ t('asks for nothing that is here, and once for what is there twice', async (ctx)
   assert.ok(!third.asked.includes(sha256Hex(block)))
 })
 
-t('resumes after interruptions at many points, and no chunk crosses the wire twice', async (ctx) => {
+t('resumes after interruptions, and no chunk crosses the wire twice', async (ctx) => {
   const home = await openSite(ctx)
   const files: Record<string, Buffer> = { big: randomBytes(10 * MiB) }
   for (let i = 0; i < 40; i++) files[`small/${i}`] = randomBytes(1_000 + i)
@@ -120,7 +123,9 @@ t('two fetches at once share what is on its way', async (ctx) => {
   const two = await snapshotOf(ctx, home, { shared, two: 'two' })
   const wire = wireTo(home.store)
   await Promise.all([
-    fetchTree(into(host, one, wire)), fetchTree(into(host, two, wire)), fetchTree(into(host, one, wire)),
+    fetchTree(into(host, one, wire)),
+    fetchTree(into(host, two, wire)),
+    fetchTree(into(host, one, wire)),
   ])
   assert.equal(new Set(wire.asked).size, wire.asked.length, 'a chunk was asked for twice')
   assert.equal((await heldBy(host, two)).length, chunksOf(two.manifest).size)
@@ -141,7 +146,8 @@ t('when the fetch that asked first fails, the one that waited asks its own sourc
 
 t('drops wrong bytes, keeps the right ones and gives up after three tries', async (ctx) => {
   const [home, host] = [await openSite(ctx), await openSite(ctx)]
-  const tree = await snapshotOf(ctx, home, { bad: randomBytes(3 * MiB), good: randomBytes(2 * MiB) })
+  const tree = await snapshotOf(ctx, home,
+    { bad: randomBytes(3 * MiB), good: randomBytes(2 * MiB) })
   const falsify = (piece: Uint8Array): Uint8Array => {
     if (piece.length !== 3 * MiB) return piece
     const changed = Uint8Array.from(piece)
@@ -186,7 +192,8 @@ t('a tree hash that names something else is refused', async (ctx) => {
   const [home, host] = [await openSite(ctx), await openSite(ctx)]
   const tree = await snapshotOf(ctx, home, { f: 'not a root' })
   const [fileHash] = chunksOf(tree.manifest).keys()
-  const bytes = Buffer.from('{"chunks":["' + fileHash + '"],"kind":"gridnode/v1/tree","size_bytes":10}')
+  const root = `{"chunks":["${fileHash}"],"kind":"gridnode/v1/tree","size_bytes":10}`
+  const bytes = Buffer.from(root)
   const fake = sha256Hex(bytes)
   await home.store.put(fake, bytes)
   for (const treeHash of [fileHash, fake]) {
@@ -202,7 +209,8 @@ t('a corrupt chunk at the sender is absent, a corrupt root here is fetched anew'
   const tree = await snapshotOf(ctx, home, { f: 'some content' })
   await fetchTree(into(host, tree, wireTo(home.store)))
   const bytes = readFileSync(chunkFile(host, tree.treeHash))
-  writeFileSync(chunkFile(host, tree.treeHash), bytes.map((byte, i) => (i === 20 ? byte ^ 1 : byte)))
+  writeFileSync(chunkFile(host, tree.treeHash),
+    bytes.map((byte, i) => (i === 20 ? byte ^ 1 : byte)))
   const wire = wireTo(home.store)
   await fetchManifest(into(host, tree, wire))
   assert.equal(wire.asked, [tree.treeHash])
@@ -236,7 +244,8 @@ t('a tree larger than the spool is refused before its first chunk', async (ctx) 
   const [home, host] = [await openSite(ctx), await openSite(ctx, { bytesMax: 4 * MiB })]
   const tree = await snapshotOf(ctx, home, { f: randomBytes(5 * MiB) })
   const wire = wireTo(home.store)
-  const error = await assert.rejects(fetchTree(into(host, tree, wire)), /the spool .* is full: 5 MiB/)
+  const error = await assert.rejects(fetchTree(into(host, tree, wire)),
+    /the spool .* is full: 5 MiB/)
   assert.equal(systemCode(error), 'SPOOL_FULL')
   assert.equal(wire.asked.length, 2, 'root and manifest')
   await host.store.release(contract)

@@ -23,9 +23,11 @@ async function manifestOf(
 ): Promise<Manifest> {
   const base = ctx.tmp()
   plant(base, files)
-  for (const path of Object.keys(files)) if (path.endsWith('.sh')) chmodSync(join(base, path), 0o755)
+  const scripts = Object.keys(files).filter((path) => path.endsWith('.sh'))
+  for (const path of scripts) chmodSync(join(base, path), 0o755)
   const inputs = [{ from: '.' }]
-  return (await snapshot({ store: site.store, owner: 'job', base, inputs, bytesMax: 1024 * MiB })).manifest
+  const options = { store: site.store, owner: 'job', base, inputs, bytesMax: 1024 * MiB }
+  return (await snapshot(options)).manifest
 }
 
 function collect(site: Site, directory: string, ...patterns: string[]): Promise<Collected> {
@@ -78,7 +80,7 @@ t('a second placing goes through nothing that a job has planted', async (ctx) =>
     const error = await assert.rejects(site.workspace.place(manifest, directory), pattern)
     assert.equal(systemCode(error), 'PLACE_REFUSED')
   }
-  await refused(/cannot place "in" in .*: a symbolic link or a file stands where a directory goes/)
+  await refused(/cannot place "in" in .*: a link or a file stands where a directory goes/)
   rmSync(join(directory, 'in'))
   mkdirSync(join(directory, 'in/f'), { recursive: true })
   await refused(/"in\/f" .*: a directory stands where a file goes/)
@@ -99,7 +101,8 @@ t('a missing or corrupt chunk fails the placing and leaves no fresh directory', 
   const path = join(site.directory, 'chunks', hash.slice(0, 2), hash)
   writeFileSync(path, readFileSync(path).fill(7, 0, 1))
   const directory = site.workspace.directory(contract, 0)
-  const error = await assert.rejects(site.workspace.place(manifest, directory), /fetch the tree again/)
+  const error = await assert.rejects(site.workspace.place(manifest, directory),
+    /fetch the tree again/)
   assert.equal(systemCode(error), 'CHUNK_MISSING')
   assert.equal(existsSync(join(site.directory, 'jobs', contract)), false)
   assert.equal([...(await site.store.missing(chunksOf(manifest))).keys()], [hash])
@@ -109,9 +112,11 @@ t('no room on the disk is told before anything is written', async (ctx) => {
   const site = await openSite(ctx)
   const spool = ctx.tmp()
   const manifest = await manifestOf(ctx, site, { a: 'a' })
-  const full = await openWorkspace({ spool, store: site.store, freeBytesMin: Number.MAX_SAFE_INTEGER })
+  const full = await openWorkspace({ spool, store: site.store,
+    freeBytesMin: Number.MAX_SAFE_INTEGER })
   ctx.after(() => full.close())
-  const error = await assert.rejects(full.place(manifest, full.directory(contract, 0)), /is full: 1 B more/)
+  const error = await assert.rejects(full.place(manifest, full.directory(contract, 0)),
+    /is full: 1 B more/)
   assert.equal(systemCode(error), 'SPOOL_FULL')
   assert.equal(readdirSync(spool), [])
 })
@@ -124,7 +129,8 @@ t('collects what the patterns take and names what took nothing', async (ctx) => 
     'out/a.txt': 'a', 'out/b.png': 'b', 'out/deep/c.txt': 'c', 'logs/x': null, '.hidden': 'h',
     '.gridnode/stdout': 'out',
   })
-  const some = await collect(site, directory, 'out/**/*.txt', 'logs/', 'absent', 'out/a.txt', '*.none')
+  const some = await collect(site, directory, 'out/**/*.txt', 'logs/', 'absent', 'out/a.txt',
+    '*.none')
   assert.equal(filesOf(some), ['out/a.txt', 'out/deep/c.txt'])
   assert.equal(some.manifest.directories, ['logs/x'])
   assert.equal(some.missing, ['absent', '*.none'])
@@ -186,7 +192,8 @@ t('peeks at the output as it grows, and at nothing else', async (ctx) => {
   assert.equal((await peek(0)).sizeBytes, 0)
   plant(directory, { '.gridnode/stdout': 'hello world' })
   const first = await peek(0, 5)
-  assert.equal([Buffer.from(first.bytes).toString(), first.offset, first.sizeBytes], ['hello', 5, 11])
+  assert.equal([Buffer.from(first.bytes).toString(), first.offset, first.sizeBytes],
+    ['hello', 5, 11])
   assert.equal(Buffer.from((await peek(5)).bytes).toString(), ' world')
   assert.equal((await peek(11)).bytes.length, 0)
   assert.equal((await peek(500)).bytes.length, 0)
@@ -218,8 +225,8 @@ t('removes whatever a job has built, and only that', async (ctx) => {
   chmodSync(join(directory, 'locked'), 0)
   // Deeper than any path can say: the shell goes down a name at a time.
   const name = 'n'.repeat(100)
-  execFileSync('sh', ['-c', `i=0; while [ $i -lt 120 ]; do mkdir ${name}; cd -P ${name}; i=$((i+1)); done`],
-    { cwd: directory })
+  const down = `mkdir ${name}; cd -P ${name}; i=$((i+1))`
+  execFileSync('sh', ['-c', `i=0; while [ $i -lt 120 ]; do ${down}; done`], { cwd: directory })
   await site.workspace.remove(directory)
   assert.equal(existsSync(directory), false)
   assert.ok(existsSync(other))
@@ -234,8 +241,11 @@ t('never removes, places or reads outside the spool', async (ctx) => {
   const spool = join(site.directory, 'jobs')
   const outside = ctx.tmp()
   plant(outside, { '0/keep': 'kept' })
-  for (const path of [outside, spool, join(spool, contract), join(spool, contract, '0', 'x'), '/', 'a/b',
-    `${spool}/../chunks/ab`]) {
+  const paths = [
+    outside, spool, join(spool, contract), join(spool, contract, '0', 'x'), '/', 'a/b',
+    `${spool}/../chunks/ab`,
+  ]
+  for (const path of paths) {
     await assert.rejects(async () => site.workspace.remove(path), /is a job's directory in/)
   }
   symlinkSync(outside, join(spool, contract))
@@ -244,4 +254,22 @@ t('never removes, places or reads outside the spool', async (ctx) => {
   await assert.rejects(site.workspace.place({ files: [], directories: [] }, planted), /ENOTDIR/)
   await assert.rejects(collect(site, planted, '**'), /ENOTDIR/)
   assert.equal(readFileSync(join(outside, '0/keep'), 'utf8'), 'kept')
+})
+
+t('places 300 MiB in bounded memory', async (ctx) => {
+  const site = await openSite(ctx)
+  const base = ctx.tmp()
+  plant(base, { big: randomBytes(MiB) })
+  execFileSync('truncate', ['-s', '300M', join(base, 'big')])
+  const inputs = [{ from: 'big' }]
+  const options = { store: site.store, owner: 'job', base, inputs, bytesMax: 1024 * MiB }
+  const { manifest } = await snapshot(options)
+  const before = process.memoryUsage().rss
+  let peak = before
+  const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage().rss)), 5)
+  ctx.after(() => clearInterval(watch))
+  const directory = site.workspace.directory(contract, 0)
+  await site.workspace.place(manifest, directory)
+  assert.equal(statSync(join(directory, 'big')).size, 300 * MiB)
+  assert.ok(peak - before < 64 * MiB, `grew by ${Math.round((peak - before) / MiB)} MiB`)
 })
