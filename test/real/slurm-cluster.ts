@@ -25,6 +25,8 @@ export interface SlurmClusterOptions {
   readonly minJobAgeSeconds?: number
   /** More lines of slurm.conf. */
   readonly configuration?: readonly string[]
+  /** More lines that define partitions; `main` holds all nodes and is the default. */
+  readonly partitions?: readonly string[]
 }
 
 export interface SlurmCluster {
@@ -109,7 +111,7 @@ export async function startSlurmCluster(
       endNode.set(name, await daemon(['slurmd', '-N', name, '-f', confPath], pidFile))
     }
     const ready = async (): Promise<boolean> => {
-      const states = (await command(['sinfo', '-h', '-N', '-o', '%t'])).trim().split('\n')
+      const states = (await command(['sinfo', '-h', '-N', '-p', 'main', '-o', '%t'])).trim().split('\n')
       return states.length === nodes.length && states.every((state) => /^(idle|mix|alloc)$/.test(state))
     }
     await eventually(ready, { timeoutSeconds: 60 })
@@ -194,6 +196,7 @@ function configurationText(
       + ` RealMemory=${cpus * 1024} State=UNKNOWN`),
     `PartitionName=main Nodes=${nodes.map((node) => node.name).join(',')} Default=YES`
       + ' MaxTime=1-00:00:00 State=UP',
+    ...(options.partitions ?? []),
   ]
   return `${lines.join('\n')}\n`
 }

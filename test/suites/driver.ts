@@ -282,9 +282,12 @@ export function driverSuite(
     assert.accepted(await driver.submit(submission, never))
     await all(rig, driver, submission, (status) => status.kind === 'running')
     await rig.outage.begin()
-    await failed(driver.query(never))
-    await failed(driver.capacity(never))
-    await failed(driver.submit(make(rig, 'true'), never))
+    // Together, for a real scheduler's commands try for seconds before they give up.
+    await Promise.all([
+      failed(driver.query(never)),
+      failed(driver.capacity(never)),
+      failed(driver.submit(make(rig, 'true'), never)),
+    ])
     await rig.outage.end()
     const [ended] = await allEnded(rig, driver, submission)
     assert.equal([ended?.how, ended?.exitCode], ['exited', 6])
