@@ -1,16 +1,19 @@
-// What a job leaves behind: the files that its output patterns take become a tree in the chunk store.
-// Nothing that a job plants leads out of its directory (walk.ts); our own `.gridnode` is not an output,
-// but a link to a file in it may be.
+// What a job leaves behind: the files that its output patterns take become a tree in the chunk
+// store. Nothing that a job plants leads out of its directory (walk.ts); our own `.gridnode` is not
+// an output, but a link to a file in it may be.
 
+import type { FileHandle } from 'node:fs/promises'
 import type { Hash } from '../../protocol/base/ids.ts'
 import type { Manifest } from '../../protocol/rules/stage.ts'
 import { reservedName } from '../../protocol/rules/stage.ts'
 import type { OutputPattern, Standing } from '../../protocol/rules/stage-outputs.ts'
 import { enterName, isHopeless } from '../../protocol/rules/stage-outputs.ts'
 import { standingAtRoot, takenBy } from '../../protocol/rules/stage-outputs.ts'
-import type { FileHandle } from 'node:fs/promises'
 import type { ChunkStore } from './chunk-store.ts'
 import { storeTree } from './stored-tree.ts'
+import { openAny, openDirectory } from './confined.ts'
+import { systemCode } from './staging-error.ts'
+import type { TreeBuilder } from './tree-builder.ts'
 import { openTreeBuilder } from './tree-builder.ts'
 import type { Problem } from './walk.ts'
 import { walkTree } from './walk.ts'
@@ -20,6 +23,8 @@ export interface CollectOptions {
   readonly owner: string
   readonly bytesMax: number
   readonly signal?: AbortSignal
+  /** Also takes what the job printed, as the files `stdout` and `stderr`; they win over the job's own. */
+  readonly streams?: boolean
 }
 
 export interface Collected {
@@ -37,7 +42,7 @@ export async function collectTree(
   patterns: readonly OutputPattern[],
   options: CollectOptions & { readonly store: ChunkStore },
 ): Promise<Collected> {
-  const { store, bytesMax, owner, signal } = options
+  const { store, bytesMax, owner, signal, streams = false } = options
   const builder = openTreeBuilder({ store, bytesMax })
   const standings = openStandings(patterns)
   const used = new Set<number>()
@@ -50,7 +55,8 @@ export async function collectTree(
     root,
     prefix: '',
     enters: (path) => path !== reservedName && !isHopeless(standings.of(path)),
-    takes: (path, kind) => taken(path, kind).length > 0,
+    takes: (path, kind) =>
+      !(streams && streamNames.includes(path)) && taken(path, kind).length > 0,
     async file(path, handle, stats) {
       await builder.file(path, handle, stats)
       use(path, 'file')
@@ -62,10 +68,31 @@ export async function collectTree(
     problem: (problem) => builder.problem(problem),
     signal,
   })
+  for (const name of streams ? streamNames : []) {
+    if (await takeStream(root, name, builder)) use(name, 'file')
+  }
   const manifest = builder.finish()
   const treeHash = await storeTree(store, manifest, owner)
   const missing = patterns.filter((_, index) => !used.has(index)).map((pattern) => pattern.text)
   return { treeHash, manifest, missing, problems: builder.problems }
+}
+
+const streamNames: readonly string[] = ['stdout', 'stderr']
+
+/** What the scheduler captured; false when there is none, or the job put something else in its place. */
+async function takeStream(root: FileHandle, name: string, builder: TreeBuilder): Promise<boolean> {
+  try {
+    await using own = await openDirectory(root, reservedName)
+    await using found = await openAny(own, name)
+    const stats = await found.stat()
+    if (!stats.isFile()) return false
+    await builder.file(name, found, stats)
+    return true
+  } catch (error) {
+    // A job may have put a link or a file in the place of our directory.
+    if (!['ENOENT', 'ENOTDIR', 'ELOOP'].includes(systemCode(error))) throw error
+    return false
+  }
 }
 
 /** Standings by path; a directory's is kept while the walk is in it, so a name is matched once. */

@@ -1,0 +1,238 @@
+// What a host does for a tranche: bring its inputs, lay out its directories, hand it to the scheduler, collect
+// what its tasks leave, clear up. Each piece is named by the tranche, may be repeated after a crash, and
+// tells the core how it went by one event.
+
+import { chmod, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Hash, TrancheId } from '../protocol/base/ids.ts'
+import { parseHash } from '../protocol/base/ids.ts'
+import { rangesValues } from '../protocol/base/ranges.ts'
+import type { CoreTables, HostContract, HostTranche } from '../protocol/machine/state.ts'
+import type { JobDocument } from '../protocol/rules/job.ts'
+import { sizeOf } from '../protocol/rules/stage.ts'
+import type { Manifest } from '../protocol/rules/stage.ts'
+import { parseOutputPatterns } from '../protocol/rules/stage-outputs.ts'
+import type { Loop } from './loop.ts'
+import type { Network } from './net/network.ts'
+import { messageOf } from './problem.ts'
+import type { Report } from './report.ts'
+import type { Driver } from './scheduler/driver.ts'
+import type { ChunkStore } from './staging/chunk-store.ts'
+import { StagingError } from './staging/staging-error.ts'
+import { loadTree } from './staging/stored-tree.ts'
+import { fetchTree } from './staging/transfer.ts'
+import type { Workspace } from './staging/workspace.ts'
+
+export interface HostParts {
+  readonly site: string
+  readonly loop: Loop
+  readonly driver: Driver
+  readonly network: Network
+  readonly store: ChunkStore
+  readonly workspace: Workspace
+  readonly report: Report
+  /** The most that one task may leave behind. */
+  readonly outputBytesMax: number
+}
+
+const submitTimeoutMs = 120_000
+const cancelTimeoutMs = 60_000
+/** These never get better by trying again here. */
+const permanent = new Set([
+  'SPOOL_FULL', 'TREE_REFUSED', 'TREE_TOO_LARGE', 'CHUNK_ABSENT', 'CHUNK_REFUSED', 'PATH_REFUSED',
+])
+const scriptName = 'script'
+const noInputs: Manifest = { files: [], directories: [] }
+
+interface Work {
+  readonly tranche: HostTranche
+  readonly contract: HostContract
+  readonly document: JobDocument
+  readonly job: string
+}
+
+function read<K extends keyof CoreTables & string>(
+  parts: HostParts, table: K, key: string,
+): CoreTables[K] | undefined {
+  return parts.loop.tables.get(table)?.get(key) as CoreTables[K] | undefined
+}
+
+/** The records of a tranche; undefined when it is over already. */
+function workOf(parts: HostParts, id: TrancheId): Work | undefined {
+  const tranche = read(parts, 'hostTranches', id)
+  const contract = tranche && read(parts, 'hostContracts', tranche.contract)
+  const job = tranche && read(parts, 'hostJobs', tranche.contract)
+  return tranche && contract && job
+    ? { tranche, contract, document: job.document, job: job.job } : undefined
+}
+
+export async function stageTranche(
+  parts: HostParts, id: TrancheId, signal: AbortSignal,
+): Promise<void> {
+  const work = workOf(parts, id)
+  if (!work) return
+  try {
+    const manifest = await bringInputs(parts, work, signal)
+    for (const task of rangesValues(work.tranche.tasks)) {
+      signal.throwIfAborted()
+      await layOut(parts, work, { manifest, task, signal })
+    }
+    parts.loop.push({ kind: 'trancheStaged', tranche: id })
+  } catch (error) {
+    if (signal.aborted) return
+    const code = error instanceof StagingError ? error.code : ''
+    const detail = messageOf(error)
+    parts.report.warn('staging failed', { tranche: id, code, error: detail })
+    const isPermanent = permanent.has(code)
+    parts.loop.push({ kind: 'trancheStagingFailed', tranche: id, permanent: isPermanent, detail })
+  }
+}
+
+async function bringInputs(parts: HostParts, work: Work, signal: AbortSignal): Promise<Manifest> {
+  const { tranche, document } = work
+  const treeHash = parseHash(document.inputs)
+  if (!treeHash) return noInputs
+  // At home the inputs have been here since the job was submitted.
+  if (tranche.home === parts.site) return (await loadTree(parts.store, treeHash)).manifest
+  return fetchTree({
+    source: { fetch: (header, stop) => parts.network.fetch(tranche.home, header, stop) },
+    scope: `in/${tranche.contract}`,
+    treeHash,
+    store: parts.store,
+    owner: `stage-${tranche.id}`,
+    signal,
+  })
+}
+
+async function layOut(
+  parts: HostParts,
+  { tranche, document }: Work,
+  { manifest, task, signal }: { manifest: Manifest; task: number; signal: AbortSignal },
+): Promise<void> {
+  const directory = parts.workspace.directory(tranche.contract, task)
+  await parts.workspace.place(manifest, directory, signal)
+  const script = join(directory, '.gridnode', scriptName)
+  // A file of its own each time: a task of an earlier try may still have the old one open.
+  await rm(script, { force: true })
+  await writeFile(script, document.script, { flag: 'wx', mode: 0o700 })
+  await chmod(script, 0o700)
+}
+
+export async function submitTranche(
+  parts: HostParts, id: TrancheId, signal: AbortSignal,
+): Promise<void> {
+  const work = workOf(parts, id)
+  if (!work) return
+  const { tranche, contract, document } = work
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(submitTimeoutMs)])
+  try {
+    const submitted = await parts.driver.submit({
+      tag: id,
+      jobName: document.name,
+      tasks: [...rangesValues(tranche.tasks)].map((taskIndex) => ({
+        taskIndex, directory: parts.workspace.directory(tranche.contract, taskIndex),
+      })),
+      command: [`./.gridnode/${scriptName}`, ...document.args],
+      environment: environmentOf(work, parts.site),
+      resources: {
+        coresPerTask: contract.cores,
+        memoryBytesPerTask: contract.memoryMib * 2 ** 20,
+        walltimeSeconds: contract.walltimeSeconds,
+      },
+    }, deadline)
+    if (submitted.ok) {
+      parts.loop.push({ kind: 'trancheSubmitted', tranche: id, localId: submitted.value.localId })
+    } else {
+      const { reason, words } = submitted.refusal
+      const detail = `${reason}: ${words}`
+      parts.report.warn('the scheduler refused a submission', { tranche: id, detail })
+      parts.loop.push({ kind: 'trancheSubmitRefused', tranche: id, detail })
+    }
+  } catch (error) {
+    if (signal.aborted) return
+    const detail = messageOf(error)
+    parts.report.warn('submitting failed; will look it up again', { tranche: id, error: detail })
+    parts.loop.push({ kind: 'trancheSubmitFailed', tranche: id, detail })
+  }
+}
+
+/** The job's own variables win over nothing of ours: ours have a prefix of their own. */
+function environmentOf({ tranche, contract, document, job }: Work, site: string) {
+  const own: Record<string, string> = {}
+  for (const { name, value } of document.environment) own[name] = value
+  return {
+    ...own,
+    GRIDNODE_JOB_ID: job,
+    GRIDNODE_JOB_NAME: document.name,
+    GRIDNODE_USER: document.user,
+    GRIDNODE_HOME: tranche.home,
+    GRIDNODE_SITE: site,
+    GRIDNODE_CONTRACT: contract.id,
+    GRIDNODE_CORES: String(contract.cores),
+    GRIDNODE_MEMORY_MIB: String(contract.memoryMib),
+    GRIDNODE_WALLTIME_SECONDS: String(contract.walltimeSeconds),
+  }
+}
+
+export async function cancelTranche(
+  parts: HostParts, id: TrancheId, signal: AbortSignal,
+): Promise<void> {
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(cancelTimeoutMs)])
+  try {
+    await parts.driver.cancel(id, 'all', deadline)
+  } catch (error) {
+    // The core asks again until the tasks are seen to have ended.
+    if (!signal.aborted) {
+      parts.report.warn('cancelling failed', { tranche: id, error: messageOf(error) })
+    }
+  }
+}
+
+export async function collectTask(
+  parts: HostParts, id: TrancheId, task: number, signal: AbortSignal,
+): Promise<void> {
+  const work = workOf(parts, id)
+  if (!work) return
+  const patterns = parseOutputPatterns(work.document.outputs)
+  const named = { tranche: id, task }
+  try {
+    const directory = parts.workspace.directory(work.tranche.contract, task)
+    const collected = await parts.workspace.collect(directory, patterns.ok ? patterns.value : [], {
+      owner: outOwner(id, task), bytesMax: parts.outputBytesMax, signal, streams: true,
+    })
+    for (const { path, problem } of collected.problems) {
+      parts.report.warn('an output cannot be taken', { ...named, path, problem })
+    }
+    const tree: Hash = collected.treeHash
+    const treeBytes = sizeOf(collected.manifest)
+    const missing = collected.missing.slice(0, 256)
+    parts.loop.push({ kind: 'taskCollected', ...named, tree, treeBytes, missing })
+  } catch (error) {
+    if (signal.aborted) return
+    const detail = messageOf(error)
+    parts.report.warn('collecting results failed', { ...named, error: detail })
+    parts.loop.push({ kind: 'taskCollectFailed', ...named, detail })
+  }
+}
+
+export function outOwner(tranche: TrancheId, task: number): string {
+  return `out-${tranche}-${task}`
+}
+
+export async function removeTranche(parts: HostParts, id: TrancheId): Promise<void> {
+  const tranche = read(parts, 'hostTranches', id)
+  if (!tranche) return
+  try {
+    await parts.driver.forget(id)
+    for (const task of rangesValues(tranche.tasks)) {
+      await parts.workspace.remove(parts.workspace.directory(tranche.contract, task))
+      await parts.store.release(outOwner(id, task))
+    }
+    await parts.store.release(`stage-${id}`)
+    parts.loop.push({ kind: 'trancheRemoved', tranche: id })
+  } catch (error) {
+    parts.report.warn('clearing up failed; it is tried again at the next start', {
+      tranche: id, error: messageOf(error),
+    })
+  }
+}

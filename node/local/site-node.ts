@@ -1,0 +1,349 @@
+// The local API over the running node: resolves ids, checks who may do what, asks the core by events and
+// reads the answers from its tables.
+
+import { sha256Hex, fromHex, toHex } from '../../protocol/base/crypto.ts'
+import { parseSealed, verifySealed } from '../../protocol/base/envelope.ts'
+import { shaped, integer, jobId, literal, record } from '../../protocol/base/shape.ts'
+import type { Hash } from '../../protocol/base/ids.ts'
+import { parseHash } from '../../protocol/base/ids.ts'
+import { limits } from '../../protocol/base/limits.ts'
+import { root } from '../../protocol/base/merkle.ts'
+import type { Outcome } from '../../protocol/base/outcome.ts'
+import { ok, refuse } from '../../protocol/base/outcome.ts'
+import type { Answer } from '../../protocol/machine/effects.ts'
+import type { Job, Self } from '../../protocol/machine/state.ts'
+import { readJob, userSignerName } from '../../protocol/rules/job.ts'
+import { entryKey, ledgerHead } from '../../protocol/rules/ledger-book.ts'
+import { formatJoinToken, secretBytes } from '../../protocol/rules/membership.ts'
+import { offerAttributes } from '../../protocol/rules/offer.ts'
+import { compileRequirement } from '../../protocol/rules/requirements.ts'
+import type { ManifestFile } from '../../protocol/rules/stage.ts'
+import type { KeyPair } from '../../protocol/base/crypto.ts'
+import { clock } from '../clock.ts'
+import { entropy } from '../entropy.ts'
+import { keepInputs } from '../home-work.ts'
+import type { NodeInfo, ResultFile } from '../http/api.ts'
+import type { ApiReason, ApiRefusal, LocalNode } from '../http/local-node.ts'
+import type { Loop } from '../loop.ts'
+import type { Network } from '../net/network.ts'
+import { messageOf } from '../problem.ts'
+import type { Serving } from '../serving.ts'
+import type { ChunkStore } from '../staging/chunk-store.ts'
+import { systemCode } from '../staging/staging-error.ts'
+import { loadTree } from '../staging/stored-tree.ts'
+import { exportLedger } from '../store/ledger-export.ts'
+import type { Store } from '../store/level.ts'
+import { markOf, raiseMark } from '../store/mark.ts'
+import { fileBytes, jobEvents, taskLog } from './job-streams.ts'
+import { jobDetail, jobSummary, tasksOf, whyAnswer } from './job-view.ts'
+import { entryRow, ledgerSummary, offerRow, peerRows } from './site-view.ts'
+import { get, sorted, viewOf } from './tables.ts'
+import type { Watchers } from './watchers.ts'
+
+export interface SiteNodeParts {
+  readonly self: Self
+  readonly loop: Loop
+  readonly store: Store
+  readonly chunks: ChunkStore
+  readonly network: Network
+  readonly serving: Serving
+  readonly watchers: Watchers
+  readonly logKey: KeyPair
+  readonly networkKey: KeyPair
+  readonly markPath: string
+  info(): Omit<NodeInfo, 'peersUp' | 'peersKnown' | 'federationName'>
+}
+
+const requestShape = record({
+  verb: literal('cancel'), job: jobId(), at: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+})
+const requestAgeMsMax = 10 * 60_000
+const peekTimeoutMs = 10_000
+
+type Reason = { ok: false; refusal: ApiRefusal }
+
+function no(reason: ApiReason, detail: string): Reason {
+  return refuse({ reason, detail })
+}
+
+const answerReasons: Readonly<Record<string, ApiReason>> = {
+  not_found: 'not_found', too_many_jobs: 'busy', id_taken: 'conflict', not_member: 'not_found',
+}
+
+function refused(answer: Answer): Reason {
+  if (answer.kind !== 'refused') return no('internal', 'the node gave an answer that does not fit')
+  return no(answerReasons[answer.code] ?? 'conflict', answer.detail)
+}
+
+export function siteNode(parts: SiteNodeParts): LocalNode {
+  const { self, loop, chunks, watchers } = parts
+  const { tables } = loop
+
+  const jobOf = (id: string): Outcome<Job, ApiRefusal> => {
+    const exact = get(tables, 'jobs', id)
+    if (exact) return ok(exact)
+    const found = sorted(tables, 'jobs').filter(([key]) => key.startsWith(id))
+    if (found.length > 1) return no('ambiguous', `${found.length} jobs begin with ${id}; add digits`)
+    const only = found[0]
+    return only ? ok(only[1]) : no('not_found', `no job ${id} at this site; see gridnode status`)
+  }
+
+  return {
+    info() {
+      const members = tables.get('members')?.size ?? 1
+      const head = ledgerHead(viewOf(tables))
+      return Promise.resolve(ok({
+        ...parts.info(),
+        federationName: head?.federationName ?? '',
+        peersUp: tables.get('links')?.size ?? 0,
+        peersKnown: members - 1,
+      }))
+    },
+
+    async chunksMissing(hashes) {
+      const missing: Hash[] = []
+      for (const hash of hashes) if (!(await chunks.has(hash))) missing.push(hash)
+      return ok(missing)
+    },
+
+    async putChunk(hash, bytes) {
+      try {
+        await chunks.put(hash, bytes)
+        return ok(undefined)
+      } catch (error) {
+        return stagingRefusal(error)
+      }
+    },
+
+    submit: (note) => submit(parts, note),
+
+    jobs({ state, user, limit }) {
+      const rows = sorted(tables, 'jobs').map(([, job]) => job)
+        .filter((job) => state === 'all' || (job.state.kind === 'ended') === (state === 'ended'))
+        .filter((job) => user === undefined || job.user === user)
+        .sort((a, b) => b.submittedEpochMs - a.submittedEpochMs)
+        .slice(0, limit)
+        .map((job) => jobSummary(tables, job))
+      return Promise.resolve(ok(rows))
+    },
+
+    job(id) {
+      const job = jobOf(id)
+      return Promise.resolve(job.ok ? ok(jobDetail(tables, job.value)) : job)
+    },
+
+    why(id) {
+      const job = jobOf(id)
+      return Promise.resolve(job.ok ? ok(whyAnswer(tables, job.value)) : job)
+    },
+
+    async cancel(id, note) {
+      const job = jobOf(id)
+      if (!job.ok) return job
+      const allowed = ownerAsked(parts, job.value, note)
+      if (allowed) return allowed
+      const answer = await watchers.ask((request) =>
+        loop.push({ kind: 'cancelRequested', request, job: job.value.id }))
+      if (answer.kind !== 'done') return refused(answer)
+      return ok(jobDetail(tables, get(tables, 'jobs', job.value.id) ?? job.value))
+    },
+
+    events(id, signal) {
+      const job = jobOf(id)
+      return Promise.resolve(
+        job.ok ? ok(jobEvents(tables, watchers, job.value.id, signal)) : job)
+    },
+
+    log(id, { task, stream, follow }, signal) {
+      const job = jobOf(id)
+      if (!job.ok) return Promise.resolve(job)
+      const only = onlyTask(parts, job.value, task)
+      if (!only.ok) return Promise.resolve(only)
+      const asked = { job: job.value.id, task: only.value, stream, follow }
+      return Promise.resolve(ok(taskLog({
+        tables,
+        site: self.site,
+        store: chunks,
+        peekLocal: (_, request) => parts.serving.request(self.site, request),
+        peekRemote: ({ host }, request, stop) =>
+          parts.network.request(host, request, { timeoutMs: peekTimeoutMs, signal: stop }),
+      }, asked, signal)))
+    },
+
+    async results(id) {
+      const job = jobOf(id)
+      if (!job.ok) return job
+      const files: ResultFile[] = []
+      for (const { path, file } of await resultFiles(parts, job.value)) {
+        files.push({ path, sizeBytes: file.sizeBytes, executable: file.executable === 1 })
+      }
+      return ok(files)
+    },
+
+    async resultFile(id, path) {
+      const job = jobOf(id)
+      if (!job.ok) return job
+      const found = (await resultFiles(parts, job.value)).find((one) => one.path === path)
+      if (!found) return no('not_found', `job ${job.value.id} has no result ${path}`)
+      const bytes = fileBytes(chunks, found.file)
+      return ok({ sizeBytes: found.file.sizeBytes, bytes })
+    },
+
+    offers(where) {
+      const compiled = where === undefined ? undefined : compileRequirement(where)
+      if (compiled && !compiled.ok) {
+        const { position, detail } = compiled.refusal
+        return Promise.resolve(no('bad_expression', `at character ${position}: ${detail}`))
+      }
+      const now = clock.now()
+      const rows = sorted(tables, 'offers').flatMap(([, kept]) => {
+        const met = compiled?.ok ? compiled.value(offerAttributes(kept.offer)) : ok(true)
+        return met.ok && met.value ? [offerRow(tables, self.site, kept, now)] : []
+      })
+      return Promise.resolve(ok(rows))
+    },
+
+    peers: () => Promise.resolve(ok(peerRows(tables, self.site, clock.now()))),
+
+    ledger: () => Promise.resolve(ok(ledgerSummary(tables, self.site))),
+
+    async ledgerEntries({ from, limit }) {
+      const rows = []
+      const range = parts.store.range('ledgerEntries', entryKey(from), entryKey(from + limit))
+      for await (const [key, note] of range) rows.push(entryRow(Number(key), note as string))
+      return ok(rows)
+    },
+
+    async ledgerExport(directory) {
+      try {
+        const head = get(tables, 'ledgerHead', 'head')!
+        // The mark is on the disk before anybody is shown this checkpoint.
+        raiseMark(parts.markPath, markOf(head))
+        const exported = await exportLedger(parts.store, parts.logKey, directory)
+        return ok({ directory, entries: exported.size, rootHash: toHex(root(head.frontier)) })
+      } catch (error) {
+        return no('conflict', messageOf(error))
+      }
+    },
+
+    async setCredit(site, limit) {
+      const answer = await watchers.ask((request) =>
+        loop.push({ kind: 'creditRequested', request, site, limit }))
+      if (answer.kind !== 'done') return refused(answer)
+      const sid = get(tables, 'ledgerDirections', `${self.site}>${site}`)?.sid
+      return sid ? ok({ sid }) : no('internal', 'the statement is not on the ledger')
+    },
+
+    invite: (validSeconds) => invite(parts, validSeconds),
+  }
+}
+
+async function submit(
+  parts: SiteNodeParts, note: string,
+): Promise<Outcome<{ job: string; already: boolean }, ApiRefusal>> {
+  const { loop, chunks, watchers, self } = parts
+  const job = readJob(note)
+  if (!job.ok) {
+    const { reason, detail } = job.refusal
+    return no(reason === 'bad_signature' ? 'bad_signature' : 'malformed', `${reason}: ${detail}`)
+  }
+  const { document, id } = job.value
+  if (document.requirements !== '') {
+    const compiled = compileRequirement(document.requirements)
+    if (!compiled.ok) {
+      const { position, detail } = compiled.refusal
+      return no('bad_expression', `requirements, at character ${position}: ${detail}`)
+    }
+  }
+  for (const site of document.sites) {
+    if (site !== self.site && !get(loop.tables, 'members', site)) {
+      return no('malformed', `${site} is not a site of this federation; see gridnode peers`)
+    }
+  }
+  const inputs = parseHash(document.inputs)
+  if (inputs) {
+    try {
+      const missing = await keepInputs(chunks, id, inputs)
+      if (missing > 0) return no('conflict', `${missing} chunks of the inputs are not here; send them first`)
+    } catch (error) {
+      return stagingRefusal(error)
+    }
+  }
+  const answer = await watchers.ask((request) =>
+    loop.push({ kind: 'jobSubmitted', request, job: job.value }))
+  if (answer.kind !== 'submitted') return refused(answer)
+  return ok({ job: answer.job, already: answer.already })
+}
+
+function stagingRefusal(error: unknown): Reason {
+  const code = systemCode(error)
+  if (code === 'SPOOL_FULL') return no('spool_full', messageOf(error))
+  if (code === 'CHUNK_MISSING') return no('conflict', messageOf(error))
+  if (code === 'CHUNK_MISMATCH' || code === 'TREE_REFUSED') return no('malformed', messageOf(error))
+  throw error
+}
+
+/** Undefined when the job's owner signed this request just now. */
+function ownerAsked(parts: SiteNodeParts, job: Job, note: string): Reason | undefined {
+  const sealed = parseSealed(note, { bytesMax: limits.statementBytes })
+  if (!sealed.ok) return no('malformed', `not a signed request: ${sealed.refusal.detail}`)
+  const asked = shaped(requestShape, sealed.value.body)
+  if (!asked.ok || sealed.value.kind !== 'request') {
+    return no('malformed', asked.ok ? 'not a request' : asked.refusal.detail)
+  }
+  const { document } = get(parts.loop.tables, 'jobNotes', job.id)!
+  const verifier = { name: userSignerName(document.user), publicKey: fromHex(document.key)! }
+  if (asked.value.job !== job.id || !verifySealed(sealed.value, verifier)) {
+    return no('not_owner', `job ${job.id} belongs to ${document.user}, who has another key`)
+  }
+  const age = Math.abs(clock.now() - asked.value.at)
+  return age > requestAgeMsMax ? no('conflict', 'the request is too old; ask again') : undefined
+}
+
+function onlyTask(
+  parts: SiteNodeParts, job: Job, task: number | undefined,
+): Outcome<number, ApiRefusal> {
+  const tasks = tasksOf(parts.loop.tables, job.id)
+  if (task !== undefined) return ok(task)
+  if (job.total === 1) return ok(tasks[0]?.task ?? job.waiting[0]?.[0] ?? 0)
+  return no('malformed', `job ${job.id} is an array of ${job.total} tasks; say which with --task N`)
+}
+
+async function resultFiles(
+  parts: SiteNodeParts, job: Job,
+): Promise<{ path: string; file: ManifestFile }[]> {
+  const { document } = get(parts.loop.tables, 'jobNotes', job.id)!
+  const files: { path: string; file: ManifestFile }[] = []
+  for (const task of tasksOf(parts.loop.tables, job.id)) {
+    const over = task.state === 'done' || task.state === 'failed' || task.state === 'cancelled'
+    const tree = over ? parseHash(task.report?.tree ?? '') : undefined
+    if (!tree) continue
+    const { manifest } = await loadTree(parts.chunks, tree)
+    const prefix = document.array === 1 ? `${task.task}/` : ''
+    for (const file of manifest.files) files.push({ path: prefix + file.path, file })
+  }
+  return files
+}
+
+async function invite(
+  parts: SiteNodeParts, validSeconds: number,
+): Promise<Outcome<{ token: string; expiresEpochMs: number }, ApiRefusal>> {
+  const { self, loop, watchers } = parts
+  const secret = toHex(entropy.randomBytes(secretBytes))
+  const expiresEpochMs = clock.now() + validSeconds * 1000
+  const answer = await watchers.ask((request) => loop.push({
+    kind: 'inviteRequested', request, secretHash: sha256Hex(secret), expiresEpochMs,
+  }))
+  if (answer.kind !== 'done') return refused(answer)
+  const token = formatJoinToken({
+    federation: self.federation,
+    name: ledgerHead(viewOf(loop.tables))?.federationName ?? '',
+    sponsor: self.site,
+    key: toHex(parts.networkKey.publicKey),
+    addresses: [...parts.network.addresses()].slice(0, 16),
+    secret,
+    expires: expiresEpochMs,
+  })
+  return ok({ token, expiresEpochMs })
+}
+

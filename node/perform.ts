@@ -1,0 +1,78 @@
+// Effects to doors: one line a kind. What takes time runs in lanes, under the name of what it is for, so the
+// same effect asked for twice runs once; its result comes back to the loop as an event.
+
+import { unreachable } from '../protocol/base/assert.ts'
+import type { Effect } from '../protocol/machine/effects.ts'
+import { encodeMessage } from '../protocol/machine/messages.ts'
+import type { HomeParts } from './home-work.ts'
+import { releaseInputs, takeResult } from './home-work.ts'
+import type { HostParts } from './host-work.ts'
+import {
+  cancelTranche, collectTask, removeTranche, stageTranche, submitTranche,
+} from './host-work.ts'
+import type { Lanes } from './lanes.ts'
+import type { Watchers } from './local/watchers.ts'
+import type { Network } from './net/network.ts'
+
+export interface PerformParts {
+  readonly host: HostParts
+  readonly home: HomeParts
+  readonly network: Network
+  readonly watchers: Watchers
+  /** Transfers and files; the scheduler's commands; clearing up. */
+  readonly staging: Lanes
+  readonly scheduling: Lanes
+  readonly clearing: Lanes
+  connectMembers(): void
+  /** The scheduler will have something new to see. */
+  lookSoon(): void
+}
+
+export function perform(parts: PerformParts, effect: Effect): void {
+  const { host, home, staging, scheduling, clearing } = parts
+  switch (effect.kind) {
+    case 'send':
+      // Lost messages are the core's to send again; the network counts them.
+      parts.network.send(effect.to, encodeMessage(effect.message))
+      return
+    case 'publishOffer': return parts.network.publish('offers', effect.note)
+    case 'connectMembers': return parts.connectMembers()
+    case 'stageTranche': {
+      const { tranche } = effect
+      return staging.run(`stage ${tranche}`, (signal) => stageTranche(host, tranche, signal))
+    }
+    case 'submitTranche': {
+      const { tranche } = effect
+      return scheduling.run(`submit ${tranche}`, async (signal) => {
+        await submitTranche(host, tranche, signal)
+        parts.lookSoon()
+      })
+    }
+    case 'cancelTranche': {
+      const { tranche } = effect
+      return scheduling.run(`cancel ${tranche}`, async (signal) => {
+        await cancelTranche(host, tranche, signal)
+        parts.lookSoon()
+      })
+    }
+    case 'collectTask': {
+      const { tranche, task } = effect
+      return staging.run(`collect ${tranche}/${task}`, (signal) =>
+        collectTask(host, tranche, task, signal))
+    }
+    case 'removeTranche': {
+      const { tranche } = effect
+      return clearing.run(`remove ${tranche}`, () => removeTranche(host, tranche))
+    }
+    case 'takeResult':
+      return staging.run(`take ${effect.job}/${effect.task}`, (signal) =>
+        takeResult(home, effect, signal))
+    case 'releaseInputs': {
+      const { job } = effect
+      return clearing.run(`inputs ${job}`, () => releaseInputs(home, job))
+    }
+    case 'answer': return parts.watchers.answered(effect.request, effect.answer)
+    case 'jobChanged': return parts.watchers.changed(effect.job)
+    default: return unreachable(effect)
+  }
+}

@@ -1,0 +1,90 @@
+// Who this node is, from its keys, its ledger and its config; and the scheduler that the config names.
+
+import { join } from 'node:path'
+import type { Tables } from '../protocol/base/tables.ts'
+import type { Self } from '../protocol/machine/state.ts'
+import type { LedgerHead } from '../protocol/rules/ledger-book.ts'
+import { statementSigner } from '../protocol/rules/statement.ts'
+import type { Config } from './config.ts'
+import type { Keys } from './identity.ts'
+import { get } from './local/tables.ts'
+import { Problem } from './problem.ts'
+import type { Driver } from './scheduler/driver.ts'
+import { EmbeddedDriver } from './scheduler/embedded.ts'
+import { SlurmDriver } from './scheduler/slurm.ts'
+
+const offerValidSeconds = 90
+const offerHeartbeatMs = 20_000
+const awardSeconds = 30
+const roundRetryMsMin = 2_000
+const roundRetryMsMax = 60_000
+
+/** @throws Problem `config` when the ledger was opened for another site, or not at all */
+export function selfOf(config: Config, keys: Keys<'statement'>, tables: Tables): Self {
+  const head = get(tables, 'ledgerHead', 'head')
+  if (!head) {
+    throw new Problem('config', 'this site belongs to no federation yet; ask a member for a token ' +
+      '(gridnode invite) and use it here: gridnode join TOKEN')
+  }
+  demandSameSite(config, head)
+  const { site, epoch, federation } = head
+  return {
+    site,
+    federation,
+    signer: { site, epoch, statement: statementSigner(site, epoch, keys.statement) },
+    scheduler: config.scheduler.kind,
+    tariff: {
+      task: config.tariff.taskMicrocredits,
+      coreHour: config.tariff.coreHourMicrocredits,
+      gibHour: config.tariff.gibHourMicrocredits,
+      speedPermille: config.scheduler.speedPermille,
+      loadFactorMaxPermille: config.tariff.loadFactorPermilleMax,
+    },
+    market: {
+      windowMs: config.market.windowMs,
+      bidValidSeconds: config.market.bidValiditySeconds,
+      leaseSeconds: config.market.leaseSeconds,
+      acceptSeconds: config.market.acceptWithinSeconds,
+      awardSeconds,
+      shortlistSites: config.market.shortlistSites,
+      queueAheadPermille: config.market.queueAheadPermille,
+      roundRetryMsMin,
+      roundRetryMsMax,
+    },
+    credit: {
+      defaultLimit: config.credit.defaultLimitMicrocredits,
+      limits: config.credit.limitsMicrocredits,
+    },
+    offers: { validSeconds: offerValidSeconds, heartbeatMs: offerHeartbeatMs },
+    attributes: [...config.attributes].map(([name, value]) => ({ name, value })),
+    keepResultsSeconds: config.staging.keepResultsSeconds,
+    draining: false,
+  }
+}
+
+function demandSameSite(config: Config, head: LedgerHead): void {
+  const { name } = config.site
+  if (head.site === name) return
+  throw new Problem('config', `the config says site.name = "${name}", but this directory is ` +
+    `${head.site}'s; a site keeps its name: set it back`)
+}
+
+export function driverFor(config: Config, directory: string): Driver {
+  const { scheduler } = config
+  if (scheduler.kind === 'embedded') {
+    return new EmbeddedDriver({
+      stateDirectory: join(directory, 'embedded'),
+      cores: scheduler.cores,
+      memoryBytes: scheduler.memoryBytes,
+      walltimeSecondsMax: scheduler.walltimeSecondsMax,
+      speedPermille: scheduler.speedPermille,
+    })
+  }
+  const { confPath, binDirectory, partition } = scheduler
+  return new SlurmDriver({
+    stateDirectory: join(directory, 'slurm'),
+    ...(confPath !== undefined && { confPath }),
+    ...(binDirectory !== undefined && { binDirectory }),
+    ...(partition !== undefined && { partition }),
+  })
+}

@@ -1,0 +1,341 @@
+// A running site: opens everything in the order of its dependence, recovers, serves until it is told to
+// stop, and closes in the opposite order. Running jobs go on without it.
+//
+// Invariant: whatever fails at the start has a message that says what to do, and nothing stays open.
+
+import { statfs } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { fromHex } from '../protocol/base/crypto.ts'
+import type { SiteName } from '../protocol/base/ids.ts'
+import type { Tables } from '../protocol/base/tables.ts'
+import { offerContext } from '../protocol/machine/offers.ts'
+import type { Self } from '../protocol/machine/state.ts'
+import { considerOffer } from '../protocol/rules/offer.ts'
+import { clock } from './clock.ts'
+import type { Config } from './config.ts'
+import { configFileName, readConfig } from './config.ts'
+import { databaseName } from './enrol.ts'
+import type { HomeParts } from './home-work.ts'
+import type { HostParts } from './host-work.ts'
+import { startServer, socketName } from './http/server.ts'
+import type { Keys } from './identity.ts'
+import { readKeys, runningKeyUses } from './identity.ts'
+import { openLanes } from './lanes.ts'
+import { paced } from './local/job-streams.ts'
+import { siteNode } from './local/site-node.ts'
+import { get, viewOf } from './local/tables.ts'
+import type { Watchers } from './local/watchers.ts'
+import { openWatchers } from './local/watchers.ts'
+import { acquireLock } from './lock.ts'
+import type { Loop } from './loop.ts'
+import { createLoop } from './loop.ts'
+import type { GossipVerdict, Member, Network } from './net/network.ts'
+import { startNetwork } from './net/network.ts'
+import type { PerformParts } from './perform.ts'
+import { perform } from './perform.ts'
+import { messageOf, Problem } from './problem.ts'
+import type { Report } from './report.ts'
+import { driverFor, selfOf } from './self.ts'
+import type { Serving } from './serving.ts'
+import { openServing } from './serving.ts'
+import { openChunkStore } from './staging/chunk-store.ts'
+import type { ChunkStore } from './staging/chunk-store.ts'
+import { openWorkspace } from './staging/workspace.ts'
+import type { Store } from './store/level.ts'
+import { openStore } from './store/level.ts'
+import { checkMark } from './store/mark.ts'
+import type { Watch } from './watch-scheduler.ts'
+import { watchScheduler } from './watch-scheduler.ts'
+
+export const version = '0.1.0'
+export const markName = 'ledger.mark'
+
+const stagingLanes = 4
+const schedulingLanes = 4
+const clearingLanes = 2
+const outputBytesMaxShare = 2
+/** How often the local scheduler is looked at: while it has tasks of ours, and otherwise. */
+const lookMs = { embedded: { busy: 1_000, idle: 5_000 }, slurm: { busy: 2_000, idle: 10_000 } }
+
+export interface StartOptions {
+  readonly directory: string
+  /** Receives the log; the caller chooses its form. */
+  readonly reportFor: (config: Config) => Report
+  /** The node can no longer go on and has begun to stop. */
+  readonly onFatal?: (error: Error) => void
+}
+
+export interface RunningNode {
+  readonly site: SiteName
+  readonly socketPath: string
+  readonly addresses: readonly string[]
+  /** Idempotent. Ends no running job. */
+  stop(): Promise<void>
+}
+
+/** Things to close, the last opened first. */
+class Opened {
+  readonly #closers: (() => Promise<void> | void)[] = []
+
+  add<T>(thing: T, close: (thing: T) => Promise<void> | void): T {
+    this.#closers.push(() => close(thing))
+    return thing
+  }
+
+  async close(report?: Report): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) {
+      try {
+        await close()
+      } catch (error) {
+        report?.error('closing failed', { error: messageOf(error) })
+      }
+    }
+  }
+}
+
+/** @throws Problem or StoreError: what keeps the site from starting, and what to do about it */
+export async function start(options: StartOptions): Promise<RunningNode> {
+  const directory = resolve(options.directory)
+  const config = readConfig(join(directory, configFileName))
+  const report = options.reportFor(config)
+  const opened = new Opened()
+  try {
+    opened.add(acquireLock(directory), (lock) => lock.release())
+    const keys = readKeys(directory, runningKeyUses)
+    const store = opened.add(await openStore(join(directory, databaseName)), (db) => db.close())
+    const tables = await store.loadAll()
+    await checkMark(join(directory, markName), store, get(tables, 'ledgerHead', 'head'))
+    const self = selfOf(config, keys, tables)
+    return await run({ directory, config, report, opened, keys, store, tables, self, options })
+  } catch (error) {
+    await opened.close(report)
+    throw error
+  }
+}
+
+interface Parts {
+  readonly directory: string
+  readonly config: Config
+  readonly report: Report
+  readonly opened: Opened
+  readonly keys: Keys<(typeof runningKeyUses)[number]>
+  readonly store: Store
+  readonly tables: Tables
+  readonly self: Self
+  readonly options: StartOptions
+}
+
+async function run(parts: Parts): Promise<RunningNode> {
+  const { directory, config, report, opened, store, tables, self } = parts
+  const watchers = openWatchers()
+  const chunks = await openChunkStore({
+    directory: join(directory, 'chunks'), bytesMax: config.staging.spoolBytesMax,
+  })
+  const workspace = opened.add(
+    await openWorkspace({ spool: join(directory, 'spool'), store: chunks }), (one) => one.close())
+  const driver = opened.add(driverFor(config, directory), (one) => one.stop())
+  await driver.start().catch((cause: unknown) => {
+    throw new Problem('scheduler', `the ${driver.kind} scheduler cannot be used: ${messageOf(cause)}`)
+  })
+
+  const fatal = (error: Error): void => {
+    report.error('the node cannot go on; start it again when this is mended', {
+      error: error.message,
+    })
+    options.onFatal?.(error)
+  }
+  const { options } = parts
+  let doors: PerformParts | undefined
+  const loop = opened.add(createLoop(self, tables, {
+    now: () => clock.now(),
+    after: (milliseconds, fn) => {
+      const timer = clock.after(milliseconds, fn)
+      return () => timer.stop()
+    },
+    commit: (writes, done) => {
+      store.commit(writes).then(() => done(), (error: unknown) =>
+        done(error instanceof Error ? error : new Error(messageOf(error))))
+    },
+    perform: (effect) => {
+      if (doors) perform(doors, effect)
+    },
+    failed: fatal,
+  }), (one) => one.stop())
+
+  const progress = progressOf(loop, watchers)
+  const serving = openServing({ loop, store: chunks, workspace, onServed: progress.onServed })
+  const network = opened.add(await openNetwork(parts, { loop, serving, watchers }), (one) => one.stop())
+  const bulkBytes = Math.floor(config.staging.spoolBytesMax / outputBytesMaxShare)
+  const host: HostParts = {
+    site: self.site, loop, driver, network, store: chunks, workspace, report,
+    outputBytesMax: bulkBytes,
+  }
+  const home: HomeParts = {
+    site: self.site, loop, network, store: chunks, report, onProgress: progress.onProgress,
+  }
+  let watch: Watch | undefined
+  doors = {
+    host,
+    home,
+    network,
+    watchers,
+    staging: opened.add(openLanes(stagingLanes, report), (lanes) => lanes.stop()),
+    scheduling: opened.add(openLanes(schedulingLanes, report), (lanes) => lanes.stop()),
+    clearing: opened.add(openLanes(clearingLanes, report), (lanes) => lanes.stop()),
+    connectMembers: () => network.setMembers(membersOf(tables, self.site)),
+    lookSoon: () => watch?.look(),
+  }
+  loop.push({ kind: 'started', addresses: [...network.addresses()].slice(0, 16) })
+  const pace = lookMs[config.scheduler.kind]
+  watch = opened.add(watchScheduler({
+    driver,
+    loop,
+    report,
+    walltimeSecondsMax: config.scheduler.kind === 'embedded'
+      ? config.scheduler.walltimeSecondsMax : Number.MAX_SAFE_INTEGER,
+    spoolBytesFree: () => spoolBytesFree(directory, config, chunks),
+    busyMs: pace.busy,
+    idleMs: pace.idle,
+  }), (one) => one.stop())
+  return serve(parts, { loop, network, serving, watchers, chunks })
+}
+
+async function serve(
+  parts: Parts,
+  open: {
+    loop: Loop; network: Network; serving: Serving; watchers: Watchers; chunks: ChunkStore
+  },
+): Promise<RunningNode> {
+  const { directory, config, report, opened, keys, store, self } = parts
+  const { loop, network, watchers } = open
+  const startedEpochMs = clock.now()
+  const node = siteNode({
+    self,
+    loop,
+    store,
+    network,
+    watchers,
+    chunks: open.chunks,
+    serving: open.serving,
+    logKey: keys.log,
+    networkKey: keys.network,
+    markPath: join(directory, markName),
+    info: () => ({
+      site: self.site,
+      version,
+      federation: self.federation,
+      pid: process.pid,
+      startedEpochMs,
+      scheduler: config.scheduler.kind,
+      counters: {
+        ...Object.fromEntries((loop.tables.get('counters') ?? new Map()) as Map<string, number>),
+        ...network.counters(),
+      },
+    }),
+  })
+  const socketPath = join(directory, socketName)
+  opened.add(await startServer({
+    socketPath, socketMode: config.api.socketMode, node, report,
+    bounds: { connectionsMax: config.limits.apiConnectionsMax },
+  }), (server) => server.stop())
+  report.info('the site is up', {
+    site: self.site, federation: self.federation.slice(0, 16), addresses: network.addresses(),
+    scheduler: config.scheduler.kind, socket: socketPath,
+  })
+  let stopping: Promise<void> | undefined
+  return {
+    site: self.site,
+    socketPath,
+    addresses: network.addresses(),
+    stop() {
+      stopping ??= opened.close(report).then(() => report.info('the site has stopped'))
+      return stopping
+    },
+  }
+}
+
+function openNetwork(
+  { config, keys, tables, self, report }: Parts,
+  { loop, serving, watchers }: { loop: Loop; serving: Serving; watchers: Watchers },
+): Promise<Network> {
+  return startNetwork({
+    site: self.site,
+    networkSecret: keys.network.secretKey,
+    listen: config.network.listen,
+    ...(config.network.announce.length > 0 && { announce: config.network.announce }),
+    members: membersOf(tables, self.site),
+    federation: self.federation,
+    onMessage: (from, encoded) => loop.push({ kind: 'messageReceived', from, encoded }),
+    onPeer: (site, state) =>
+      loop.push({ kind: state === 'up' ? 'peerCameUp' : 'peerWentDown', site }),
+    onGossip: (topic, from, text) =>
+      topic === 'offers' ? judgeOffer(self, loop, from, text) : 'ignore',
+    onJoin: (encoded) => admit(watchers, loop, encoded),
+    onRequest: (from, request) => serving.request(from, request),
+    onFetch: (from, header, signal) => serving.fetch(from, header, signal),
+    log: (level, text, fields) => report.with({ part: 'net' }).log(level, text, fields),
+  })
+}
+
+/** The topic's validator: what is not a fresh offer of its author goes no further. */
+function judgeOffer(self: Self, loop: Loop, from: SiteName, text: string): GossipVerdict {
+  const view = viewOf(loop.tables)
+  const considered = considerOffer(text, offerContext(view, self, clock.now()))
+  if (considered.ok) {
+    if (considered.value.offer.site !== from) return 'reject'
+    loop.push({ kind: 'offerHeard', kept: considered.value })
+    return 'accept'
+  }
+  const { reason } = considered.refusal
+  return reason === 'not_newer' || reason === 'expired' ? 'ignore' : 'reject'
+}
+
+async function admit(watchers: Watchers, loop: Loop, encoded: string): Promise<string> {
+  const answer = await watchers.ask((request) =>
+    loop.push({ kind: 'joinRequested', request, encoded }))
+  if (answer.kind === 'joined') return answer.encoded
+  const refused = answer.kind === 'refused' ? answer : { code: 'internal', detail: 'no answer' }
+  throw Object.assign(new Error(refused.detail), { code: refused.code.replaceAll('_', '-') })
+}
+
+function membersOf(tables: Tables, self: SiteName): Member[] {
+  const members: Member[] = []
+  for (const [site, { addresses }] of (tables.get('members') ?? new Map()) as Map<
+    SiteName, { addresses: readonly string[] }
+  >) {
+    const key = fromHex(get(tables, 'ledgerMembers', site)?.keys.network ?? '')
+    if (site !== self && key) members.push({ site, networkKey: key, addresses })
+  }
+  return members
+}
+
+async function spoolBytesFree(
+  directory: string, config: Config, chunks: ChunkStore,
+): Promise<number> {
+  const { bavail, bsize } = await statfs(directory)
+  return Math.max(0, Math.min(bavail * bsize, config.staging.spoolBytesMax - chunks.usage().bytes))
+}
+
+/** Tells watchers of a job how far its files are, as often as somebody can read. */
+function progressOf(loop: Loop, watchers: Watchers): {
+  onServed(contract: string, bytes: number): void
+  onProgress: HomeParts['onProgress']
+} {
+  const served = new Map<string, number>()
+  const tell = paced((job, event) => watchers.happened(job, event))
+  return {
+    onServed(contract, bytes) {
+      const record = get(loop.tables, 'homeContracts', contract)
+      const bytesTotal = record && get(loop.tables, 'jobNotes', record.job)?.document.inputs_bytes
+      if (!record || !bytesTotal) return
+      const bytesDone = Math.min(bytesTotal, (served.get(contract) ?? 0) + bytes)
+      served.set(contract, bytesDone)
+      const { host: site, job } = record
+      tell(job, { kind: 'transfer', direction: 'in', site, bytesDone, bytesTotal })
+      if (bytesDone >= bytesTotal) served.delete(contract)
+    },
+    onProgress(job, site, { bytesDone, bytesTotal }) {
+      tell(job, { kind: 'transfer', direction: 'out', site, bytesDone, bytesTotal })
+    },
+  }
+}

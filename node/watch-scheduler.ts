@@ -1,0 +1,138 @@
+// Looks at the local scheduler: one query for all tasks and one for its capacity, soon after a hint, at a
+// steady pace while tasks of ours are there, slowly otherwise. Only what changed becomes an event.
+//
+// Invariant: a scheduler that does not answer changes no task; it only makes the site unreachable for bids.
+
+import type { TrancheId } from '../protocol/base/ids.ts'
+import type { ObservedTask } from '../protocol/machine/events.ts'
+import type { CapacityRecord } from '../protocol/machine/state.ts'
+import { clock } from './clock.ts'
+import type { Loop } from './loop.ts'
+import { messageOf } from './problem.ts'
+import type { Report } from './report.ts'
+import type { Capacity, Driver, Observation } from './scheduler/driver.ts'
+
+export interface WatchOptions {
+  readonly driver: Driver
+  readonly loop: Loop
+  readonly report: Report
+  /** The largest walltime, where the scheduler sets none itself. */
+  readonly walltimeSecondsMax: number
+  spoolBytesFree(): Promise<number>
+  /** While tasks of ours are queued or running. */
+  readonly busyMs: number
+  readonly idleMs: number
+}
+
+export interface Watch {
+  /** Looks at once, and again if a look is under way. */
+  look(): void
+  stop(): Promise<void>
+}
+
+const timeoutMs = 60_000
+const hintGapMs = 20
+
+export function watchScheduler(options: WatchOptions): Watch {
+  const { driver, loop, report } = options
+  const stopping = new AbortController()
+  const seen = new Map<string, string>()
+  let looking: Promise<void> | undefined
+  let again = false
+  let timer: { stop(): void } | undefined
+  let last: CapacityRecord | undefined
+  let failing = false
+
+  const lookOnce = async (): Promise<void> => {
+    const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(timeoutMs)])
+    try {
+      const tasks = await driver.query(signal)
+      const capacity = await driver.capacity(signal)
+      pushChanged(tasks)
+      pushCapacity(capacityRecord(capacity, await options.spoolBytesFree()))
+      if (failing) report.info('the scheduler answers again')
+      failing = false
+    } catch (error) {
+      if (stopping.signal.aborted) return
+      if (!failing) report.warn('the scheduler does not answer', { error: messageOf(error) })
+      failing = true
+      if (last?.reachable) pushCapacity({ ...last, reachable: false })
+    }
+  }
+
+  const pushChanged = (tasks: readonly Observation[]): void => {
+    const changed: ObservedTask[] = []
+    const present = new Set<string>()
+    for (const { tag, taskIndex, status } of tasks) {
+      const key = `${tag}/${taskIndex}`
+      present.add(key)
+      if (seen.get(key) === status.kind) continue
+      seen.set(key, status.kind)
+      changed.push({ tranche: tag as TrancheId, task: taskIndex, status })
+    }
+    for (const key of seen.keys()) if (!present.has(key)) seen.delete(key)
+    if (changed.length > 0) loop.push({ kind: 'tasksObserved', tasks: changed })
+  }
+
+  const capacityRecord = (capacity: Capacity, spoolBytesFree: number): CapacityRecord => {
+    const { queues } = capacity
+    const largest = (pick: (queue: Capacity['queues'][number]) => number): number =>
+      queues.reduce((most, queue) => Math.max(most, pick(queue)), 0)
+    return {
+      observedEpochMs: clock.now(),
+      coresTotal: capacity.coresTotal,
+      coresFree: capacity.coresFree,
+      memoryMibTotal: Math.floor(capacity.memoryBytesTotal / 2 ** 20),
+      memoryMibFree: Math.floor(capacity.memoryBytesFree / 2 ** 20),
+      tasksQueued: capacity.tasksQueued,
+      tasksRunning: capacity.tasksRunning,
+      coresPerTaskMax: largest((queue) => queue.coresPerNodeMax),
+      memoryMibPerTaskMax: Math.floor(largest((queue) => queue.memoryBytesPerNodeMax) / 2 ** 20),
+      walltimeSecondsMax:
+        Math.min(options.walltimeSecondsMax, largest((queue) => queue.walltimeSecondsMax)),
+      spoolBytesFree,
+      reachable: true,
+    }
+  }
+
+  const pushCapacity = (capacity: CapacityRecord): void => {
+    const same = last && JSON.stringify({ ...last, observedEpochMs: 0 }) ===
+      JSON.stringify({ ...capacity, observedEpochMs: 0 })
+    last = capacity
+    if (!same) loop.push({ kind: 'capacityObserved', capacity })
+  }
+
+  const schedule = (milliseconds: number): void => {
+    timer?.stop()
+    if (!stopping.signal.aborted) timer = clock.after(milliseconds, look)
+  }
+
+  const look = (): void => {
+    if (stopping.signal.aborted) return
+    if (looking) {
+      again = true
+      return
+    }
+    again = false
+    looking = lookOnce().finally(() => {
+      looking = undefined
+      const busy = [...seen.values()].some((kind) => kind !== 'ended')
+      schedule(again ? hintGapMs : busy ? options.busyMs : options.idleMs)
+    })
+  }
+
+  driver.onHint(() => {
+    if (looking) again = true
+    else schedule(hintGapMs)
+  })
+  look()
+
+  return {
+    look,
+    async stop() {
+      stopping.abort(new Error('the node is stopping'))
+      timer?.stop()
+      await looking
+    },
+  }
+}
