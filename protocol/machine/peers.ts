@@ -4,7 +4,6 @@
 // [PEER-1] A site is a member when its genesis and the chain of policies from the founder are in our log.
 // [PEER-2] A secret admits one site, once, before it expires; the same site may repeat its request.
 
-import { sha256Hex } from '../base/crypto.ts'
 import type { SiteName } from '../base/ids.ts'
 import { compareBytes } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
@@ -12,7 +11,7 @@ import { tentative } from '../base/tables.ts'
 import type { LedgerTables } from '../rules/ledger.ts'
 import { admitMember, isMember, issueStatement } from '../rules/ledger.ts'
 import type { JoinRequest } from '../rules/membership.ts'
-import { encodeJoinAnswer, readJoinRequest } from '../rules/membership.ts'
+import { encodeJoinAnswer, readJoinRequest, secretHashOf } from '../rules/membership.ts'
 import { parseStatement } from '../rules/statement.ts'
 import { grantCredit, onPeerUp as deliverOnUp } from './delivery.ts'
 import type { Answer } from './effects.ts'
@@ -130,7 +129,7 @@ export function onJoinRequested(turn: Turn, event: EventOf<'joinRequested'>): vo
 function admit(turn: Turn, request: JoinRequest): Answer {
   const { view, self, now } = turn
   const refused = (code: string, detail: string): Answer => ({ kind: 'refused', code, detail })
-  const secretHash = sha256Hex(request.secret)
+  const secretHash = secretHashOf(request.secret)
   const invite = view.get('invites', secretHash)
   if (!invite || invite.expiresEpochMs <= now) {
     return refused('bad_token', 'the token is unknown or has expired; ask for a new invitation')
