@@ -146,7 +146,8 @@ export function argumentList(): Field<readonly string[]> {
   return field('a list of options such as ["--account=grid"]', (input) => {
     if (!Array.isArray(input) || input.length > 64) return undefined
     const list: readonly unknown[] = input
-    const fits = list.every((one) => typeof one === 'string' && /^--?[^\u0000\n]{1,1000}$/.test(one))
+    const fits = list.every((one) =>
+      typeof one === 'string' && /^--?[^\u0000\n]{1,1000}$/.test(one))
     return fits ? (list as readonly string[]) : undefined
   })
 }

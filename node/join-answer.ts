@@ -6,7 +6,7 @@ import type { FederationId, SiteName } from '../protocol/base/ids.ts'
 import type { Draft } from '../protocol/base/tables.ts'
 import { draft } from '../protocol/base/tables.ts'
 import type { CoreTables, MemberRecord } from '../protocol/machine/state.ts'
-import { admitMember, openLedger } from '../protocol/rules/ledger.ts'
+import { admitMember, isMember, openLedger } from '../protocol/rules/ledger.ts'
 import type { JoinAnswer, JoinToken } from '../protocol/rules/membership.ts'
 import { parseStatement } from '../protocol/rules/statement.ts'
 import { Problem } from './problem.ts'
@@ -42,6 +42,10 @@ export function verifiedAnswer(
   if (!opened.ok) throw untrue(wordsOf(opened.refusal))
   const members = admitAll(view, self, answer, untrue)
   if (members.get(self)?.genesis !== genesis) throw untrue('it does not admit this site')
+  for (const site of members.keys()) {
+    // Also of ourselves: our genesis is in our log whether anybody admitted us or not.
+    if (!isMember(view, site)) throw untrue(`nobody in it admits ${site}`)
+  }
   const sponsorKeys = view.get('ledgerMembers', token.sponsor)?.keys
   const sponsorKey = sponsorKeys && fromHex(sponsorKeys.network)
   if (!sponsorKey || !sameBytes(sponsorKey, fromHex(token.key)!)) {
