@@ -9,8 +9,7 @@ import type { ResultFile } from '../node/http/api.ts'
 import { apiPaths } from '../node/http/api.ts'
 import { pathFault } from '../protocol/rules/stage.ts'
 import type { Context } from './command.ts'
-import { failure } from './failure.ts'
-import type { LiveLine } from './progress.ts'
+import { CommandFailure, exitCodes, failure } from './failure.ts'
 import { liveLine, transferText } from './progress.ts'
 
 export interface Fetch {
@@ -32,23 +31,30 @@ export async function fetchResults(context: Context, fetch: Fetch): Promise<Fetc
   for (const file of files) checkTarget(file, directory, fetch)
   const line = liveLine(terminal.err, () => terminal.nowEpochMs())
   const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0)
+  const stop = new AbortController()
+  const undo = terminal.onInterrupt(() => stop.abort(new Error('interrupted')))
   let done = 0
-  await mkdir(directory, { recursive: true })
   try {
+    await mkdir(directory, { recursive: true })
     for (const file of files) {
-      await fetchFile(context, fetch.job, file, join(directory, file.path), (bytes) => {
-        done += bytes
-        showProgress(line, done, sizeBytes)
+      await fetchFile(context, fetch.job, file, {
+        target: join(directory, file.path),
+        signal: stop.signal,
+        onBytes(bytes) {
+          done += bytes
+          line.show(transferText('fetching', done, sizeBytes))
+        },
       })
     }
+  } catch (error) {
+    if (!stop.signal.aborted) throw error
+    const detail = `interrupted; the files that are whole are in ${directory}`
+    throw new CommandFailure(exitCodes.interrupted, 'interrupted', detail)
   } finally {
+    undo()
     line.clear()
   }
   return { directory, files: files.length, sizeBytes }
-}
-
-function showProgress(line: LiveLine, done: number, total: number): void {
-  line.show(transferText('fetching', done, total))
 }
 
 /** All are looked at before the first is written. */
@@ -67,12 +73,17 @@ function checkTarget(file: ResultFile, directory: string, fetch: Fetch): void {
   }
 }
 
+interface OneFile {
+  readonly target: string
+  readonly signal: AbortSignal
+  onBytes(bytes: number): void
+}
+
 async function fetchFile(
   context: Context,
   job: string,
   file: ResultFile,
-  target: string,
-  onBytes: (bytes: number) => void,
+  { target, signal, onBytes }: OneFile,
 ): Promise<void> {
   await mkdir(dirname(target), { recursive: true })
   const part = `${target}.part-${process.pid}`
@@ -80,7 +91,7 @@ async function fetchFile(
     const handle = await open(part, 'wx', file.executable ? 0o777 : 0o666)
     let size = 0
     try {
-      const bytes = context.client().bytes(apiPaths.resultFile(job), { path: file.path })
+      const bytes = context.client().bytes(apiPaths.resultFile(job), { path: file.path }, signal)
       for await (const piece of bytes) {
         await handle.writeFile(piece)
         size += piece.length

@@ -12,6 +12,7 @@ import { endedText, failedTasksText, tasksText } from './job-text.ts'
 import { credits, plural, printable } from './output.ts'
 import type { LiveLine } from './progress.ts'
 import { bar, liveLine, transferText } from './progress.ts'
+import type { Terminal } from './terminal.ts'
 import { bidText } from './why-text.ts'
 
 export interface Watch {
@@ -31,19 +32,25 @@ export async function watchJob(context: Context, watch: Watch): Promise<number> 
   const interrupted = new AbortController()
   const undo = terminal.onInterrupt(() => interrupted.abort(new Error('interrupted')))
   const line = liveLine(terminal.err, () => terminal.nowEpochMs())
-  const show = json || watch.quiet ? undefined : new Map<string, string>()
+  const showing: Showing = {
+    watch, line, said: new Map(), startedEpochMs: terminal.nowEpochMs(), status: undefined,
+  }
+  const stopped = new AbortController()
   if (json && watch.announce) {
     await terminal.out.write(`${JSON.stringify({ kind: 'submitted', job: watch.job })}\n`)
   }
   try {
-    const summary = await follow(context, watch, line, show, interrupted.signal)
+    void keepTime(context, showing, stopped.signal)
+    const summary = await follow(context, showing, interrupted.signal)
+    stopped.abort()
     line.clear()
+    undo()
     return await finish(context, watch, summary)
   } catch (error) {
     line.clear()
     if (!interrupted.signal.aborted) throw error
     await terminal.err.write(
-      `\njob ${watch.job} keeps running. Next:\n` +
+      `${terminal.err.tty ? '\n' : ''}job ${watch.job} keeps running. Next:\n` +
         `  gridnode status ${watch.job}   its state\n` +
         `  gridnode logs ${watch.job}     its output\n` +
         `  gridnode fetch ${watch.job}    its results, when it is done\n` +
@@ -51,39 +58,74 @@ export async function watchJob(context: Context, watch: Watch): Promise<number> 
     )
     return exitCodes.interrupted
   } finally {
+    stopped.abort()
     undo()
   }
+}
+
+interface Showing {
+  readonly watch: Watch
+  readonly line: LiveLine
+  /** What was said last about each subject, so that nothing is said twice. */
+  readonly said: Map<string, string>
+  readonly startedEpochMs: number
+  /** The live line without its time; undefined until the first state is known. */
+  status: string | undefined
+}
+
+/** The time in the live line goes on while nothing happens. */
+async function keepTime(context: Context, showing: Showing, signal: AbortSignal): Promise<void> {
+  const { terminal, json } = context
+  if (!terminal.err.tty || json || showing.watch.quiet) return
+  try {
+    for (;;) {
+      await terminal.sleep(1_000, signal)
+      showStatus(context, showing)
+    }
+  } catch {
+    // The watching has ended.
+  }
+}
+
+function showStatus({ terminal }: Context, showing: Showing): void {
+  if (showing.status === undefined) return
+  const time = formatDuration(elapsedSeconds(terminal, showing))
+  showing.line.show(`${showing.status}, ${time}`, true)
+}
+
+function elapsedSeconds(terminal: Terminal, { startedEpochMs }: Showing): number {
+  return Math.max(0, Math.floor((terminal.nowEpochMs() - startedEpochMs) / 1_000))
 }
 
 /** Follows the events to the last one, over restarts of the node. */
 async function follow(
   context: Context,
-  watch: Watch,
-  line: LiveLine,
-  show: Map<string, string> | undefined,
+  showing: Showing,
   signal: AbortSignal,
 ): Promise<JobSummary> {
-  const { terminal } = context
-  const startedEpochMs = terminal.nowEpochMs()
+  const { terminal, json } = context
+  const { watch, line } = showing
   let lostEpochMs: number | undefined
   for (;;) {
+    let loss: unknown = new Error(`the node does not say how job ${watch.job} ended`)
     try {
       const events = context.client().lines<JobEvent>(apiPaths.events(watch.job), {}, signal)
       for await (const event of events) {
         lostEpochMs = undefined
-        if (context.json) await terminal.out.write(`${JSON.stringify(event)}\n`)
-        else if (show) await showEvent(context, event, { ...watch, line, show, startedEpochMs })
+        if (json) await terminal.out.write(`${JSON.stringify(event)}\n`)
+        else if (!watch.quiet) await showEvent(context, event, showing)
         if (event.kind === 'end') return event.summary
       }
     } catch (error) {
       if (signal.aborted || !isLoss(error)) throw error
-      const now = terminal.nowEpochMs()
-      if (lostEpochMs !== undefined && now - lostEpochMs > returnSecondsMax * 1_000) throw error
+      loss = error
     }
-    if (lostEpochMs === undefined) {
-      lostEpochMs = terminal.nowEpochMs()
-      if (show) line.print('the node is gone; waiting for it to come back (the job is kept)')
+    const now = terminal.nowEpochMs()
+    if (lostEpochMs === undefined && !json && !watch.quiet) {
+      line.print('the node is gone; waiting for it to come back (the job is kept)')
     }
+    lostEpochMs ??= now
+    if (now - lostEpochMs > returnSecondsMax * 1_000) throw loss
     await terminal.sleep(retryEveryMs, signal)
   }
 }
@@ -92,39 +134,27 @@ function isLoss(error: unknown): boolean {
   return error instanceof CommandFailure && error.exitCode === exitCodes.unreachable
 }
 
-interface Showing {
-  readonly job: string
-  readonly line: LiveLine
-  /** What was said last about each subject, so that nothing is said twice. */
-  readonly show: Map<string, string>
-  readonly startedEpochMs: number
-}
-
 async function showEvent(context: Context, event: JobEvent, showing: Showing): Promise<void> {
   const { terminal } = context
-  const { line, show, startedEpochMs } = showing
-  const seconds = Math.floor((terminal.nowEpochMs() - startedEpochMs) / 1_000)
+  const { line, said, watch } = showing
   const say = (subject: string, text: string): void => {
-    if (show.get(subject) === text) return
-    show.set(subject, text)
-    line.print(`${formatDuration(seconds).padStart(6)}  ${printable(text)}`)
+    if (said.get(subject) === text) return
+    said.set(subject, text)
+    const time = formatDuration(elapsedSeconds(terminal, showing)).padStart(6)
+    line.print(`${time}  ${printable(text)}`)
   }
   switch (event.kind) {
     case 'state': {
-      const { summary } = event
-      const tasks = tasksText(summary.tasks)
-      say('state', `${summary.state}: ${summary.note}`)
-      if (!terminal.err.tty) say('tasks', tasks)
-      const { done, total } = summary.tasks
-      line.show(
-        `${bar(done, total, 22)} ${summary.state}, ${tasks}, ${credits(summary.spent)} cr, ` +
-          formatDuration(seconds),
-        true,
-      )
-      return
+      const { state, note, tasks, spent } = event.summary
+      say('state', `${state}: ${note}`)
+      if (!terminal.err.tty) say('tasks', tasksText(tasks))
+      const running = tasks.running > 0 ? `, ${tasks.running} running` : ''
+      showing.status = `${bar(tasks.done, tasks.total, 22)} ${state}, ` +
+        `${tasks.done}/${tasks.total} done${running}, ${credits(spent)} cr`
+      return showStatus(context, showing)
     }
     case 'award':
-      await sayBids(context, showing.job, say)
+      await sayBids(context, watch.job, say)
       return say(
         `award ${event.contract} ${event.tasks}`,
         `awarded: ${taskNumbersText(event.tasks)} to ${event.site}`,

@@ -74,20 +74,17 @@ async function summary(context: Context, _words: readonly string[]): Promise<num
     [
       { title: 'WITH', shrinkTo: 8 },
       { title: 'BALANCE', align: 'right' },
-      { title: 'OWES US MAX', align: 'right' },
-      { title: 'WE OWE MAX', align: 'right' },
       { title: 'WE HOLD', align: 'right' },
-      { title: 'HELD', align: 'right' },
-      { title: 'CLAIMED', align: 'right' },
-      { title: 'BY US', align: 'right' },
+      { title: 'THEY HOLD', align: 'right' },
+      { title: 'WE CLAIM', align: 'right' },
+      { title: 'THEY CLAIM', align: 'right' },
     ],
     pairs.map((pair) => [
-      pair.site, credits(pair.balance), credits(pair.theyOweLimit), credits(pair.weOweLimit),
-      credits(pair.heldByUs), credits(pair.heldByThem), credits(pair.claimedByThem),
-      credits(pair.claimedByUs),
+      pair.site, credits(pair.balance), credits(pair.heldByUs), credits(pair.heldByThem),
+      credits(pair.claimedByUs), credits(pair.claimedByThem),
     ]),
     { width: terminal.out.columns(), style },
-  )}`)
+  )}\ncredits; a positive balance is owed to this site; 'gridnode peers' has the limits\n`)
   return exitCodes.done
 }
 
@@ -160,7 +157,7 @@ async function exportLedger(context: Context, [named]: readonly string[]): Promi
   await terminal.out.write(json
     ? jsonText(answer)
     : `${plural(answer.entries, 'entry', 'entries')} written to ${answer.directory}, ` +
-      `root hash ${answer.rootHash}\ncheck them with: gridnode verify ${named}\n`)
+      `root hash\n  ${answer.rootHash}\ncheck them with: gridnode verify ${named}\n`)
   return exitCodes.done
 }
 
@@ -176,6 +173,6 @@ async function giveCredit(context: Context, words: readonly string[]): Promise<n
   const answer = await context.client().post<{ readonly sid: string }>(apiPaths.credit, body)
   await terminal.out.write(json
     ? jsonText(answer)
-    : `${site} may owe this site up to ${credits(String(limit))} cr (statement ${answer.sid})\n`)
+    : `${site} may owe this site up to ${credits(String(limit))} cr \n  statement ${answer.sid}\n`)
   return exitCodes.done
 }
