@@ -1,0 +1,132 @@
+// Expressions over what sites publish: what they mean, and that nothing in them can hang, drift or
+// depend on a machine.
+
+import type { Attributes } from '../../protocol/rules/requirements.ts'
+import {
+  compileRequirement, requirementAttributes, requirementBytesMax,
+} from '../../protocol/rules/requirements.ts'
+import type { Outcome } from '../../protocol/base/outcome.ts'
+import { offerAttributes } from '../../protocol/rules/offer.ts'
+import { assert, suite } from '../harness.ts'
+
+const requirements = suite('requirements')
+
+const site: Attributes = {
+  site: 'a.example', scheduler: 'slurm', cores_total: 64, cores_free: 8, speed_permille: 1_500,
+  rate_core_hour: 20_000, os: 'linux', arch: 'x86_64', software_gcc: '12.2', software_size: 7,
+}
+
+/** The refusal, whose reason must be this. */
+function refusal<R extends { readonly reason: string }>(
+  outcome: Outcome<unknown, R>,
+  reason: R['reason'],
+): R {
+  if (outcome.ok) return assert.fail(`expected the refusal '${reason}', it was accepted`)
+  assert.equal(outcome.refusal.reason, reason)
+  return outcome.refusal
+}
+
+function meets(text: string, attributes: Attributes = site): boolean {
+  return assert.accepted(assert.accepted(compileRequirement(text))(attributes))
+}
+
+requirements('compare, combine, look into maps and lists', () => {
+  const holds = [
+    'cores_total >= 64', 'cores_free * 8 == cores_total', '-cores_free < 0', '7 / 2 == 3',
+    'os == "linux" && arch in ["x86_64", "aarch64"]', '!(cores_free > 8) || false',
+    '"gcc" in software', 'software["gcc"] == "12.2"', 'software.gcc.startsWith("12.")',
+    'has(software.gcc) && !has(software.python)', 'size(software) == 1', 'os.size() == 5',
+    'speed_permille > 1000 ? cores_free >= 4 : cores_free >= 8', 'site.endsWith(".example")',
+    'rate_core_hour <= 50000', 'scheduler.contains("lur")', 'cores_total % 10 == 4',
+  ]
+  for (const text of holds) assert.ok(meets(text), text)
+  for (const text of holds) assert.ok(!meets(`!(${text})`), text)
+})
+
+requirements('[REQ-1] a text that is too long is refused', () => {
+  const long = `cores_total > 1 ${' '.repeat(requirementBytesMax)}`
+  assert.refused(compileRequirement(long), 'too_long')
+})
+
+requirements('[REQ-2] syntax errors name their place', () => {
+  const cases: readonly (readonly [text: string, position: number])[] = [
+    ['cores_total >', 13], ['', 0], ['(cores_total > 1', 16], ['os == "linux', 6],
+    [`${'('.repeat(60)}true${')'.repeat(60)}`, 50],
+  ]
+  for (const [text, position] of cases) {
+    const found = refusal(compileRequirement(text), 'syntax')
+    assert.equal([text, found.position], [text, position])
+  }
+  assert.refused(compileRequirement(`1 in [${'1,'.repeat(300)}1]`), 'syntax')
+  assert.refused(compileRequirement(`true${' && true'.repeat(400)}`), 'syntax')
+})
+
+requirements('[REQ-3] what may hang, drift or differ is refused', () => {
+  for (const text of [
+    'os.matches("(a+)+$")', 'matches(os, "a")', '[1, 2].all(x, x > 0)', '[1].exists(x, x > 0)',
+    '[1].map(x, x) == [1]', 'cores_total > 1.5', 'double(cores_total) > 1', 'int("4") > 3',
+    'timestamp("2026-01-01T00:00:00Z") == timestamp("2026-01-01T00:00:00Z")', '1u < 2u',
+    'b"a" == b"a"', 'null == null', 'type(1) == int', 'dyn(1) == 1', 'string(1) == "1"',
+    'cel.bind(x, 1, x > 0)', 'os.split("n").size() == 2', 'os.lowerAscii() == "linux"',
+  ]) {
+    const compiled = compileRequirement(text)
+    assert.equal([text, compiled.ok], [text, false])
+    if (!compiled.ok) {
+      assert.ok(['forbidden', 'type', 'syntax'].includes(compiled.refusal.reason), text)
+    }
+  }
+  const compiled = compileRequirement('true && cores_total > 1.5')
+  const { position, detail } = refusal(compiled, 'forbidden')
+  assert.equal([position, detail], [22, 'expected an integer, got 1.5'])
+})
+
+requirements('[REQ-4] names and types are checked before any site is looked at', () => {
+  const cases: readonly (readonly [text: string, detail: string])[] = [
+    ['core_total > 4', "unknown name 'core_total'; did you mean cores_total?"],
+    ['frobs > 4', "unknown name 'frobs'"],
+    ['cores_total == "4"', 'no such overload: int == string'],
+    ['cores_total', 'expected an expression that is true or false, this one gives int'],
+    ['os + 1 == "x"', 'no such overload: string + int'],
+  ]
+  for (const [text, detail] of cases) {
+    assert.equal([text, refusal(compileRequirement(text), 'type').detail], [text, detail])
+  }
+})
+
+requirements('a site that does not publish what is needed is unknown, not true or false', () => {
+  const asked = assert.accepted(compileRequirement('cpu_model == "x"'))
+  assert.equal(refusal(asked(site), 'missing').detail, 'no cpu_model is published')
+  const key = assert.accepted(compileRequirement('software["python"] == "3"'))
+  assert.equal(refusal(key(site), 'missing').detail, 'No such key: python')
+  assert.ok(meets('cpu_model == "x" || cores_total > 1'), 'what is not needed may be absent')
+  const wrong = assert.accepted(compileRequirement('cores_total > 1'))
+  assert.refused(wrong({ cores_total: 'many' }), 'missing')
+  assert.refused(wrong({ cores_total: 2 ** 60 }), 'missing')
+})
+
+requirements('arithmetic without a value is unknown', () => {
+  for (const text of ['cores_total / 0 > 1', '9223372036854775807 + cores_total > 0']) {
+    assert.refused(assert.accepted(compileRequirement(text))(site), 'undefined')
+  }
+})
+
+requirements('names of the language\'s own machinery are plain keys of a site', () => {
+  for (const name of ['__proto__', 'constructor', 'toString']) {
+    assert.ok(!meets(`"${name}" in software`))
+    assert.ok(meets(`"${name}" in software`, { [`software_${name}`]: '1' }))
+  }
+})
+
+requirements('everything that an offer says by itself can be asked for', () => {
+  const numbers = { tasks_queued: 0, tasks_running: 0, cores_total: 1, cores_free: 1 }
+  const given = offerAttributes({
+    ...numbers, memory_mib_total: 1, memory_mib_free: 1, cores_per_task_max: 1,
+    memory_mib_per_task_max: 1, walltime_seconds_max: 1, speed_permille: 1, rate_task: 0n,
+    rate_core_hour: 0n, rate_gib_hour: 0n, factor_permille: 1, site: 'a.example',
+    scheduler: 'embedded', attributes: [],
+  } as unknown as Parameters<typeof offerAttributes>[0])
+  for (const [name, value] of Object.entries(given)) {
+    const kind = typeof value === 'number' ? 'integer' : 'text'
+    assert.equal([name, requirementAttributes[name]?.kind], [name, kind])
+  }
+})
