@@ -239,3 +239,29 @@ t('init can set any key', () => {
   const wrong = { ...choices, set: { 'market.windw': '1' } }
   assert.match(faults(configText(wrong, machine)), 'did you mean')
 })
+
+t('whatever a file holds, the answer is a config or a list of faults with lines', () => {
+  const template = configText(choices, machine).replace(/^#(?=[a-z])/gm, '')
+  const pieces = [
+    '[', ']', '"', "'", '=', '\n', '#', '{', '}', '.', '\\', '-', '0x', '1e9', 'nan', 'inf', '"""',
+    '99999999999999999999', '2026-01-01', 'true', '[[site]]', '__proto__', 'constructor', '\u0000',
+  ]
+  let state = 1
+  const random = (below: number): number => {
+    state = (state * 48_271) % 2_147_483_647
+    return state % below
+  }
+  for (let round = 0; round < 3_000; round++) {
+    const at = random(template.length)
+    const piece = pieces[random(pieces.length)] ?? ''
+    const text = template.slice(0, at) + piece + template.slice(at + random(12))
+    try {
+      read(text)
+    } catch (error) {
+      assert.ok(error instanceof ConfigProblem, `${String(error)}\n${text}`)
+      const lines = text.split('\n').length
+      assert.ok(error.faults.length > 0)
+      assert.ok(error.faults.every(({ line }) => line >= 1 && line <= lines))
+    }
+  }
+})
