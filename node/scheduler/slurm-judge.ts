@@ -53,11 +53,16 @@ export function judge(task: SlurmTask, row: JobRow | undefined, walltimeSeconds:
 /** A task that squeue does not show, and the completion log does. */
 export function judgeByCompletion(task: SlurmTask, completion: Completion): void {
   if (task.status.kind === 'ended') return
-  const now = clock.now()
-  const startedEpochMs = task.status.kind === 'running' ? task.status.startedEpochMs : now
   const { how, exitCode } = verdict(completion.phase, completion.exitCode)
   if (how === undefined) return
-  task.status = { kind: 'ended', how, exitCode, startedEpochMs, endedEpochMs: now }
+  const now = clock.now()
+  // The log has times of day without a zone, so the end is when we learned of it.
+  const start = readStart(task.base)
+  const began = start.kind !== 'absent'
+  task.status = {
+    kind: 'ended', how, exitCode: began || how === 'exited' ? exitCode : -1,
+    startedEpochMs: began ? Math.min(start.epochMs, now) : now, endedEpochMs: now,
+  }
 }
 
 function running(task: SlurmTask, startedEpochMs: number): TaskStatus {
