@@ -13,9 +13,6 @@ import type { Driver } from './scheduler/driver.ts'
 import { EmbeddedDriver } from './scheduler/embedded.ts'
 import { SlurmDriver } from './scheduler/slurm.ts'
 
-const offerValidSeconds = 90
-const offerHeartbeatMs = 20_000
-const awardSeconds = 30
 const roundRetryMsMin = 2_000
 const roundRetryMsMax = 60_000
 
@@ -45,7 +42,7 @@ export function selfOf(config: Config, keys: Keys<'statement'>, tables: Tables):
       bidValidSeconds: config.market.bidValiditySeconds,
       leaseSeconds: config.market.leaseSeconds,
       acceptSeconds: config.market.acceptWithinSeconds,
-      awardSeconds,
+      awardSeconds: config.market.awardWithinSeconds,
       shortlistSites: config.market.shortlistSites,
       queueAheadPermille: config.market.queueAheadPermille,
       roundRetryMsMin,
@@ -55,10 +52,14 @@ export function selfOf(config: Config, keys: Keys<'statement'>, tables: Tables):
       defaultLimit: config.credit.defaultLimitMicrocredits,
       limits: config.credit.limitsMicrocredits,
     },
-    offers: { validSeconds: offerValidSeconds, heartbeatMs: offerHeartbeatMs },
+    offers: {
+      validSeconds: config.market.offerValiditySeconds,
+      heartbeatMs: config.market.offerHeartbeatMs,
+    },
+    jobsOpenMax: config.limits.jobsOpenMax,
     attributes: [...config.attributes].map(([name, value]) => ({ name, value })),
     keepResultsSeconds: config.staging.keepResultsSeconds,
-    draining: false,
+    draining: config.draining,
   }
 }
 
@@ -80,11 +81,13 @@ export function driverFor(config: Config, directory: string): Driver {
       speedPermille: scheduler.speedPermille,
     })
   }
-  const { confPath, binDirectory, partition } = scheduler
+  const { confPath, binDirectory, partition, extraArguments, memoryEnforced } = scheduler
   return new SlurmDriver({
     stateDirectory: join(directory, 'slurm'),
     ...(confPath !== undefined && { confPath }),
     ...(binDirectory !== undefined && { binDirectory }),
     ...(partition !== undefined && { partition }),
+    extraArguments,
+    memoryEnforced,
   })
 }

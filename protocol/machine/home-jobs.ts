@@ -35,8 +35,9 @@ export function onJobSubmitted(turn: Turn, event: EventOf<'jobSubmitted'>): void
     }
     return answer(turn, request, { kind: 'submitted', job: signed.id, already: true })
   }
-  if (openJobs(turn) >= limits.jobsOpen) {
-    const detail = `${limits.jobsOpen} jobs are open at this site; wait until some have ended`
+  const most = turn.self.jobsOpenMax
+  if (openJobs(turn) >= most) {
+    const detail = `${most} jobs are open at this site; wait until some have ended`
     return answer(turn, request, { kind: 'refused', code: 'too_many_jobs', detail })
   }
   // Nothing below can fail.

@@ -47,6 +47,7 @@ export interface Self {
   readonly offers: { readonly validSeconds: number; readonly heartbeatMs: number }
   readonly attributes: readonly { readonly name: string; readonly value: string | number }[]
   readonly keepResultsSeconds: number
+  readonly jobsOpenMax: number
   readonly draining: boolean
 }
 

@@ -122,6 +122,7 @@ function selfOf(
     offers: { validSeconds: 60, heartbeatMs: 10_000 },
     attributes: [],
     keepResultsSeconds: 60,
+    jobsOpenMax: 1_000,
     draining: false,
   }
 }
