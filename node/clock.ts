@@ -1,4 +1,4 @@
-// The one door to time. Everything that waits, waits here, so that a test can see what it waits for.
+// The one door to time. Everything that waits, waits here, where a test can see what it waits for.
 
 import { setTimeout as delay } from 'node:timers/promises'
 

@@ -7,10 +7,10 @@
 // marked down, publishing before anybody listens is no error, own messages go to the mesh rather
 // than to everybody.
 
-import { createHash } from 'node:crypto'
 import { gossipsub, StrictSign, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
 import type { GossipSub, Message } from '@chainsafe/libp2p-gossipsub'
 import { assert } from '../../protocol/base/assert.ts'
+import { sha256 } from '../../protocol/base/crypto.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
 import { clock } from '../clock.ts'
@@ -49,9 +49,9 @@ export function topicName(federation: string, topic: GossipTopic): string {
 }
 
 function messageId(message: Message): Uint8Array {
-  const hash = createHash('sha256').update(message.topic)
-  if (message.type === 'signed') hash.update(message.from.toMultihash().bytes)
-  return hash.update(message.data).digest().subarray(0, 20)
+  // Peer ids have one length here and topics two names: no two messages run together to one.
+  const author = message.type === 'signed' ? message.from.toMultihash().bytes : new Uint8Array(0)
+  return sha256(message.topic, author, message.data).subarray(0, 20)
 }
 
 /** Only invalid messages count against a peer: the rest of the scoring presumes an open network. */

@@ -1,3 +1,5 @@
+// Bulk streams on real sockets: whole or an error, in bounded memory, beside the messages.
+
 import { createHash } from 'node:crypto'
 import { headerOf, frameKind, frameOf } from '../../node/net/frames.ts'
 import { netBounds } from '../../node/net/bounds.ts'

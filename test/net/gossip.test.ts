@@ -1,3 +1,5 @@
+// Gossip on real sockets: everybody hears a member, and nobody believes anything else.
+
 import { gossipsub, StrictSign } from '@chainsafe/libp2p-gossipsub'
 import { identify } from '@libp2p/identify'
 import { createLibp2p } from 'libp2p'

@@ -1,3 +1,5 @@
+// Who is no member may ask to join, within bounds, and may do nothing else.
+
 import { netBounds } from '../../node/net/bounds.ts'
 import { frameKind, frameOf } from '../../node/net/frames.ts'
 import { joinVia } from '../../node/net/network.ts'

@@ -1,3 +1,5 @@
+// Message links on real sockets: order, one stream a pair, broken and silent peers, hostile frames.
+
 import { limits } from '../../protocol/base/limits.ts'
 import { frameKind, frameOf, headerOf } from '../../node/net/frames.ts'
 import { protocolsOf } from '../../node/net/serve.ts'

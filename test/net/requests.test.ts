@@ -1,3 +1,5 @@
+// Requests on real sockets: one question, one answer, or an error that says why not.
+
 import { netBounds } from '../../node/net/bounds.ts'
 import { headerOf, frameKind } from '../../node/net/frames.ts'
 import { protocolsOf } from '../../node/net/serve.ts'
