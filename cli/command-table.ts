@@ -69,6 +69,21 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'check exported ledgers, without a node',
     load: async () => (await import('./commands/verify.ts')).verify,
   },
+  init: {
+    group: site,
+    summary: 'make a site: directory, keys, configuration',
+    load: async () => (await import('./commands/init.ts')).init,
+  },
+  join: {
+    group: site,
+    summary: 'join a federation by a token',
+    load: async () => (await import('./commands/join.ts')).join,
+  },
+  start: {
+    group: site,
+    summary: 'run the site, in the foreground',
+    load: async () => (await import('./commands/start.ts')).start,
+  },
   version: {
     group: site,
     summary: 'the version of this program and of the node',

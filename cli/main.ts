@@ -85,10 +85,11 @@ async function report(
   terminal: Terminal,
 ): Promise<number> {
   const known = error instanceof CommandFailure
+  const { code: word } = error as { code?: unknown }
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args
   const message = error instanceof Error ? error.message : String(error)
   if (own.includes('--json')) {
-    const code = known ? error.code : 'internal'
+    const code = typeof word === 'string' ? word : 'internal'
     await terminal.err.write(`${JSON.stringify({ error: { code, message } })}\n`)
   } else {
     await terminal.err.write(`${styleFor(terminal.err.colours).red('gridnode:')} ${message}\n`)

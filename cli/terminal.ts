@@ -22,6 +22,8 @@ export interface Terminal {
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
   /** Calls `listener` on Ctrl-C instead of ending the process; gives the undo. */
   onInterrupt(listener: () => void): () => void
+  /** Calls `listener` on the first SIGTERM or Ctrl-C; a second one ends the process at once. */
+  onStop(listener: () => void): () => void
 }
 
 function sinkOf(stream: NodeJS.WriteStream): Sink {
@@ -62,6 +64,19 @@ export function processTerminal(): Terminal {
     onInterrupt(listener) {
       process.on('SIGINT', listener)
       return () => void process.off('SIGINT', listener)
+    },
+    onStop(listener) {
+      const undo = (): void => {
+        process.off('SIGINT', once)
+        process.off('SIGTERM', once)
+      }
+      const once = (): void => {
+        undo()
+        listener()
+      }
+      process.on('SIGINT', once)
+      process.on('SIGTERM', once)
+      return undo
     },
   }
 }

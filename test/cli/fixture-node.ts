@@ -164,6 +164,7 @@ export async function run(
       options.interrupt?.(listener)
       return () => undefined
     },
+    onStop: () => () => undefined,
   }
   const code = await runGridnode(args, terminal)
   const clean = (parts: string[]): string =>
