@@ -44,7 +44,8 @@ function world(): World {
 /** Findings as lines, in the order of the report. */
 function text({ findings, unusable }: VerifyReport): string {
   return [
-    ...findings.map(({ site, index, rule, detail }) => `${site} ${index ?? 'log'} ${rule}: ${detail}`),
+    ...findings.map(({ site, index, rule, detail }) =>
+      `${site} ${index ?? 'log'} ${rule}: ${detail}`),
     ...unusable.map(({ path, detail }) => `${path}: ${detail}`),
   ].join('\n')
 }
