@@ -1,0 +1,177 @@
+// The batch scheduler beside a simulated node: cores, memory, first come first served, walltime. It outlives
+// crashes of the node. What a task does is drawn from the seed by the task's name alone.
+// Invariant: it counts every start of every task of every tag for ever, so that a second one is seen.
+
+import type { ObservedTask } from '../../protocol/machine/events.ts'
+import type { TrancheId } from '../../protocol/base/ids.ts'
+import type { CapacityRecord } from '../../protocol/machine/state.ts'
+import { random } from './random.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+export interface Size {
+  readonly cores: number
+  readonly memoryMib: number
+  readonly walltimeSecondsMax: number
+}
+
+export interface Submission {
+  readonly tag: TrancheId
+  readonly tasks: readonly number[]
+  readonly cores: number
+  readonly memoryMib: number
+  readonly walltimeSeconds: number
+}
+
+export interface Outcome {
+  readonly durationMs: number
+  readonly exitCode: number
+  readonly missing: readonly string[]
+  /** The machine is restarted under it after so long, or never. */
+  readonly lostAfterMs: number | undefined
+}
+
+export interface BatchScheduler {
+  /** False while it does not answer. */
+  reachable: boolean
+  submit(submission: Submission): 'submitted' | 'known' | 'refused'
+  cancel(tag: TrancheId): void
+  forget(tag: TrancheId): void
+  observe(): ObservedTask[]
+  capacity(nowEpochMs: number): CapacityRecord
+  /** How often each task was started: key tag/task. */
+  readonly starts: ReadonlyMap<string, number>
+  readonly submitted: ReadonlySet<TrancheId>
+  /** Nothing queued or running. */
+  idle(): boolean
+}
+
+type Status = ObservedTask['status']
+
+interface Task {
+  readonly submission: Submission
+  readonly task: number
+  status: Status
+  callOff?: () => void
+}
+
+export function outcomeOf(
+  seed: number, mischief: number, name: { readonly tag: string; readonly task: number },
+): Outcome {
+  const chance = random(seed, `task ${name.tag}/${name.task}`)
+  const durationMs = chance.chance(100) ? chance.between(0, 900) : chance.between(1_000, 45_000)
+  const exitCode = chance.chance(60) ? chance.between(1, 255) : 0
+  const missing = chance.chance(40) ? ['out.txt'] : []
+  const lost = chance.chance(mischief)
+  const lostAfterMs = lost ? chance.between(1, durationMs + 1) : undefined
+  return { durationMs, exitCode, missing, lostAfterMs }
+}
+
+export function batchScheduler(options: {
+  readonly time: VirtualTime
+  readonly seed: number
+  readonly size: Size
+  /** In a thousand: tasks lost, submissions refused. */
+  readonly mischief: { readonly lost: number; readonly refused: number }
+  readonly log: (text: string) => void
+}): BatchScheduler {
+  const { time, size, seed, mischief } = options
+  const tags = new Map<TrancheId, Task[]>()
+  const waiting: Task[] = []
+  const starts = new Map<string, number>()
+  const submitted = new Set<TrancheId>()
+  const refusals = new Map<TrancheId, boolean>()
+  let [coresFree, memoryFree, running] = [size.cores, size.memoryMib, 0]
+
+  const end = (task: Task, how: 'exited' | 'walltime' | 'cancelled' | 'lost', exitCode: number): void => {
+    const { status, submission } = task
+    if (status.kind === 'ended') return
+    const endedEpochMs = time.now()
+    const startedEpochMs = status.kind === 'running' ? status.startedEpochMs : endedEpochMs
+    task.callOff?.()
+    if (status.kind === 'running') {
+      coresFree += submission.cores
+      memoryFree += submission.memoryMib
+      running--
+    } else {
+      waiting.splice(waiting.indexOf(task), 1)
+    }
+    task.status = { kind: 'ended', how, exitCode, startedEpochMs, endedEpochMs }
+    options.log(`task ${submission.tag}/${task.task} ended: ${how} ${exitCode}`)
+    startMore()
+  }
+
+  const startMore = (): void => {
+    for (const task of [...waiting]) {
+      const { submission } = task
+      if (submission.cores > coresFree || submission.memoryMib > memoryFree) continue
+      waiting.splice(waiting.indexOf(task), 1)
+      start(task)
+    }
+  }
+
+  const start = (task: Task): void => {
+    const { submission } = task
+    const key = `${submission.tag}/${task.task}`
+    starts.set(key, (starts.get(key) ?? 0) + 1)
+    coresFree -= submission.cores
+    memoryFree -= submission.memoryMib
+    running++
+    task.status = { kind: 'running', startedEpochMs: time.now() }
+    options.log(`task ${key} starts`)
+    const fate = outcomeOf(seed, mischief.lost, { tag: submission.tag, task: task.task })
+    const walltimeMs = submission.walltimeSeconds * 1_000
+    const after = Math.min(fate.durationMs, walltimeMs)
+    const lost = fate.lostAfterMs
+    task.callOff = lost !== undefined && lost < after
+      ? time.after(lost, () => end(task, 'lost', -1))
+      : time.after(after, () => fate.durationMs > walltimeMs
+        ? end(task, 'walltime', 143) : end(task, 'exited', fate.exitCode))
+  }
+
+  return {
+    reachable: true,
+    starts,
+    submitted,
+    submit(submission) {
+      const { tag } = submission
+      if (tags.has(tag)) return 'known'
+      if (submitted.has(tag)) throw new Error(`law 2: ${tag} is submitted again after it was forgotten`)
+      const refused = refusals.get(tag) ??
+        random(seed, `refuse ${tag}`).chance(mischief.refused)
+      refusals.set(tag, refused)
+      if (refused || submission.walltimeSeconds > size.walltimeSecondsMax) return 'refused'
+      submitted.add(tag)
+      const tasks = submission.tasks.map((task): Task =>
+        ({ submission, task, status: { kind: 'queued' } }))
+      tags.set(tag, tasks)
+      waiting.push(...tasks)
+      options.log(`tranche ${tag} submitted: ${tasks.length} tasks`)
+      startMore()
+      return 'submitted'
+    },
+    cancel(tag) {
+      for (const task of tags.get(tag) ?? []) end(task, 'cancelled', 143)
+    },
+    forget(tag) {
+      for (const task of tags.get(tag) ?? []) end(task, 'cancelled', 143)
+      tags.delete(tag)
+    },
+    observe: () => [...tags].flatMap(([tranche, tasks]) =>
+      tasks.map(({ task, status }) => ({ tranche, task, status }))),
+    capacity: (nowEpochMs) => ({
+      observedEpochMs: nowEpochMs,
+      coresTotal: size.cores,
+      coresFree,
+      memoryMibTotal: size.memoryMib,
+      memoryMibFree: memoryFree,
+      tasksQueued: waiting.length,
+      tasksRunning: running,
+      coresPerTaskMax: size.cores,
+      memoryMibPerTaskMax: size.memoryMib,
+      walltimeSecondsMax: size.walltimeSecondsMax,
+      spoolBytesFree: 10 ** 12,
+      reachable: true,
+    }),
+    idle: () => running === 0 && waiting.length === 0,
+  }
+}

@@ -1,0 +1,157 @@
+// One simulated site: what outlives a crash (disk, spool, scheduler, keys) and the process, while one runs.
+// A crash can come at every point that the process passes: before and after a commit, before and after an
+// effect, before the result of one.
+
+import type { FederationId, SiteName } from '../../protocol/base/ids.ts'
+import { microcredits } from '../../protocol/base/units.ts'
+import type { Message } from '../../protocol/machine/messages.ts'
+import type { Effect } from '../../protocol/machine/effects.ts'
+import type { Self } from '../../protocol/machine/state.ts'
+import type { Happening, Loop } from '../../node/loop.ts'
+import type { BatchScheduler } from './batch-scheduler.ts'
+import { batchScheduler } from './batch-scheduler.ts'
+import type { Disk } from './disk.ts'
+import { openDisk } from './disk.ts'
+import type { Identity } from './identity.ts'
+import { identityOf } from './identity.ts'
+import type { Endpoint, Network } from './network.ts'
+import type { Faults, Profile, SiteProfile } from './profile.ts'
+import type { Random } from './random.ts'
+import { random } from './random.ts'
+import type { Spool } from './spool.ts'
+import { emptySpool } from './spool.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+/** What a machine needs of the world around it. */
+export interface Surroundings {
+  readonly time: VirtualTime
+  readonly network: Network
+  readonly profile: Profile
+  /** What goes wrong at present: all of it, or nothing once the world is healed. */
+  faults(): Faults
+  machine(site: SiteName): Machine | undefined
+  /** True: the machine crashes here and now. */
+  point(machine: Machine, what: string): boolean
+  answered(request: string, answer: Extract<Effect, { kind: 'answer' }>['answer']): void
+  sent(machine: Machine, to: SiteName, message: Message): void
+  committed(machine: Machine): void
+  crashed(machine: Machine, why: string): void
+  log(machine: Machine, what: string): void
+}
+
+export interface Machine {
+  readonly identity: Identity
+  readonly profile: SiteProfile
+  readonly disk: Disk
+  readonly spool: Spool
+  readonly scheduler: BatchScheduler
+  readonly chance: Random
+  skewMs: number
+  federation: FederationId | undefined
+  process: Process | undefined
+  readonly world: Surroundings
+}
+
+export interface Process {
+  readonly loop: Loop
+  readonly endpoint: Endpoint
+  alive: boolean
+  /** Pieces of work under way, each name once. */
+  readonly busy: Set<string>
+  /** Looks at the scheduler soon. */
+  look(): void
+}
+
+export function openMachine(world: Surroundings, at: number): Machine {
+  const identity = identityOf(at)
+  const { profile, time } = world
+  const own = profile.sites[at]
+  if (!own) throw new Error(`no profile for site ${at}`)
+  const chance = random(profile.seed, `machine ${identity.site}`)
+  const machine: Machine = {
+    identity,
+    profile: own,
+    disk: openDisk(time, random(profile.seed, `disk ${identity.site}`), profile.commitMsMax),
+    spool: emptySpool(),
+    scheduler: batchScheduler({
+      time,
+      seed: profile.seed,
+      size: own.size,
+      mischief: profile.faults,
+      log: (text) => world.log(machine, text),
+    }),
+    chance,
+    skewMs: own.skewMs,
+    federation: undefined,
+    process: undefined,
+    world,
+  }
+  return machine
+}
+
+export function selfOf(machine: Machine, federation: FederationId): Self {
+  const { identity, profile, world } = machine
+  return {
+    site: identity.site,
+    federation,
+    signer: identity.signer,
+    scheduler: 'simulated',
+    tariff: {
+      task: profile.task,
+      coreHour: profile.coreHour,
+      gibHour: microcredits(1_000n),
+      speedPermille: profile.speedPermille,
+      loadFactorMaxPermille: 2_000,
+    },
+    market: {
+      windowMs: world.profile.windowMs,
+      bidValidSeconds: 30,
+      leaseSeconds: world.profile.leaseSeconds,
+      acceptSeconds: 86_400,
+      awardSeconds: 20,
+      shortlistSites: 8,
+      queueAheadPermille: 500,
+      roundRetryMsMin: 1_000,
+      roundRetryMsMax: 30_000,
+    },
+    credit: { defaultLimit: profile.creditLimit, limits: new Map() },
+    offers: { validSeconds: 120, heartbeatMs: 30_000 },
+    attributes: profile.attributes,
+    keepResultsSeconds: world.profile.keepResultsSeconds,
+    jobsOpenMax: 10_000,
+    draining: false,
+  }
+}
+
+/** One point at which a crash may be planned; true if the process is gone. */
+export function pass(machine: Machine, process: Process, what: string): boolean {
+  if (!process.alive) return true
+  if (!machine.world.point(machine, what)) return false
+  crash(machine, `planned: ${what}`)
+  return true
+}
+
+/** Something that was under way is over: its result, unless the process is gone. */
+export function result(machine: Machine, process: Process, happening: Happening): void {
+  if (!process.alive || pass(machine, process, `result ${happening.kind}`)) return
+  machine.world.log(machine, `${happening.kind} ${idsOf(happening)}`)
+  process.loop.push(happening)
+}
+
+function idsOf(happening: object): string {
+  const { tranche, task, detail } = happening as Record<string, unknown>
+  return [tranche, task, detail].filter((part) => part !== undefined).join(' ')
+}
+
+export function crash(machine: Machine, why: string): void {
+  const { process, world } = machine
+  if (!process) return
+  process.alive = false
+  process.loop.stop()
+  world.network.detach(process.endpoint)
+  machine.disk.crash()
+  machine.process = undefined
+  world.log(machine, `crashes (${why})`)
+  world.crashed(machine, why)
+}
+

@@ -1,0 +1,181 @@
+// The network between simulated sites: connections that come and go, seen at different times at their two
+// ends; messages that are late, lost, doubled and out of order; partitions. A connection is between two
+// processes, so it ends with either of them.
+
+import type { Random } from './random.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+/** What the network needs of a process. */
+export interface Endpoint {
+  readonly name: string
+  /** Whether it would talk to that site: both have to. */
+  knows(name: string): boolean
+  cameUp(peer: string): void
+  wentDown(peer: string): void
+  received(from: string, encoded: string): void
+  heard(note: string): void
+}
+
+export interface NetworkOptions {
+  readonly time: VirtualTime
+  readonly chance: Random
+  readonly delayMsMax: number
+  /** In a thousand. */
+  loss: number
+  doubled: number
+}
+
+export interface Network {
+  attach(endpoint: Endpoint): void
+  detach(endpoint: Endpoint): void
+  connected(left: string, right: string): boolean
+  send(from: string, to: string, encoded: string): void
+  /** Gossip: to everybody connected. */
+  publish(from: string, note: string): void
+  /** Connections between these two are cut and refused until `mend`. */
+  cut(left: string, right: string): void
+  mend(left: string, right: string): void
+  /** From here on nothing is lost or doubled. */
+  calm(): void
+  /** The connection breaks once. */
+  breakOff(left: string, right: string): void
+}
+
+interface Pair {
+  readonly names: readonly [string, string]
+  cut: boolean
+  /** Grows with every connection; undefined while there is none. */
+  session: number | undefined
+  sessions: number
+  /** Which connection each end was told of. */
+  readonly told: [number | undefined, number | undefined]
+  /** A try to connect is under way. */
+  trying: boolean
+}
+
+const retryMs = 700
+
+export function createNetwork(options: NetworkOptions): Network {
+  const { time, chance } = options
+  const endpoints = new Map<string, Endpoint>()
+  const pairs = new Map<string, Pair>()
+
+  const pairOf = (left: string, right: string): Pair => {
+    const names: [string, string] = left < right ? [left, right] : [right, left]
+    const key = names.join(' ')
+    let pair = pairs.get(key)
+    if (!pair) {
+      pair = {
+        names, cut: false, session: undefined, sessions: 0, told: [undefined, undefined],
+        trying: false,
+      }
+      pairs.set(key, pair)
+    }
+    return pair
+  }
+
+  const tryLater = (pair: Pair): void => {
+    if (pair.trying) return
+    pair.trying = true
+    time.after(retryMs + chance.int(500), () => {
+      pair.trying = false
+      connect(pair)
+    })
+  }
+
+  const connect = (pair: Pair): void => {
+    const [left, right] = pair.names.map((name) => endpoints.get(name))
+    if (!left || !right || pair.session !== undefined) return
+    if (pair.cut || !left.knows(right.name) || !right.knows(left.name)) return tryLater(pair)
+    pair.session = ++pair.sessions
+    for (const end of [0, 1] as const) tellUp(pair, end, pair.session)
+  }
+
+  const tellUp = (pair: Pair, end: 0 | 1, session: number): void => {
+    const endpoint = endpoints.get(pair.names[end])
+    time.after(chance.int(options.delayMsMax), () => {
+      if (pair.session !== session || endpoints.get(pair.names[end]) !== endpoint) return
+      // An end that had not noticed the break sees a new connection in place of the old one.
+      if (pair.told[end] !== undefined && chance.chance(500)) endpoint?.wentDown(other(pair, end))
+      pair.told[end] = session
+      endpoint?.cameUp(other(pair, end))
+    })
+  }
+
+  const other = (pair: Pair, end: 0 | 1): string => pair.names[end === 0 ? 1 : 0]
+
+  const disconnect = (pair: Pair): void => {
+    const session = pair.session
+    if (session === undefined) return
+    pair.session = undefined
+    for (const end of [0, 1] as const) {
+      const endpoint = endpoints.get(pair.names[end])
+      const slow = chance.chance(200) ? 8_000 : 500
+      time.after(chance.int(slow), () => {
+        if (pair.told[end] !== session || endpoints.get(pair.names[end]) !== endpoint) return
+        pair.told[end] = undefined
+        endpoint?.wentDown(other(pair, end))
+      })
+    }
+    tryLater(pair)
+  }
+
+  const deliver = (pair: Pair, session: number, message: { to: string; from: string; encoded: string }) => {
+    const slow = chance.chance(50) ? 5 : 1
+    time.after(chance.int(options.delayMsMax * slow), () => {
+      if (pair.session !== session) return
+      endpoints.get(message.to)?.received(message.from, message.encoded)
+    })
+  }
+
+  return {
+    attach(endpoint) {
+      endpoints.set(endpoint.name, endpoint)
+      for (const name of endpoints.keys()) {
+        if (name !== endpoint.name) tryLater(pairOf(name, endpoint.name))
+      }
+    },
+    detach(endpoint) {
+      if (endpoints.get(endpoint.name) !== endpoint) return
+      endpoints.delete(endpoint.name)
+      for (const pair of pairs.values()) {
+        const end = pair.names.indexOf(endpoint.name)
+        if (end < 0) continue
+        pair.told[end as 0 | 1] = undefined
+        disconnect(pair)
+      }
+    },
+    connected: (left, right) => pairOf(left, right).session !== undefined,
+    send(from, to, encoded) {
+      const pair = pairOf(from, to)
+      const { session } = pair
+      if (session === undefined || chance.chance(options.loss)) return
+      deliver(pair, session, { from, to, encoded })
+      if (chance.chance(options.doubled)) deliver(pair, session, { from, to, encoded })
+    },
+    publish(from, note) {
+      for (const [to, endpoint] of endpoints) {
+        const { session } = pairOf(from, to)
+        if (to === from || session === undefined || chance.chance(options.loss)) continue
+        time.after(chance.int(2 * options.delayMsMax), () => {
+          if (endpoints.get(to) === endpoint) endpoint.heard(note)
+        })
+      }
+    },
+    cut(left, right) {
+      const pair = pairOf(left, right)
+      pair.cut = true
+      disconnect(pair)
+    },
+    mend(left, right) {
+      const pair = pairOf(left, right)
+      pair.cut = false
+      tryLater(pair)
+    },
+    calm() {
+      options.loss = 0
+      options.doubled = 0
+    },
+    breakOff: (left, right) => disconnect(pairOf(left, right)),
+  }
+}

@@ -1,0 +1,155 @@
+// What must hold at any time, said a second time in the slowest and plainest way: sums over all records
+// instead of running totals. A breach is an error that names the law of docs/ARCHITECTURE.md.
+
+import { sha256Hex } from '../../protocol/base/crypto.ts'
+import { rangesHave, rangesSize, rangesValues } from '../../protocol/base/ranges.ts'
+import { draft } from '../../protocol/base/tables.ts'
+import type { View } from '../../protocol/base/tables.ts'
+import type { Message } from '../../protocol/machine/messages.ts'
+import type { CoreTables, HomeTask, Job } from '../../protocol/machine/state.ts'
+import { creditLimit, exposure } from '../../protocol/rules/ledger.ts'
+import type { Account, HoldRecord } from '../../protocol/rules/ledger-book.ts'
+import type { Machine } from './machine.ts'
+
+export function demand(condition: boolean, law: string, detail: () => string): void {
+  if (!condition) throw new Error(`${law}: ${detail()}`)
+}
+
+/** Law 4: whatever statement leaves is in its author's durable log. */
+export function checkSent(machine: Machine, message: Message): void {
+  if (message.kind !== 'statements') return
+  for (const note of message.notes) {
+    const sid = sha256Hex(note.slice(0, note.lastIndexOf('\n\n') + 1))
+    demand(machine.disk.has('ledgerSids', sid), 'law 4', () =>
+      `${machine.identity.site} sent a statement that is not on its disk:\n${note}`)
+  }
+}
+
+/** Laws 2 and 3 at one site, from its tables. */
+export function checkSite(machine: Machine): void {
+  const tables = machine.process?.loop.tables
+  if (!tables) return
+  const view = draft<CoreTables>(tables)
+  checkAccounts(machine, view)
+  checkJobs(machine, view)
+  checkHosting(machine, view)
+}
+
+function checkAccounts(machine: Machine, view: View<CoreTables>): void {
+  const { site } = machine.identity
+  const sums = new Map<string, { asked: bigint; held: bigint; claimed: bigint; posted: bigint }>()
+  for (const [, hold] of view.entries('ledgerHolds')) {
+    const key = `${hold.host}>${hold.home}`
+    const sum = sums.get(key) ?? { asked: 0n, held: 0n, claimed: 0n, posted: 0n }
+    sums.set(key, sum)
+    addHold(sum, hold)
+  }
+  for (const [key, books] of view.entries('ledgerAccounts')) {
+    const sum = sums.get(key) ?? { asked: 0n, held: 0n, claimed: 0n, posted: 0n }
+    for (const field of ['asked', 'held', 'claimed', 'posted'] as const) {
+      demand(books[field] === sum[field], 'law 3', () =>
+        `${site}, account ${key}: ${field} is ${books[field]}, its holds make ${sum[field]}`)
+    }
+    checkLimit(site, view, books)
+  }
+}
+
+function addHold(
+  sum: { asked: bigint; held: bigint; claimed: bigint; posted: bigint }, hold: HoldRecord,
+): void {
+  if (hold.state === 'asked') sum.asked += hold.amount
+  if (hold.state === 'held') {
+    sum.held += hold.amount - hold.accepted
+    sum.claimed += hold.claimed - hold.accepted
+  }
+  sum.posted += hold.accepted
+}
+
+function checkLimit(site: string, view: View<CoreTables>, books: Account): void {
+  if (books.creditor !== site) return
+  const limit = creditLimit(view, books.creditor, books.debtor)
+  const exposed = exposure(view, books.creditor, books.debtor)
+  demand(exposed <= limit || exposed <= 0n, 'law 3', () =>
+    `${site} lets ${books.debtor} owe ${exposed}, its limit is ${limit}`)
+}
+
+function checkJobs(machine: Machine, view: View<CoreTables>): void {
+  const { site } = machine.identity
+  const tasks = new Map<string, HomeTask[]>()
+  for (const [, task] of view.entries('homeTasks')) {
+    const list = tasks.get(task.job) ?? []
+    list.push(task)
+    tasks.set(task.job, list)
+  }
+  const reserved = new Map<string, bigint>()
+  for (const [, tranche] of view.entries('homeTranches')) {
+    if (tranche.state.kind === 'settled') continue
+    reserved.set(tranche.job, (reserved.get(tranche.job) ?? 0n) + tranche.cap)
+  }
+  for (const [id, job] of view.entries('jobs')) {
+    const budget = view.get('jobNotes', id)!.document.budget
+    const sum = reserved.get(id) ?? 0n
+    demand(job.reserved === sum, 'law 3', () =>
+      `${site}, job ${id}: reserved is ${job.reserved}, its tranches make ${sum}`)
+    demand(job.spent + job.reserved <= budget, 'law 3', () =>
+      `${site}, job ${id}: ${job.spent} spent and ${job.reserved} reserved of ${budget}`)
+    checkTasks(site, job, tasks.get(id) ?? [])
+  }
+  for (const [id, contract] of view.entries('homeContracts')) {
+    const open = [...view.entries('homeTranches')]
+      .filter(([, tranche]) => tranche.contract === id)
+      .reduce((size, [, tranche]) => size + rangesSize(tranche.open), 0)
+    demand(contract.outstanding === open, 'law 1', () =>
+      `${site}, contract ${id}: ${contract.outstanding} outstanding, its tranches make ${open}`)
+  }
+}
+
+/** Law 1: every task is in exactly one place, and the counters say so. */
+function checkTasks(site: string, job: Job, tasks: readonly HomeTask[]): void {
+  const count = (state: HomeTask['state']): number =>
+    tasks.filter((task) => task.state === state).length
+  const told = (what: string): string => `${site}, job ${job.id} (${job.note}): ${what}`
+  for (const state of ['done', 'failed'] as const) {
+    demand(count(state) === job[state], 'law 1', () =>
+      told(`${job[state]} ${state}, its tasks make ${count(state)}`))
+  }
+  const neverPlaced = job.total - tasks.length
+  const waiting = rangesSize(job.waiting)
+  const placedWaiting = count('waiting')
+  for (const task of tasks) {
+    const listed = rangesHave(job.waiting, task.task)
+    demand(listed === (task.state === 'waiting'), 'law 1', () =>
+      told(`task ${task.task} is ${task.state}${listed ? ', and waits' : ''}`))
+  }
+  const busy = count('queued') + count('running') + count('returning')
+  const all = job.done + job.failed + job.cancelled + waiting + busy
+  demand(all === job.total, 'law 1', () =>
+    told(`${job.total} tasks, but ${job.done} done, ${job.failed} failed, ` +
+      `${job.cancelled} cancelled, ${waiting} waiting, ${busy} placed`))
+  const ended = job.state.kind === 'ended'
+  demand(!ended || (busy === 0 && waiting === 0 && placedWaiting === 0), 'law 1', () =>
+    told(`it has ended with ${busy} tasks placed and ${waiting} waiting`))
+  demand(neverPlaced >= 0, 'law 1', () => told(`${tasks.length} tasks of ${job.total}`))
+}
+
+function checkHosting(machine: Machine, view: View<CoreTables>): void {
+  const { site } = machine.identity
+  for (const [id, contract] of view.entries('hostContracts')) {
+    let [outstanding, running, tranches] = [0, 0, 0]
+    for (const [name, tranche] of view.entries('hostTranches')) {
+      if (tranche.contract !== id) continue
+      tranches++
+      outstanding += tranche.open
+      for (const task of rangesValues(tranche.tasks)) {
+        const key = `${name}/${String(task).padStart(9, '0')}`
+        if (view.get('hostTasks', key)?.state === 'running') running++
+      }
+    }
+    const counted = { outstanding, running, tranches }
+    for (const field of ['outstanding', 'running', 'tranches'] as const) {
+      demand(contract[field] === counted[field], 'law 1', () =>
+        `${site}, hosted contract ${id}: ${field} is ${contract[field]}, ` +
+        `its tranches make ${counted[field]}`)
+    }
+  }
+}

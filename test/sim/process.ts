@@ -1,0 +1,119 @@
+// The process of a simulated site: the production loop, with ports of the simulated world.
+
+import type { SiteName } from '../../protocol/base/ids.ts'
+import { draft } from '../../protocol/base/tables.ts'
+import type { Effect } from '../../protocol/machine/effects.ts'
+import type { Message } from '../../protocol/machine/messages.ts'
+import { encodeMessage } from '../../protocol/machine/messages.ts'
+import { offerContext } from '../../protocol/machine/offers.ts'
+import type { CoreTables, Self } from '../../protocol/machine/state.ts'
+import { considerOffer } from '../../protocol/rules/offer.ts'
+import { createLoop } from '../../node/loop.ts'
+import type { Happening } from '../../node/loop.ts'
+import { performWork } from './effects.ts'
+import type { Machine, Process } from './machine.ts'
+import { crash, pass, selfOf } from './machine.ts'
+import type { Endpoint } from './network.ts'
+import { startWatch } from './watch.ts'
+
+export function startMachine(machine: Machine): void {
+  const { world, identity, disk, federation } = machine
+  if (machine.process || !federation) return
+  const { time, network } = world
+  const self = selfOf(machine, federation)
+  const process: Process = {
+    alive: true,
+    busy: new Set(),
+    look: () => undefined,
+    loop: createLoop(self, disk.load(), {
+      now: () => time.now() + machine.skewMs,
+      after: (milliseconds, fn) => time.after(milliseconds, () => {
+        if (process.alive) fn()
+      }),
+      commit(writes, done) {
+        if (!process.alive || pass(machine, process, 'commit')) return
+        disk.commit(writes, (failure) => {
+          if (!process.alive) return
+          world.committed(machine)
+          if (pass(machine, process, 'committed')) return
+          done(failure)
+        })
+      },
+      perform(effect) {
+        const named = nameOf(effect)
+        if (!process.alive || pass(machine, process, `before ${named}`)) return
+        perform(machine, process, effect)
+        pass(machine, process, `after ${named}`)
+      },
+      failed: (failure) => crash(machine, failure.message),
+    }),
+    endpoint: endpointOf(machine, self, () => process),
+  }
+  machine.process = process
+  world.log(machine, 'starts')
+  process.look = startWatch(machine, process)
+  process.loop.push({ kind: 'started', addresses: identity.addresses })
+  if (process.alive) network.attach(process.endpoint)
+}
+
+function nameOf(effect: Effect): string {
+  return effect.kind === 'send' ? `send ${effect.message.kind}` : effect.kind
+}
+
+function endpointOf(machine: Machine, self: Self, process: () => Process): Endpoint {
+  const push = (happening: Happening): void => {
+    if (process().alive) process().loop.push(happening)
+  }
+  return {
+    name: machine.identity.site,
+    knows: (name) => process().loop.tables.get('members')?.has(name) === true,
+    cameUp(peer) {
+      machine.world.log(machine, `sees ${peer} come up`)
+      push({ kind: 'peerCameUp', site: peer as SiteName })
+    },
+    wentDown(peer) {
+      machine.world.log(machine, `sees ${peer} go down`)
+      push({ kind: 'peerWentDown', site: peer as SiteName })
+    },
+    received: (from, encoded) =>
+      push({ kind: 'messageReceived', from: from as SiteName, encoded }),
+    heard(note) {
+      const now = machine.world.time.now() + machine.skewMs
+      const context = offerContext(draft<CoreTables>(process().loop.tables), self, now)
+      const considered = considerOffer(note, context)
+      if (considered.ok) push({ kind: 'offerHeard', kept: considered.value })
+    },
+  }
+}
+
+function perform(machine: Machine, process: Process, effect: Effect): void {
+  const { world, identity } = machine
+  switch (effect.kind) {
+    case 'send': {
+      const encoded = encodeMessage(effect.message)
+      world.sent(machine, effect.to, effect.message)
+      world.log(machine, `tells ${effect.to} ${summaryOf(effect.message)}`)
+      return world.network.send(identity.site, effect.to, encoded)
+    }
+    case 'publishOffer': return world.network.publish(identity.site, effect.note)
+    case 'answer': return world.answered(effect.request, effect.answer)
+    case 'connectMembers':
+    case 'jobChanged': return undefined
+    default: return performWork(machine, process, effect)
+  }
+}
+
+function summaryOf(message: Message): string {
+  switch (message.kind) {
+    case 'statements': {
+      const kinds = message.notes.map((note) => note.slice('gridnode/v1/'.length, note.indexOf('\n')))
+      return `statements [${kinds.join(' ')}] have ${message.have}`
+    }
+    case 'reports': return `reports ${message.reports.map(({ tranche, phase, tasks }) =>
+      `${tranche.slice(0, 6)} ${phase} [${tasks.map(({ task, state, how }) =>
+        `${task} ${state} ${how}`.trim()).join(', ')}]`).join('; ')}`
+    case 'acks': return `acks ${message.acks.map(({ tranche, directive, taken }) =>
+      `${tranche.slice(0, 6)} ${directive} taken [${taken}]`).join('; ')}`
+    default: return message.kind
+  }
+}

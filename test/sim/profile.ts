@@ -1,0 +1,123 @@
+// What a seed stands for: how many sites, how large, what their users want, what goes wrong. Drawn once, so
+// that it can be printed and overridden.
+
+import { microcredits } from '../../protocol/base/units.ts'
+import type { Microcredits } from '../../protocol/base/units.ts'
+import { random } from './random.ts'
+import type { Size } from './batch-scheduler.ts'
+
+export interface SiteProfile {
+  readonly size: Size
+  readonly coreHour: Microcredits
+  readonly task: Microcredits
+  readonly speedPermille: number
+  /** What this site lets each other one owe. */
+  readonly creditLimit: Microcredits
+  readonly skewMs: number
+  readonly attributes: readonly { readonly name: string; readonly value: string | number }[]
+}
+
+export interface Faults {
+  /** Of messages, in a thousand. */
+  readonly loss: number
+  readonly doubled: number
+  readonly delayMsMax: number
+  /** Mean time between such events, over all sites; 0 = never. */
+  readonly crashEveryMs: number
+  readonly breakEveryMs: number
+  readonly partitionEveryMs: number
+  readonly outageEveryMs: number
+  readonly diskFailureEveryMs: number
+  readonly garbageEveryMs: number
+  /** Tasks lost and submissions refused by schedulers, collections that fail; in a thousand. */
+  readonly lost: number
+  readonly refused: number
+  readonly collectFails: number
+  readonly stagingFails: number
+}
+
+export interface Profile {
+  readonly seed: number
+  readonly name: string
+  readonly sites: readonly SiteProfile[]
+  readonly jobs: number
+  readonly tasksMax: number
+  readonly minutes: number
+  readonly commitMsMax: number
+  readonly windowMs: number
+  readonly leaseSeconds: number
+  readonly keepResultsSeconds: number
+  readonly faults: Faults
+}
+
+export const noFaults: Faults = {
+  loss: 0, doubled: 0, delayMsMax: 40, crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
+  outageEveryMs: 0, diskFailureEveryMs: 0, garbageEveryMs: 0, lost: 0, refused: 0, collectFails: 0,
+  stagingFails: 0,
+}
+
+const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> }[] = [
+  { name: 'calm', faults: {} },
+  { name: 'lossy', faults: { loss: 150, doubled: 80, delayMsMax: 400, breakEveryMs: 30_000 } },
+  { name: 'crashes', faults: { crashEveryMs: 15_000, diskFailureEveryMs: 120_000 } },
+  {
+    name: 'partitions',
+    faults: { partitionEveryMs: 40_000, breakEveryMs: 30_000, loss: 20, delayMsMax: 150 },
+  },
+  {
+    name: 'schedulers',
+    faults: { outageEveryMs: 30_000, lost: 120, refused: 60, collectFails: 60, stagingFails: 150 },
+  },
+  {
+    name: 'all',
+    faults: {
+      loss: 80, doubled: 60, delayMsMax: 300, crashEveryMs: 25_000, breakEveryMs: 30_000,
+      partitionEveryMs: 60_000, outageEveryMs: 60_000, diskFailureEveryMs: 200_000,
+      garbageEveryMs: 4_000, lost: 60, refused: 30, collectFails: 30, stagingFails: 80,
+    },
+  },
+]
+
+export interface Overrides {
+  readonly sites?: number
+  readonly minutes?: number
+  readonly kind?: string
+  readonly jobs?: number
+}
+
+export function profileOf(seed: number, overrides: Overrides = {}): Profile {
+  const chance = random(seed, 'profile')
+  const drawn = chance.pick([...kinds, kinds.at(-1)!, kinds.at(-1)!])
+  const kind = kinds.find(({ name }) => name === overrides.kind) ?? drawn
+  const sites = chance.pick([2, 3, 3, 3, 4, 5])
+  const jobs = chance.between(1, 6)
+  const tasksMax = chance.pick([1, 6, 20, 40])
+  const windowMs = chance.pick([300, 1_000, 2_000])
+  return {
+    seed,
+    name: kind.name,
+    sites: Array.from({ length: overrides.sites ?? sites }, (_, at) => siteProfile(seed, at)),
+    jobs: overrides.jobs ?? jobs,
+    tasksMax,
+    minutes: overrides.minutes ?? chance.between(2, 5),
+    commitMsMax: chance.pick([0, 5, 50, 300]),
+    windowMs,
+    leaseSeconds: chance.pick([40, 90, 300]),
+    keepResultsSeconds: 3_600,
+    faults: { ...noFaults, ...kind.faults },
+  }
+}
+
+function siteProfile(seed: number, at: number): SiteProfile {
+  const chance = random(seed, `site ${at}`)
+  const cores = chance.pick([1, 2, 4, 8, 16])
+  return {
+    size: { cores, memoryMib: cores * 2_048, walltimeSecondsMax: chance.pick([3_600, 86_400]) },
+    coreHour: microcredits(BigInt(chance.between(0, 20)) * 100_000n),
+    task: microcredits(BigInt(chance.pick([0, 0, 1_000, 50_000]))),
+    speedPermille: chance.pick([500, 1_000, 2_000]),
+    creditLimit: microcredits(chance.pick([0n, 200_000n, 2_000_000n, 1_000_000_000n])),
+    skewMs: chance.between(-90_000, 90_000),
+    attributes: [{ name: 'gpu', value: chance.pick(['none', 'a100']) }],
+  }
+}

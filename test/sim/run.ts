@@ -1,0 +1,138 @@
+// A whole run: the sites join, the users submit, faults come; then everything is healed, the federation gets
+// a bounded time to come to rest, and the books are checked.
+
+import type { JobId } from '../../protocol/base/ids.ts'
+import type { CoreTables } from '../../protocol/machine/state.ts'
+import { checkBooks } from './books.ts'
+import { planFaults } from './faults.ts'
+import { startHostility } from './hostile.ts'
+import type { Machine } from './machine.ts'
+import { checkSite, demand } from './oracle.ts'
+import type { Profile } from './profile.ts'
+import { random } from './random.ts'
+import { startMachine } from './process.ts'
+import { drawJob } from './users.ts'
+import type { World, WorldOptions } from './world.ts'
+import { createWorld, startEpochMs } from './world.ts'
+
+/** After the enrolment, before the first fault. */
+export const enrolledMs = 10_000
+const restMsMax = 4 * 3_600_000
+const stepMs = 5_000
+
+export interface Run {
+  readonly world: World
+  readonly hash: string
+  readonly virtualMs: number
+}
+
+/** Runs a profile to its end; throws what does not hold, with the end of the transcript. */
+export function run(profile: Profile, options: WorldOptions = {}): Run {
+  const world = createWorld(profile, options)
+  try {
+    world.enrol()
+    world.time.runUntil(startEpochMs + enrolledMs)
+    const end = startEpochMs + enrolledMs + profile.minutes * 60_000
+    startUsers(world)
+    const plan = planFaults({ ...world, log: (text) => world.log(text) })
+    world.point = (machine) => plan.point(machine)
+    startHostility(world)
+    world.time.runUntil(end)
+    plan.heal()
+    heal(world)
+    rest(world)
+    checkBooks(world)
+  } catch (error) {
+    throw explained(world, error)
+  }
+  return { world, hash: world.hash(), virtualMs: world.time.now() - startEpochMs }
+}
+
+function explained(world: World, error: unknown): Error {
+  const { profile } = world
+  const text = error instanceof Error ? error.stack ?? error.message : String(error)
+  const message = `seed ${profile.seed} (${profile.name}, ${profile.sites.length} sites) failed: ` +
+    `${text}\n  the end of its transcript:\n${world.lines.slice(-40).join('\n')}\n` +
+    `replay it with: npm run sim -- --seed ${profile.seed} --trace`
+  return new Error(message, { cause: error })
+}
+
+function startUsers(world: World): void {
+  const { profile, time, machines } = world
+  for (let index = 0; index < profile.jobs; index++) {
+    const chance = random(profile.seed, `user ${index}`)
+    const machine = chance.pick(machines)
+    const signed = drawJob(profile, index)
+    const at = chance.int(Math.floor(profile.minutes * 40_000))
+    time.after(at, () => world.submit(machine, signed))
+    if (chance.chance(200)) {
+      time.after(at + chance.between(50, 60_000), () => world.cancel(machine, signed.id))
+    }
+  }
+}
+
+/** Nothing goes wrong from here on; whoever is down starts again. */
+export function heal(world: World): void {
+  world.healed = true
+  world.log('everything is healed')
+  world.network.calm()
+  for (const machine of world.machines) {
+    world.time.after(100, () => startMachine(machine))
+  }
+}
+
+/** Lets virtual time pass until nothing is left to do; law 5 bounds it. */
+export function rest(world: World): void {
+  const end = world.time.now() + restMsMax
+  for (let busy = whatIsOpen(world); busy.length > 0; busy = whatIsOpen(world)) {
+    demand(world.time.now() < end, 'laws 1 and 5', () =>
+      `still open after ${restMsMax / 60_000} healed minutes: ${busy.slice(0, 10).join('; ')}`)
+    world.time.runUntil(world.time.now() + stepMs)
+  }
+  world.log('everything is at rest')
+  for (const machine of world.machines) checkSite(machine)
+}
+
+/** Timers that go on for ever, at a slow pace. */
+const everlasting = new Set(['exchange', 'offer', 'expire', 'forget', 'invite'])
+
+/** What keeps the federation from being at rest, a sentence each. */
+export function whatIsOpen(world: World): string[] {
+  const open: string[] = []
+  for (const [id, job] of world.jobs) {
+    if (!job.answered) open.push(`${id} was not answered`)
+  }
+  for (const machine of world.machines) open.push(...openAt(machine))
+  return open
+}
+
+function openAt(machine: Machine): string[] {
+  const { site } = machine.identity
+  const tables = machine.process?.loop.tables
+  if (!tables || !machine.process?.loop.idle()) return [`${site} does not run idly`]
+  const rows = <K extends keyof CoreTables & string>(table: K): [string, CoreTables[K]][] =>
+    [...tables.get(table) ?? []] as [string, CoreTables[K]][]
+  const open: string[] = []
+  for (const [id, job] of rows('jobs')) {
+    if (job.state.kind !== 'ended') open.push(`${site}: job ${id} is ${job.state.kind}: ${job.note}`)
+  }
+  for (const [id, { state, host }] of rows('homeTranches')) {
+    if (state.kind !== 'settled') open.push(`${site}: tranche ${id} at ${host} is ${state.kind}`)
+  }
+  for (const [id, { phase, directive, home }] of rows('hostTranches')) {
+    open.push(`${site}: hosted tranche ${id} of ${home} is ${phase} under ${directive}`)
+  }
+  for (const [key] of rows('outbox')) open.push(`${site}: statement ${key} is not acknowledged`)
+  for (const [name] of rows('timers')) {
+    if (!everlasting.has(name.slice(0, name.indexOf('/')))) open.push(`${site}: timer ${name}`)
+  }
+  for (const [id] of rows('hostContracts')) open.push(`${site}: hosted contract ${id}`)
+  for (const [id] of rows('openBids')) open.push(`${site}: open bid ${id}`)
+  for (const [peer, { detail }] of rows('troubles')) open.push(`${site}: ${peer}: ${detail}`)
+  if (!machine.scheduler.idle()) open.push(`${site}: its scheduler is busy`)
+  return open
+}
+
+export function jobAt(machine: Machine, id: JobId): CoreTables['jobs'] | undefined {
+  return machine.process?.loop.tables.get('jobs')?.get(id) as CoreTables['jobs'] | undefined
+}
