@@ -14,6 +14,8 @@ export interface Context {
   readonly directory: string
   /** Colours of stdout; all empty when it has none. */
   readonly style: Style
+  /** A command to type next, such as `gridnode fetch 3f2a`, that finds the same site. */
+  suggest(verb: string, ...words: readonly string[]): string
   /** Opened on first use; the node need not run. */
   client(): Client
 }

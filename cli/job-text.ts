@@ -1,6 +1,7 @@
 // The sentences about jobs that several commands share. Text only.
 
 import type { JobDetail, JobSummary, TaskCounts, TaskRow } from '../node/http/api.ts'
+import type { Context } from './command.ts'
 import type { Style } from './output.ts'
 import { credits, plural, printable } from './output.ts'
 
@@ -42,7 +43,7 @@ export function endedText(summary: JobSummary, style: Style): string {
 const failedShown = 10
 
 /** Why tasks failed, the first few; ends with newlines. */
-export function failedTasksText(detail: JobDetail): string {
+export function failedTasksText(context: Context, detail: JobDetail): string {
   const failed = detail.taskRows
     .filter((row) => row.state === 'failed')
     .toSorted((a, b) => a.task - b.task)
@@ -50,8 +51,9 @@ export function failedTasksText(detail: JobDetail): string {
   if (failed.length > failedShown) lines.push(`  and ${failed.length - failedShown} more\n`)
   if (lines.length === 0) return `  ${printable(detail.note)}\n`
   const { task } = failed[0]!
-  const which = detail.tasks.total > 1 ? ` --task ${task}` : ''
-  return `${lines.join('')}  its words: gridnode logs ${detail.job}${which} --stream stderr\n`
+  const which = detail.tasks.total > 1 ? ['--task', String(task)] : []
+  const next = context.suggest('logs', detail.job, ...which, '--stream', 'stderr')
+  return `${lines.join('')}  its words: ${next}\n`
 }
 
 function failedTaskText(row: TaskRow): string {

@@ -55,6 +55,7 @@ async function runCommand(
     json: parsed.flag('json'),
     directory,
     style: styleFor(terminal.out.colours),
+    suggest: (verb, ...words) => suggestion(verb, words, parsed.value('dir')),
     client: () => (opened ??= openClient(directory)),
   })
 }
@@ -64,6 +65,16 @@ function dataDirectory(chosen: string | undefined, terminal: Terminal): string {
   if (named === '') throw usageFailure('the data directory is empty; write --dir DIR')
   if (named !== undefined) return resolve(terminal.cwd, named)
   return join(terminal.env['HOME'] ?? homedir(), '.gridnode')
+}
+
+function suggestion(verb: string, words: readonly string[], chosen: string | undefined): string {
+  const dir = chosen === undefined ? [] : ['--dir', shellWord(chosen)]
+  return ['gridnode', verb, ...dir, ...words].join(' ')
+}
+
+/** As it can be pasted into a shell. */
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9_./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 function unknownCommand(name: string): CommandFailure {

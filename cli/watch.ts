@@ -51,10 +51,10 @@ export async function watchJob(context: Context, watch: Watch): Promise<number> 
     if (!interrupted.signal.aborted) throw error
     await terminal.err.write(
       `${terminal.err.tty ? '\n' : ''}job ${watch.job} keeps running. Next:\n` +
-        `  gridnode status ${watch.job}   its state\n` +
-        `  gridnode logs ${watch.job}     its output\n` +
-        `  gridnode fetch ${watch.job}    its results, when it is done\n` +
-        `  gridnode cancel ${watch.job}   end it\n`,
+        `  ${context.suggest('status', watch.job)}   its state\n` +
+        `  ${context.suggest('logs', watch.job)}     its output\n` +
+        `  ${context.suggest('fetch', watch.job)}    its results, when it is done\n` +
+        `  ${context.suggest('cancel', watch.job)}   end it\n`,
     )
     return exitCodes.interrupted
   } finally {
@@ -194,7 +194,7 @@ async function finish(context: Context, watch: Watch, summary: JobSummary): Prom
   let detail: JobDetail | undefined
   if (summary.state !== 'done') {
     detail = await context.client().get<JobDetail>(apiPaths.job(watch.job))
-    if (!json) await terminal.err.write(failedTasksText(detail))
+    if (!json) await terminal.err.write(failedTasksText(context, detail))
   }
   if (watch.fetchInto !== undefined) {
     const fetched = await fetchResults(context, {
@@ -202,7 +202,7 @@ async function finish(context: Context, watch: Watch, summary: JobSummary): Prom
     })
     if (!json) await terminal.out.write(`${plural(fetched.files, 'file')} in ${watch.fetchInto}\n`)
   } else if (!json && !watch.quiet) {
-    await terminal.err.write(`results: gridnode fetch ${watch.job}\n`)
+    await terminal.err.write(`results: ${context.suggest('fetch', watch.job)}\n`)
   }
   return detail ? exitCodeOf(detail) : exitCodes.done
 }

@@ -35,7 +35,7 @@ async function runFetch(context: Context): Promise<number> {
   const target = into ?? job
   const fetched = await fetchResults(context, { job, into: target, force: args.flag('force') })
   const text = fetched.files === 0
-    ? `job ${job} has no results here yet; 'gridnode status ${job}' says why\n`
+    ? `job ${job} has no results here yet; '${context.suggest('status', job)}' says why\n`
     : `${plural(fetched.files, 'file')}, ${formatBytes(fetched.sizeBytes)}, in ${target}\n`
   await terminal.out.write(json ? jsonText({ job, ...fetched }) : text)
   return exitCodes.done

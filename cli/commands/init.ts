@@ -10,9 +10,9 @@ export const init: Command = {
   usage: ['[options] --found FEDERATION SITE', '[options] SITE'],
   about:
     'Makes the data directory of a site: keys that only you can read, a configuration with ' +
-    "comments, and with --found the ledger of a new federation. Without it the site can 'gridnode " +
-    "join' one. Never touches a directory that has anything in it. SITE is a name such as " +
-    'cluster.department.example.',
+    'comments, and with --found the ledger of a new federation. Without it the site can ' +
+    "'gridnode join' one. Never touches a directory that has anything in it. SITE is a name such " +
+    'as cluster.department.example.',
   options: {
     found: { kind: 'value', value: 'NAME', help: 'found a new federation of this name' },
     scheduler: { kind: 'value', value: 'NAME', help: 'embedded (default) or slurm' },
@@ -44,13 +44,12 @@ async function runInit(context: Context): Promise<number> {
     await terminal.out.write(jsonText(made))
     return exitCodes.done
   }
-  const dir = `--dir ${made.directory}`
   const next = made.federation === undefined
-    ? [`gridnode join ${dir} TOKEN   with a token from a member (gridnode invite)`]
+    ? [`${context.suggest('join', 'TOKEN')}   with a token from a member (gridnode invite)`]
     : []
-  next.push(`gridnode start ${dir}`)
+  next.push(context.suggest('start'))
   if (made.federation !== undefined) {
-    next.push(`gridnode invite ${dir}   for a token by which another site joins`)
+    next.push(`${context.suggest('invite')}   for a token by which another site joins`)
   }
   const founded = made.federation === undefined ? '' : `\nfederation ${made.federation}`
   const lines = [

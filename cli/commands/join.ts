@@ -8,9 +8,9 @@ import { jsonText, plural } from '../output.ts'
 export const join: Command = {
   usage: ['[options] TOKEN', '[options] -'],
   about:
-    "Joins the federation of a token that a member made with 'gridnode invite'. The member's node " +
-    'must be running, this one not yet. What it answers is checked from the first statement of ' +
-    "the federation on. '-' reads the token from stdin, where other users of the machine cannot " +
+    "Joins the federation of a token that a member made with 'gridnode invite'. That member's " +
+    'node must be running, this one not yet. What it answers is checked from the first statement ' +
+    "of the federation on. '-' reads the token from stdin, where other users of the machine cannot " +
     'see it.',
   options: {},
   examples: [
@@ -33,6 +33,6 @@ async function runJoin(context: Context): Promise<number> {
     ? jsonText(joined)
     : `${joined.site} is a member of ${joined.federationName}, admitted by ${joined.sponsor}: ` +
       `${plural(joined.members.length, 'site')}\n  ${joined.members.join(', ')}\n` +
-      `next: gridnode start --dir ${directory}\n`)
+      `next: ${context.suggest('start')}\n`)
   return exitCodes.done
 }

@@ -173,6 +173,6 @@ async function giveCredit(context: Context, words: readonly string[]): Promise<n
   const answer = await context.client().post<{ readonly sid: string }>(apiPaths.credit, body)
   await terminal.out.write(json
     ? jsonText(answer)
-    : `${site} may owe this site up to ${credits(String(limit))} cr \n  statement ${answer.sid}\n`)
+    : `${site} may owe this site up to ${credits(String(limit))} cr\n  statement ${answer.sid}\n`)
   return exitCodes.done
 }

@@ -61,7 +61,7 @@ here has 1 core
     0s  awarded: task 7 to c.example
     0s  inputs to b.example  [########################] 100%  3.9 KiB of 3.9 KiB
     0s  active: 5 tasks run at b.example and c.example, 8 wait for a slot
-results: gridnode fetch ${job}
+results: gridnode fetch --dir ${directory} ${job}
 `)
 })
 
@@ -87,7 +87,8 @@ watch('ends with the exit code of the first failed task, and says why it failed'
   const ran = await run(ctx, ['submit', '--dir', directory, '--wait', '-q', '--', 'false'])
   assert.equal(ran.code, 7)
   assert.match(ran.err, 'task 1 failed at c.example, exit code 7: the output counts/*.txt is')
-  assert.match(ran.err, `gridnode logs ${failedDetail.job} --task 1 --stream stderr`)
+  const words = `--dir ${directory} ${failedDetail.job} --task 1 --stream stderr`
+  assert.match(ran.err, `gridnode logs ${words}`)
 })
 
 for (const state of ['failed', 'cancelled', 'expired'] as const) {
@@ -117,7 +118,8 @@ watch('leaves the job running on Ctrl-C, says so, and ends with 130', async (ctx
   press!()
   const ran = await running
   assert.equal(ran.code, 130)
-  assert.match(ran.err, `job ${job} keeps running. Next:\n  gridnode status ${job}`)
+  const next = `gridnode status --dir ${site.directory} ${job}`
+  assert.match(ran.err, `job ${job} keeps running. Next:\n  ${next}`)
   assert.ok(!site.asked.some((one) => one.path.endsWith('/cancel')), 'nothing was cancelled')
 })
 
