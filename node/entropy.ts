@@ -8,7 +8,7 @@ export const entropy = {
     return new Uint8Array(systemRandomBytes(count))
   },
 
-  /** `milliseconds` plus or minus up to `permille` thousandths, so that nodes do not act in step. */
+  /** `milliseconds` plus or minus at most `permille` thousandths: nodes should not act in step. */
   jitter(milliseconds: number, permille = 250): number {
     const spread = Math.floor((milliseconds * permille) / 1000)
     return spread > 0 ? milliseconds - spread + randomInt(2 * spread + 1) : milliseconds

@@ -112,7 +112,9 @@ t('a silent connection is found dead; the link comes back when bytes flow', asyn
   await eventually(() => a.network.isUp(b.name) && b.network.isUp(a.name))
   proxy.freeze()
   await eventually(() => !a.network.isUp(b.name) && !b.network.isUp(a.name))
-  assert.ok((a.network.counters()['peersFoundDead'] ?? 0) >= 1)
+  // Whoever notices first ends the connection, which the other may hear of before it notices.
+  const found = [a, b].map((site) => site.network.counters()['peersFoundDead'] ?? 0)
+  assert.ok(found.some((count) => count >= 1))
   proxy.thaw()
   await eventually(() => a.network.isUp(b.name) && b.network.isUp(a.name))
 })
