@@ -405,7 +405,7 @@ export function onHomeUp(turn: Turn, site: SiteName): void {
   }
 }
 
-/** [CONTRACT-5] Idle slots are kept for a contract only until its reservation ends. */
+/** [CONTRACT-6] Idle slots are kept for a contract only until its reservation ends. */
 export function onContractClosed(
   turn: Turn, from: SiteName, id: HostContract['id'],
 ): void {

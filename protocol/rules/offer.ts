@@ -1,8 +1,9 @@
 // A ClusterOffer: what a site has, what it costs and where it is, signed by the site's statement key and
 // gossiped. Each node keeps the newest of each site; together they are the federation's directory.
 //
-// Refusals in order of precedence: malformed [OFFER-1], wrong_federation [OFFER-2], wrong_author [OFFER-3],
-// bad_signature [OFFER-4], expired [OFFER-5], not_newer [OFFER-6].
+// Refusals in order of precedence: malformed [OFFER-1], wrong_federation [OFFER-2], not_newer
+// [OFFER-3], wrong_author [OFFER-4], bad_signature [OFFER-5], expired [OFFER-6]. What is known already
+// is dropped before its signature costs anything.
 
 import type { Sealed } from '../base/envelope.ts'
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
