@@ -2,9 +2,9 @@
 // host needs in order to bid. The shortlist is bounded, so an auction's cost does not grow with the
 // federation; the sites that cannot win are not asked, and each is told apart with its reason.
 //
-// Reasons a site is unfit, in order of precedence: placement [ANNOUNCE-1], unreachable [ANNOUNCE-2],
-// cores [ANNOUNCE-3], memory [ANNOUNCE-4], walltime [ANNOUNCE-5], requirements [ANNOUNCE-6],
-// credit [ANNOUNCE-7], budget [ANNOUNCE-8], not_shortlisted [ANNOUNCE-9].
+// Reasons a site is unfit, in order of precedence: placement [ANNOUNCE-1], unreachable
+// [ANNOUNCE-2], cores [ANNOUNCE-3], memory [ANNOUNCE-4], walltime [ANNOUNCE-5], requirements
+// [ANNOUNCE-6], credit [ANNOUNCE-7], budget [ANNOUNCE-8], not_shortlisted [ANNOUNCE-9].
 
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
 import { compareBytes } from '../base/ids.ts'

@@ -1,9 +1,9 @@
 // A firm bid, or a refusal with its reason: how a host answers a call for proposals. For a bid the host
 // reserves what it offers until the bid expires; the rates are those of its tariff times one factor.
 //
-// Reasons to refuse, in order of precedence: scheduler_unknown [BID-1], cores [BID-2], memory [BID-3],
-// walltime [BID-4], credit [BID-5], draining [BID-6], too_many_bids [BID-7], spool [BID-8],
-// busy [BID-9].
+// Reasons to refuse, in order of precedence: scheduler_unknown [BID-1], cores [BID-2], memory
+// [BID-3], walltime [BID-4], credit [BID-5], draining [BID-6], too_many_bids [BID-7], spool
+// [BID-8], busy [BID-9].
 
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
 import type { FederationId, SiteName } from '../base/ids.ts'

@@ -2,8 +2,8 @@
 // gossiped. Each node keeps the newest of each site; together they are the federation's directory.
 //
 // Refusals in order of precedence: malformed [OFFER-1], wrong_federation [OFFER-2], not_newer
-// [OFFER-3], wrong_author [OFFER-4], bad_signature [OFFER-5], expired [OFFER-6]. What is known already
-// is dropped before its signature costs anything.
+// [OFFER-3], wrong_author [OFFER-4], bad_signature [OFFER-5], expired [OFFER-6]. What is known
+// already is dropped before its signature costs anything.
 
 import type { Sealed } from '../base/envelope.ts'
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
