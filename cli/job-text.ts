@@ -57,7 +57,8 @@ export function failedTasksText(context: Context, detail: JobDetail): string {
 }
 
 function failedTaskText(row: TaskRow): string {
-  const code = row.exitCode === undefined || row.exitCode < 0 ? '' : `, exit code ${row.exitCode}`
-  const why = row.detail === undefined ? '' : `: ${printable(row.detail)}`
-  return `task ${row.task} failed at ${row.site}${code}${why}`
+  const code = row.exitCode === undefined || row.exitCode < 0 ? '' : `exit code ${row.exitCode}`
+  const detail = row.detail === undefined || row.detail === code ? '' : printable(row.detail)
+  const why = [code, detail].filter((part) => part !== '').join(': ')
+  return `task ${row.task} failed at ${row.site}${why === '' ? '' : `, ${why}`}`
 }

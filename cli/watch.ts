@@ -4,11 +4,12 @@
 
 import type { JobDetail, JobEvent, JobSummary, WhyAnswer } from '../node/http/api.ts'
 import { apiPaths } from '../node/http/api.ts'
-import { formatDuration } from '../protocol/base/units.ts'
+import { formatBytes, formatDuration } from '../protocol/base/units.ts'
 import type { Context } from './command.ts'
+import { wrap } from './command.ts'
 import { CommandFailure, exitCodes } from './failure.ts'
 import { fetchResults } from './fetch-results.ts'
-import { endedText, failedTasksText, tasksText } from './job-text.ts'
+import { endedText, failedTasksText } from './job-text.ts'
 import { credits, plural, printable } from './output.ts'
 import type { LiveLine } from './progress.ts'
 import { bar, liveLine, transferText } from './progress.ts'
@@ -25,6 +26,8 @@ export interface Watch {
 
 const returnSecondsMax = 300
 const retryEveryMs = 1_000
+/** Of one state, in plain lines. */
+const newsEveryMs = 2_000
 
 /** Gives the job's exit code. */
 export async function watchJob(context: Context, watch: Watch): Promise<number> {
@@ -34,6 +37,7 @@ export async function watchJob(context: Context, watch: Watch): Promise<number> 
   const line = liveLine(terminal.err, () => terminal.nowEpochMs())
   const showing: Showing = {
     watch, line, said: new Map(), startedEpochMs: terminal.nowEpochMs(), status: undefined,
+    saidState: '', saidStateEpochMs: 0,
   }
   const stopped = new AbortController()
   if (json && watch.announce) {
@@ -71,6 +75,8 @@ interface Showing {
   readonly startedEpochMs: number
   /** The live line without its time; undefined until the first state is known. */
   status: string | undefined
+  saidState: string
+  saidStateEpochMs: number
 }
 
 /** The time in the live line goes on while nothing happens. */
@@ -136,18 +142,12 @@ function isLoss(error: unknown): boolean {
 
 async function showEvent(context: Context, event: JobEvent, showing: Showing): Promise<void> {
   const { terminal } = context
-  const { line, said, watch } = showing
-  const say = (subject: string, text: string): void => {
-    if (said.get(subject) === text) return
-    said.set(subject, text)
-    const time = formatDuration(elapsedSeconds(terminal, showing)).padStart(6)
-    line.print(`${time}  ${printable(text)}`)
-  }
+  const { line, watch } = showing
+  const say = (subject: string, text: string): void => sayOnce(terminal, showing, subject, text)
   switch (event.kind) {
     case 'state': {
-      const { state, note, tasks, spent } = event.summary
-      say('state', `${state}: ${note}`)
-      if (!terminal.err.tty) say('tasks', tasksText(tasks))
+      const { state, tasks, spent } = event.summary
+      sayState(terminal, showing, event.summary)
       const running = tasks.running > 0 ? `, ${tasks.running} running` : ''
       showing.status = `${bar(tasks.done, tasks.total, 22)} ${state}, ` +
         `${tasks.done}/${tasks.total} done${running}, ${credits(spent)} cr`
@@ -162,14 +162,34 @@ async function showEvent(context: Context, event: JobEvent, showing: Showing): P
     case 'transfer': {
       const whole = event.bytesDone >= event.bytesTotal
       const what = event.direction === 'in' ? `inputs to ${event.site}` : `results of ${event.site}`
-      const text = transferText(what, event.bytesDone, event.bytesTotal)
-      if (whole) say(`${event.direction} ${event.site} ${event.bytesTotal}`, text)
-      else line.show(text)
+      if (!whole) return line.show(transferText(what, event.bytesDone, event.bytesTotal))
+      say(`${event.direction} ${event.site}`, `${what}: ${formatBytes(event.bytesTotal)}`)
       return
     }
     case 'end':
       return
   }
+}
+
+function sayOnce(terminal: Terminal, showing: Showing, subject: string, text: string): void {
+  if (showing.said.get(subject) === text) return
+  showing.said.set(subject, text)
+  const time = formatDuration(elapsedSeconds(terminal, showing)).padStart(6)
+  const lines = wrap(printable(text), terminal.err.columns() - 9)
+  showing.line.print(`${time}  ${lines.join(`\n${' '.repeat(10)}`)}`)
+}
+
+/** A new state at once; news of the same state now and then, none where the live line has them. */
+function sayState(terminal: Terminal, showing: Showing, summary: JobSummary): void {
+  const { state, note, tasks } = summary
+  const now = terminal.nowEpochMs()
+  if (state === showing.saidState) {
+    const live = terminal.err.tty && state === 'active'
+    if (live || now - showing.saidStateEpochMs < newsEveryMs) return
+  }
+  showing.saidState = state
+  showing.saidStateEpochMs = now
+  sayOnce(terminal, showing, 'state', `${state}, ${tasks.done}/${tasks.total} done: ${note}`)
 }
 
 function taskNumbersText(tasks: string): string {

@@ -10,8 +10,8 @@ export const join: Command = {
   about:
     "Joins the federation of a token that a member made with 'gridnode invite'. That member's " +
     'node must be running, this one not yet. What it answers is checked from the first statement ' +
-    "of the federation on. '-' reads the token from stdin, where other users of the machine cannot " +
-    'see it.',
+    "of the federation on. '-' reads the token from stdin, where other users of the machine " +
+    'cannot see it.',
   options: {},
   examples: [
     ['gridnode join - < token', 'the token is in a file'],

@@ -84,7 +84,7 @@ async function summary(context: Context, _words: readonly string[]): Promise<num
       credits(pair.claimedByUs), credits(pair.claimedByThem),
     ]),
     { width: terminal.out.columns(), style },
-  )}\ncredits; a positive balance is owed to this site; 'gridnode peers' has the limits\n`)
+  )}\na positive balance is owed to this site; 'gridnode peers' has the limits\n`)
   return exitCodes.done
 }
 
@@ -131,8 +131,12 @@ function entriesText(context: Context, rows: readonly LedgerEntryRow[]): string 
   )
 }
 
+/** What every statement carries, or the row says already. */
+const plainKeys = new Set(['e', 'fed', 'from', 'to', 'n', 'at'])
+
 function bodyText(body: LedgerEntryRow['body']): string {
-  return Object.entries(body).map(([name, value]) => `${name}=${valueText(value)}`).join(' ')
+  const own = Object.entries(body).filter(([name]) => !plainKeys.has(name))
+  return own.map(([name, value]) => `${name}=${valueText(value)}`).join(' ')
 }
 
 function valueText(value: unknown): string {

@@ -9,7 +9,7 @@ import { wrap } from '../command.ts'
 import { exitCodes, usageFailure } from '../failure.ts'
 import { jobWord } from '../job-word.ts'
 import { paintState, tasksText } from '../job-text.ts'
-import { age, credits, cut, instant, jsonText, printable, table } from '../output.ts'
+import { age, credits, cut, instant, jsonText, plural, printable, table } from '../output.ts'
 
 export const status: Command = {
   usage: ['[options]', 'JOB...'],
@@ -91,15 +91,17 @@ function detailText(context: Context, detail: JobDetail): string {
   const lines = [
     `job ${style.bold(detail.job)} ${printable(detail.name)}, of ${printable(detail.user)}: ` +
       paintState(detail.state, style),
-    ...wrap(printable(detail.note), width - 2).map((line) => `  ${line}`),
   ]
+  if (detail.note !== tasksText(detail.tasks)) {
+    lines.push(...wrap(printable(detail.note), width - 2).map((line) => `  ${line}`))
+  }
   const fact = (name: string, text: string): void => {
     const [first = '', ...more] = wrap(printable(text), width - 13)
     lines.push(`  ${style.dim(name.padEnd(9))}  ${first}`)
     lines.push(...more.map((line) => `${' '.repeat(13)}${line}`))
   }
   fact('tasks', tasksText(detail.tasks))
-  fact('each', `${detail.cores} cores, ${formatBytes(detail.memoryMib * 2 ** 20)}, ` +
+  fact('each', `${plural(detail.cores, 'core')}, ${formatBytes(detail.memoryMib * 2 ** 20)}, ` +
     `at most ${formatDuration(detail.walltimeSeconds)}`)
   const ended = detail.endedEpochMs === undefined
     ? `, ${age(detail.submittedEpochMs, now)} ago`

@@ -18,6 +18,7 @@ import {
 } from '../../protocol/rules/job-options.ts'
 import type { Arguments, OptionTable } from '../arguments.ts'
 import type { Command, Context } from '../command.ts'
+import { wrap } from '../command.ts'
 import { exitCodes, failure, usageFailure } from '../failure.ts'
 import type { PlacedInput } from '../inputs.ts'
 import { takeSnapshot, uploadSnapshot } from '../inputs.ts'
@@ -103,7 +104,8 @@ async function runSubmit(context: Context): Promise<number> {
   if (merged.requirements !== undefined) await checkRequirements(merged.requirements)
   if (!json && !args.flag('quiet')) {
     for (const { line, option, why } of work.directives.ignored) {
-      await terminal.err.write(`note: line ${line}: ${option} is ignored: ${why}\n`)
+      const note = wrap(`note: line ${line}: ${option} is ignored: ${why}`, terminal.err.columns())
+      await terminal.err.write(`${note.join('\n  ')}\n`)
     }
   }
   const user = openUser(terminal)
@@ -150,10 +152,10 @@ function submittedText(
 ): string {
   const inputs = sent.files === 0
     ? ''
-    : `, ${plural(sent.files, 'input file')} (${formatBytes(document.inputs_bytes)}, ` +
-      `${formatBytes(sent.bytes)} sent)`
-  return `job ${context.style.bold(job)} submitted: ${document.name}${inputs}, ` +
-    `at most ${formatCredits(document.budget)}\n`
+    : `  ${plural(sent.files, 'input file')}, ${formatBytes(document.inputs_bytes)}, ` +
+      `${formatBytes(sent.bytes)} sent\n`
+  return `job ${context.style.bold(job)} submitted: ${document.name}, ` +
+    `at most ${formatCredits(document.budget)}\n${inputs}`
 }
 
 async function dryRun(context: Context, document: JobDocument): Promise<number> {

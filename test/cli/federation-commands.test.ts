@@ -97,7 +97,7 @@ const summary: LedgerSummary = {
 }
 const entry: LedgerEntryRow = {
   index: 1_233, sid: 'ef'.repeat(32), kind: 'hold', from: 'a.example', to: 'b.example', number: 2,
-  body: { amount: '400000', tasks: 4, valid_until: fixtureEpochMs },
+  body: { e: 1, amount: '400000', tasks: 4, valid_until: fixtureEpochMs },
 }
 
 ledger('shows balances', async (ctx) => {
@@ -111,7 +111,7 @@ ledger of a.example: 1234 entries
 WITH       BALANCE  WE HOLD  THEY HOLD  WE CLAIM  THEY CLAIM
 b.example    -0.12     0.40       0.00      0.00        0.12
 
-credits; a positive balance is owed to this site; 'gridnode peers' has the limits
+a positive balance is owed to this site; 'gridnode peers' has the limits
 ` })
 })
 
@@ -130,6 +130,7 @@ INDEX  KIND  FROM       TO         NO  STATEMENT     SAYS
   assert.equal(full.out, `\
 1233  hold 2, a.example to b.example
      ${'ef'.repeat(32)}
+     e 1
      amount 400000
      tasks 4
      valid_until ${fixtureEpochMs}

@@ -116,7 +116,7 @@ submit('sends each distinct chunk once, and only what the node lacks', async (ct
   const args = ['--in', 'data', '--in', 'tool=bin/run', '--', 'bin/run'] as const
   const first = await at.submit(...args)
   assert.equal(first.err, '')
-  assert.match(first.out, /4 input files \(12 MiB, 4 MiB sent\)/)
+  assert.match(first.out, /^ {2}4 input files, 12 MiB, 4 MiB sent$/m)
   const { inputs, inputs_bytes } = at.document()
   assert.equal(inputs_bytes, large.length * 3 + 4)
   const manifest = manifestOf(at.node, inputs)

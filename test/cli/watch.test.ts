@@ -49,8 +49,7 @@ watch('tells the story in plain lines, each thing once, and ends with 0', async 
 job ${job} done: 16 of 16 tasks done at b.example, c.example, 0.64 cr
 `)
   assert.equal(ran.err, `\
-    0s  auctioning: asked 5 sites
-    0s  3 of 16 tasks done, 5 running, 8 waiting
+    0s  auctioning, 3/16 done: asked 5 sites
     0s  b.example bids 4 slots, 0.04 cr a task, start now, done in 6m40s
     0s  c.example bids 1 slot, 0.12 cr a task, start in 30s, done in 10m
     0s  a.example does not fit (too_large): a task asks for 2 cores of 512 MiB; the largest task \
@@ -59,8 +58,8 @@ here has 1 core
     0s  e.example did not answer
     0s  awarded: tasks 0-6 to b.example
     0s  awarded: task 7 to c.example
-    0s  inputs to b.example  [########################] 100%  3.9 KiB of 3.9 KiB
-    0s  active: 5 tasks run at b.example and c.example, 8 wait for a slot
+    0s  inputs to b.example: 3.9 KiB
+    0s  active, 3/16 done: 5 tasks run at b.example and c.example, 8 wait for a slot
 results: gridnode fetch --dir ${directory} ${job}
 `)
 })
