@@ -1,9 +1,9 @@
-// The loop: events in, steps, one synced batch, then the effects. It is the same in production and in the
-// simulator, which gives it other ports.
+// The loop: events in, steps, one synced batch, then the effects. It is the same in production and
+// in the simulator, which gives it other ports.
 //
-// Invariants: no effect is performed before the writes of its step (and of all steps before it) are durable;
-// steps that arrive while a batch is being written share the next one (group commit); after a failed commit
-// nothing is performed any more, because memory is ahead of the disk.
+// Invariants: no effect is performed before the writes of its step (and of all steps before it) are
+// durable; steps that arrive while a batch is being written share the next one (group commit);
+// after a failed commit nothing is performed any more, because memory is ahead of the disk.
 
 import type { Write } from '../protocol/base/tables.ts'
 import { applyWrites, draft } from '../protocol/base/tables.ts'
@@ -20,7 +20,10 @@ export interface LoopPorts {
   now(): number
   /** Calls `fn` once after so many milliseconds; returns how to call it off. */
   after(milliseconds: number, fn: () => void): () => void
-  /** Writes one atomic, synced batch, then calls `done`; with an error when it is not certainly durable. */
+  /**
+   * Writes one atomic, synced batch, then calls `done`; with an error when it is not certainly
+   * durable.
+   */
   commit(writes: readonly Write[], done: (failure?: Error) => void): void
   /** Starts an effect; its result comes back as an event. Never throws. */
   perform(effect: Effect): void
@@ -46,6 +49,7 @@ const wakeMsMax = 60_000
 export function createLoop(self: Self, tables: Tables, ports: LoopPorts): Loop {
   let queue: Happening[] = []
   let writing = false
+  let performing = false
   let stopped = false
   let last = 0
   let callOff: (() => void) | undefined
@@ -53,7 +57,7 @@ export function createLoop(self: Self, tables: Tables, ports: LoopPorts): Loop {
   const at = (): number => (last = Math.max(last, ports.now()))
 
   const pump = (): void => {
-    if (writing || stopped || queue.length === 0) return
+    if (writing || performing || stopped || queue.length === 0) return
     const events = queue.splice(0, batchEventsMax)
     const writes = new Map<string, Write>()
     const effects: Effect[] = []
@@ -78,11 +82,15 @@ export function createLoop(self: Self, tables: Tables, ports: LoopPorts): Loop {
   }
 
   const performAll = (effects: readonly Effect[]): void => {
+    // What an effect pushes at once waits until the others have been performed.
+    performing = true
     for (const effect of effects) {
+      if (stopped) break
       if (effect.kind === 'send' && effect.to === self.site) {
         queue.push({ kind: 'messageDelivered', message: effect.message })
       } else ports.perform(effect)
     }
+    performing = false
     if (queue.length > 0) pump()
     else wait()
   }

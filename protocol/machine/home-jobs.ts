@@ -4,6 +4,7 @@
 // [JOB-6] The same signed note again is the same job. [JOB-7] A job that nobody can run waits, is tried
 // again with growing pauses, and expires when nothing was placed for `start_within_seconds`.
 
+import { clip } from '../base/clip.ts'
 import { compareBytes } from '../base/ids.ts'
 import type { ContractId, JobId, SiteName } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
@@ -20,7 +21,7 @@ import { answer } from './peers.ts'
 import type { HomeContract, HomeTask, Job } from './state.ts'
 import { auctionKey, taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
-import { isUp, send, setTimer } from './turn.ts'
+import { isUp, sendBehind, setTimer } from './turn.ts'
 
 const remembersMs = 30 * 86_400_000
 
@@ -104,7 +105,7 @@ export function openContracts(turn: Turn, job: Job): HomeContract[] {
 /** Late binding: waiting tasks flow to the slots that are open now; what is left over is auctioned. */
 export function refill(turn: Turn, id: JobId): void {
   const job = turn.view.get('jobs', id)
-  if (job?.state.kind !== 'open') return
+  if (job?.state.kind !== 'open') return afterCommit(turn, id)
   const contracts = openContracts(turn, job)
   const slotsOf = (contract: HomeContract): number => contract.slots + contract.queueSlots
   const all = contracts.reduce((sum, contract) => sum + slotsOf(contract), 0)
@@ -183,16 +184,23 @@ export function onRoundDue(turn: Turn, id: JobId): void {
   if (job?.state.kind !== 'open' || rangesSize(job.waiting) === 0) return
   if (runningAuction(turn, job)) return
   const patience = documentOf(turn, id).start_within_seconds * 1000
-  const stuck = job.contracts.every((contract) =>
-    (turn.view.get('homeContracts', contract)?.outstanding ?? 0) === 0)
+  // Also results that are still on their way are progress to wait for.
+  const over = job.done + job.failed + job.cancelled
+  const stuck = over + rangesSize(job.waiting) === job.total
   if (stuck && turn.now - job.lastProgressEpochMs >= patience) return expire(turn, job)
+  if (openContracts(turn, job).length > 0) {
+    // Money or slots may have come free since an open contract was last looked at.
+    refill(turn, id)
+    const now = turn.view.get('jobs', id)
+    if (now?.state.kind !== 'open' || rangesSize(now.waiting) === 0) return
+  }
   openAuction(turn, id)
 }
 
 function expire(turn: Turn, job: Job): void {
   const note = `nothing could be placed for ${documentOf(turn, job.id).start_within_seconds} s; ` +
     `the last round: ${job.note}`
-  dropWaiting(turn, job, `expired: ${job.note}`.slice(0, 500))
+  dropWaiting(turn, job, clip(`expired: ${job.note}`, 500))
   const left = changeJob(turn, job.id, { note })
   if (left) end(turn, left, 'expired')
 }
@@ -258,7 +266,7 @@ export function isOver(task: HomeTask): boolean {
 export function closeContract(turn: Turn, contract: HomeContract): void {
   if (!contract.open) return
   turn.view.put('homeContracts', contract.id, { ...contract, open: false })
-  send(turn, contract.host, { kind: 'contract_closed', contract: contract.id })
+  sendBehind(turn, contract.host, { kind: 'contract_closed', contract: contract.id })
 }
 
 function endIfOver(turn: Turn, id: JobId): void {

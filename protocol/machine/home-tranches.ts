@@ -5,7 +5,10 @@
 // [TRANCHE-2] Only when the lease has run out are open tasks placed again; a word in time renews it.
 // [TRANCHE-3] A claim is accepted when no result of the tranche is still on its way, and it is what the
 //   host reported; one that lapsed before is paid for what the host could claim in time, at most the hold.
+// [TRANCHE-4] Results that a connected host cannot hand over in `resultTriesMax` tries are not there: the task
+//   is placed again.
 
+import { clip } from '../base/clip.ts'
 import { sha256Hex } from '../base/crypto.ts'
 import { trancheIdOf } from '../base/ids.ts'
 import type { ContractId, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
@@ -30,8 +33,10 @@ import type { Ack, MessageOf, Report } from './messages.ts'
 import type { HomeContract, HomeTask, HomeTranche, Job } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
-import { count, isUp, send, setTimer } from './turn.ts'
+import { count, isUp, send, sendBehind, setTimer } from './turn.ts'
 
+const startGraceSeconds = 30
+const resultTriesMax = 12
 const resultRetryMsMin = 1_000
 const resultRetryMsMax = 60_000
 const holdValidMs = 3_600_000
@@ -131,14 +136,30 @@ function sendDocuments(turn: Turn, id: TrancheId): void {
   if (!tranche || !notes) return
   const document = { salt: tranche.salt, tasks: formatRanges(tranche.tasks) }
   const { contract } = tranche
-  send(turn, tranche.host, {
+  sendBehind(turn, tranche.host, {
     kind: 'documents', contract, tranche: id, job: notes.note, document,
   })
 }
 
-/** After a start: to ourselves nothing is retransmitted, so an award that was lost is made again. */
-export function resendOwn(turn: Turn, tranche: HomeTranche): void {
-  if (tranche.hold === '' && tranche.state.kind === 'awarded') sendDocuments(turn, tranche.id)
+/**
+ * [TRANCHE-5] After a start: to ourselves nothing is retransmitted, so an award that was lost is made again.
+ * A lease that ran out while we were away is not held against a host before it could report.
+ */
+export function resumeOwn(turn: Turn, { id, hold, state }: HomeTranche): void {
+  const { awardSeconds, leaseSeconds } = turn.self.market
+  const own = hold === ''
+  if (state.kind === 'awarded' && own) {
+    setTimer(turn, `lease/${id}`, turn.now + awardSeconds * 1000)
+    sendDocuments(turn, id)
+  }
+  if (state.kind !== 'live') return
+  const grace = turn.now + (own ? leaseSeconds : Math.min(leaseSeconds, startGraceSeconds)) * 1000
+  if (state.leaseUntilEpochMs >= grace) return
+  const tranche = turn.view.get('homeTranches', id)!
+  turn.view.put('homeTranches', id, {
+    ...tranche, state: { kind: 'live', leaseUntilEpochMs: grace },
+  })
+  setTimer(turn, `lease/${id}`, grace)
 }
 
 export function onDocumentsWanted(turn: Turn, from: SiteName, id: TrancheId): void {
@@ -272,6 +293,7 @@ export function onVoid(turn: Turn, from: SiteName, hold: Sid, reason: string): v
   if (tranche?.host !== from || tranche.state.kind === 'settled') return
   settled(turn, tranche, 'void', zeroMicrocredits)
   release(turn, tranche, tranche.open, `${from} gave it back: ${reason}`)
+  returnUntaken(turn, tranche)
   refill(turn, tranche.job)
 }
 
@@ -334,6 +356,7 @@ function onReport(turn: Turn, from: SiteName, report: Report): void {
   if (tranche.state.kind === 'awarded') winnersHeld(turn, tranche)
   for (const task of report.tasks) onTaskReport(turn, tranche, task)
   changeJob(turn, tranche.job, {})
+  closeLocal(turn, tranche.id)
   acceptIfDue(turn, tranche.id)
   refill(turn, tranche.job)
 }
@@ -397,7 +420,7 @@ function finish(turn: Turn, task: HomeTask): void {
   afterCommit(turn, job.id)
 }
 
-/** At home nothing is claimed: the tranche is over with its last result. */
+/** At home nothing is claimed: the tranche is over with its last task, and its host may clear up. */
 function closeLocal(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('homeTranches', id)
   if (!tranche || tranche.hold !== '' || tranche.state.kind === 'settled') return
@@ -414,11 +437,24 @@ export function onResultFailed(turn: Turn, event: EventOf<'resultFailed'>): void
   const key = taskKey(event.job, event.task)
   const known = turn.view.get('homeTasks', key)
   if (known?.state !== 'returning' || known.tranche !== event.tranche) return
-  const tries = known.tries + 1
+  // A host that is away does not count: the lease decides about that.
+  const tries = known.tries + (isUp(turn, known.host) ? 1 : 0)
   count(turn, 'result_failed')
-  turn.view.put('homeTasks', key, { ...known, tries, detail: event.detail.slice(0, 500) })
+  const detail = clip(event.detail, 500)
+  if (tries >= resultTriesMax) return giveUpResult(turn, { ...known, detail })
+  turn.view.put('homeTasks', key, { ...known, tries, detail })
   const wait = Math.min(resultRetryMsMax, resultRetryMsMin * 2 ** Math.min(10, tries))
   setTimer(turn, `result/${key}`, turn.now + wait)
+}
+
+/** [TRANCHE-4] */
+function giveUpResult(turn: Turn, { job, task, tranche, host, detail }: HomeTask): void {
+  count(turn, 'results_given_up')
+  setTimer(turn, `result/${taskKey(job, task)}`, undefined)
+  placeAgain(turn, job, [[task, task]], `the results could not be fetched from ${host}: ${detail}`)
+  closeLocal(turn, tranche)
+  acceptIfDue(turn, tranche)
+  refill(turn, job)
 }
 
 export function onResultRetry(turn: Turn, key: string): void {

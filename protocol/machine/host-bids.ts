@@ -16,7 +16,7 @@ import { creditLimit, exposure } from '../rules/ledger.ts'
 import type { ContractOffer, PairStatement, StatementOf } from '../rules/statement.ts'
 import { capFor } from '../rules/tariff.ts'
 import { say } from './delivery.ts'
-import { committed, loadFactor, othersLeave } from './host-capacity.ts'
+import { committed, coresLeft, loadFactor, othersLeave } from './host-capacity.ts'
 import type { MessageOf } from './messages.ts'
 import { verifierOf } from './offers.ts'
 import type { HostContract, HostTranche } from './state.ts'
@@ -212,7 +212,8 @@ function noRoom(
   if (!contract || contract.home !== hold.from || contract.sid !== hold.contract) {
     return 'bid_expired'
   }
-  if (!contract.open) return 'contract_closed'
+  const fits = hold.tasks * contract.cores <= coresLeft(turn)
+  if (!contract.open && !fits) return 'contract_closed'
   if (turn.self.draining) return 'draining'
   const most = tasksCommittedMax(contract)
   return contract.outstanding + hold.tasks > most ? 'no_room' : undefined

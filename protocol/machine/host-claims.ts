@@ -6,6 +6,7 @@
 // [CLAIM-3] A home that is never heard again: after `keepResultsSeconds` the results go and nothing that was
 //   not claimed is claimed; an open claim stays on the ledger for both operators to close.
 
+import { clip } from '../base/clip.ts'
 import { sha256Hex } from '../base/crypto.ts'
 import { encode } from '../base/encoding.ts'
 import type { SiteName, Sid, TrancheId } from '../base/ids.ts'
@@ -27,10 +28,9 @@ export function settle(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('hostTranches', id)
   if (tranche?.phase !== 'settling') return
   if (tranche.hold === '') {
+    // At home nothing is claimed; the home has heard of every end when it has taken or dismissed it all.
     const allTaken = subtractRanges(tranche.tasks, tranche.taken).length === 0
-    if (allTaken || tranche.directive === 'stop' || tranche.directive === 'lapsed') {
-      close(turn, tranche)
-    }
+    if (allTaken || tranche.directive === 'lapsed') close(turn, tranche)
     return
   }
   const mayClaim = leaseLives(turn, tranche) || tranche.directive === 'stop' ||
@@ -67,7 +67,7 @@ function claimed(turn: Turn, tranche: HostTranche): TaskReport[] {
 }
 
 function giveUp(turn: Turn, tranche: HostTranche, hold: Sid, reason: string): void {
-  const text = reason.slice(0, 60)
+  const text = clip(reason, 200)
   const said = say(turn, { kind: 'void', to: tranche.home, hold, reason: text })
   if (!said.ok) count(turn, `void_refused_${said.refusal.reason}`)
   close(turn, tranche)

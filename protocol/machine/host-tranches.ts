@@ -6,6 +6,7 @@
 // twice starts it once; only an observed end ends a task.
 
 import { unreachable } from '../base/assert.ts'
+import { clip } from '../base/clip.ts'
 import type { SiteName, TrancheId } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import type { Ranges } from '../base/ranges.ts'
@@ -203,7 +204,7 @@ export function onStagingFailed(turn: Turn, event: EventOf<'trancheStagingFailed
   const { detail } = event
   count(turn, 'staging_failed')
   if (event.permanent || tranche.tries >= stagingTriesMax) {
-    return finishUnstarted(turn, tranche, detail.slice(0, 500))
+    return finishUnstarted(turn, tranche, clip(detail, 500))
   }
   retryLater(turn, tranche, detail)
 }
@@ -211,7 +212,7 @@ export function onStagingFailed(turn: Turn, event: EventOf<'trancheStagingFailed
 function retryLater(turn: Turn, tranche: HostTranche, detail: string): void {
   const wait = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(10, tranche.tries))
   const tries = tranche.tries + 1
-  turn.view.put('hostTranches', tranche.id, { ...tranche, tries, detail: detail.slice(0, 500) })
+  turn.view.put('hostTranches', tranche.id, { ...tranche, tries, detail: clip(detail, 500) })
   setTimer(turn, `retry/${tranche.id}`, turn.now + wait)
 }
 
@@ -231,7 +232,7 @@ export function onSubmitted(turn: Turn, event: EventOf<'trancheSubmitted'>): voi
 export function onSubmitRefused(turn: Turn, event: EventOf<'trancheSubmitRefused'>): void {
   const tranche = turn.view.get('hostTranches', event.tranche)
   if (tranche?.phase !== 'submitting') return
-  finishUnstarted(turn, tranche, event.detail.slice(0, 500) || 'the scheduler refused')
+  finishUnstarted(turn, tranche, clip(event.detail, 500) || 'the scheduler refused')
 }
 
 /** [RUN-5] Unknown whether it was submitted: asked again under the same name, never counted as failed. */
@@ -323,7 +324,7 @@ export function onTaskCollected(turn: Turn, event: EventOf<'taskCollected'>): vo
 /** The results cannot be read here: the task has run, but what it left is lost. */
 export function onTaskCollectFailed(turn: Turn, event: EventOf<'taskCollectFailed'>): void {
   count(turn, 'collect_failed')
-  const detail = `its results could not be collected: ${event.detail}`.slice(0, 500)
+  const detail = clip(`its results could not be collected: ${event.detail}`, 500)
   collected(turn, event, { how: 'lost', detail })
 }
 

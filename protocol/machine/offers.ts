@@ -39,30 +39,34 @@ export function offerContext(
   }
 }
 
-/** Looks whether our offer has to go out; called at the end of every step that may have changed it. */
-export function refreshOffer(turn: Turn): void {
+/**
+ * Looks whether our offer has to go out; called at the end of every step that may have changed it. True when
+ * it has more room than the one before.
+ */
+export function refreshOffer(turn: Turn): boolean {
   const { view, self, now } = turn
   const offer = draftOffer(turn)
-  if (!offer) return
+  if (!offer) return false
   const last = view.get('offerState', 'own')
   const digest = sha256Hex(JSON.stringify({ ...offer, ...amounts(offer), sequence: 0, at: 0 }))
   const due = (last?.publishedEpochMs ?? 0) + self.offers.heartbeatMs
   if (last && last.digest === digest && now < due) {
     setTimer(turn, 'offer/own', due)
-    return
+    return false
   }
   // Changes are gathered, so that a busy site does not flood the federation.
   if (last && now < last.publishedEpochMs + offerGapMs) {
     setTimer(turn, 'offer/own', last.publishedEpochMs + offerGapMs)
-    return
+    return false
   }
   const sequence = Math.max((view.get('offerSequence', 'own') ?? 0) + 1, now)
   const note = sealOffer({ ...offer, sequence, at: now }, self.signer.statement)
   view.put('offerSequence', 'own', sequence)
   view.put('offerState', 'own', { publishedEpochMs: now, digest })
-  keepOffer(turn, note)
+  const moreRoom = keepOffer(turn, note)
   turn.effects.push({ kind: 'publishOffer', note })
   setTimer(turn, 'offer/own', now + self.offers.heartbeatMs)
+  return moreRoom
 }
 
 function amounts(offer: ClusterOffer): Record<string, string> {

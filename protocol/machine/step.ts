@@ -37,14 +37,14 @@ export interface Stepped {
 export function step(self: Self, tables: Tables, event: Event): Stepped {
   const view = draft<CoreTables>(tables)
   const turn: Turn = {
-    self, view, now: event.at, effects: [], toDeliver: new Set(), toReport: new Set(),
-    toAck: new Set(),
+    self, view, now: event.at, effects: [], trailing: [], toDeliver: new Set(),
+    toReport: new Set(), toAck: new Set(),
   }
   route(turn, event)
   home.acknowledge(turn)
   host.report(turn)
   deliver(turn)
-  return { writes: view.writes(), effects: turn.effects }
+  return { writes: view.writes(), effects: [...turn.effects, ...turn.trailing] }
 }
 
 function route(turn: Turn, event: Event): void {
@@ -59,7 +59,7 @@ function route(turn: Turn, event: Event): void {
     case 'offerHeard': return onOffer(turn, event.kept.note)
     case 'capacityObserved':
       turn.view.put('capacity', 'own', event.capacity)
-      return refreshOffer(turn)
+      return refresh(turn)
     case 'jobSubmitted': return homeJobs.onJobSubmitted(turn, event)
     case 'cancelRequested': return homeJobs.onCancelRequested(turn, event)
     case 'inviteRequested': return peers.onInviteRequested(turn, event)
@@ -72,16 +72,21 @@ function route(turn: Turn, event: Event): void {
     case 'trancheSubmitFailed': return host.onSubmitFailed(turn, event)
     case 'tasksObserved':
       host.onTasksObserved(turn, event)
-      return refreshOffer(turn)
+      return refresh(turn)
     case 'taskCollected': return host.onTaskCollected(turn, event)
     case 'taskCollectFailed': return host.onTaskCollectFailed(turn, event)
     case 'trancheRemoved':
       onTrancheRemoved(turn, event.tranche)
-      return refreshOffer(turn)
+      return refresh(turn)
     case 'resultTaken': return home.onResultTaken(turn, event)
     case 'resultFailed': return home.onResultFailed(turn, event)
     default: return unreachable(event)
   }
+}
+
+/** Our own room is as good as that of others: jobs that wait here hear of it. */
+function refresh(turn: Turn): void {
+  if (refreshOffer(turn)) homeJobs.roundsSoon(turn)
 }
 
 function onPeerUp(turn: Turn, site: SiteName): void {
@@ -157,7 +162,7 @@ function onTimer(turn: Turn, kind: string, name: string): void {
   switch (kind) {
     case 'deliver': return resend(turn, name as SiteName)
     case 'exchange': return peers.onExchange(turn)
-    case 'offer': return refreshOffer(turn)
+    case 'offer': return refresh(turn)
     case 'expire': return onOfferExpiry(turn, name as SiteName)
     case 'invite': return peers.onInviteExpiry(turn, name)
     case 'round': return homeJobs.onRoundDue(turn, name as JobId)

@@ -1,8 +1,9 @@
 // One turn of the machine: what a handler may read, write and ask for. All handlers share one draft, so a
 // step succeeds as a whole or (when an assertion breaks) leaves nothing behind.
 //
-// Invariant: messages that can be grouped (statements, reports, acks) are only marked here and sent once,
-// at the end of the step, by delivery.ts and the two roles.
+// Invariants: messages that can be grouped (statements, reports, acks) are only marked here and sent once,
+// at the end of the step, by delivery.ts and the two roles; what makes sense only behind the statements of
+// this step is sent behind them.
 
 import type { SiteName, TrancheId } from '../base/ids.ts'
 import { compareBytes } from '../base/ids.ts'
@@ -16,6 +17,8 @@ export interface Turn {
   readonly now: number
   readonly view: Draft<CoreTables>
   readonly effects: Effect[]
+  /** Messages that refer to statements of this step: sent after them. */
+  readonly trailing: Effect[]
   /** Peers that are owed what is in their outbox, or an acknowledgement. */
   readonly toDeliver: Set<SiteName>
   /** Tranches at us whose home should hear how they are. */
@@ -25,8 +28,12 @@ export interface Turn {
 }
 
 export function send(turn: Turn, to: SiteName, message: Message): void {
-  const reachable = to === turn.self.site || turn.view.get('links', to) !== undefined
-  if (reachable) turn.effects.push({ kind: 'send', to, message })
+  if (isUp(turn, to)) turn.effects.push({ kind: 'send', to, message })
+}
+
+/** Sends behind the statements of this step. */
+export function sendBehind(turn: Turn, to: SiteName, message: Message): void {
+  if (isUp(turn, to)) turn.trailing.push({ kind: 'send', to, message })
 }
 
 export function isUp(turn: Turn, site: SiteName): boolean {

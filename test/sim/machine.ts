@@ -118,7 +118,7 @@ export function selfOf(machine: Machine, federation: FederationId): Self {
     offers: { validSeconds: 120, heartbeatMs: 30_000 },
     attributes: profile.attributes,
     keepResultsSeconds: world.profile.keepResultsSeconds,
-    jobsOpenMax: 10_000,
+    jobsOpenMax: 1_000,
     draining: false,
   }
 }
