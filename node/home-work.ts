@@ -1,5 +1,5 @@
-// What a home does for a job: take in what was submitted, fetch each task's results from its host, let go of
-// the inputs at the end.
+// What a home does for a job: take in what was submitted, fetch each task's results from its host,
+// let go of the inputs at the end.
 
 import type { Hash, JobId } from '../protocol/base/ids.ts'
 import { parseHash } from '../protocol/base/ids.ts'

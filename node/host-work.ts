@@ -1,17 +1,19 @@
-// What a host does for a tranche: bring its inputs, lay out its directories, hand it to the scheduler, collect
-// what its tasks leave, clear up. Each piece is named by the tranche, may be repeated after a crash, and
-// tells the core how it went by one event.
+// What a host does for a tranche: bring its inputs, lay out its directories, hand it to the
+// scheduler, collect what its tasks leave, clear up. Each piece is named by the tranche, may be
+// repeated after a crash, and tells the core how it went by one event.
 
 import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Hash, TrancheId } from '../protocol/base/ids.ts'
 import { parseHash } from '../protocol/base/ids.ts'
 import { rangesValues } from '../protocol/base/ranges.ts'
-import type { CoreTables, HostContract, HostTranche } from '../protocol/machine/state.ts'
+import type { HostContract, HostTranche } from '../protocol/machine/state.ts'
 import type { JobDocument } from '../protocol/rules/job.ts'
 import { sizeOf } from '../protocol/rules/stage.ts'
 import type { Manifest } from '../protocol/rules/stage.ts'
 import { parseOutputPatterns } from '../protocol/rules/stage-outputs.ts'
+import { clock } from './clock.ts'
+import { get } from './local/tables.ts'
 import type { Loop } from './loop.ts'
 import type { Network } from './net/network.ts'
 import { messageOf } from './problem.ts'
@@ -51,17 +53,11 @@ interface Work {
   readonly job: string
 }
 
-function read<K extends keyof CoreTables & string>(
-  parts: HostParts, table: K, key: string,
-): CoreTables[K] | undefined {
-  return parts.loop.tables.get(table)?.get(key) as CoreTables[K] | undefined
-}
-
 /** The records of a tranche; undefined when it is over already. */
 function workOf(parts: HostParts, id: TrancheId): Work | undefined {
-  const tranche = read(parts, 'hostTranches', id)
-  const contract = tranche && read(parts, 'hostContracts', tranche.contract)
-  const job = tranche && read(parts, 'hostJobs', tranche.contract)
+  const tranche = get(parts.loop.tables, 'hostTranches', id)
+  const contract = tranche && get(parts.loop.tables, 'hostContracts', tranche.contract)
+  const job = tranche && get(parts.loop.tables, 'hostJobs', tranche.contract)
   return tranche && contract && job
     ? { tranche, contract, document: job.document, job: job.job } : undefined
 }
@@ -124,7 +120,7 @@ export async function submitTranche(
   const work = workOf(parts, id)
   if (!work) return
   const { tranche, contract, document } = work
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(submitTimeoutMs)])
+  const deadline = AbortSignal.any([signal, clock.deadline(submitTimeoutMs)])
   try {
     const submitted = await parts.driver.submit({
       tag: id,
@@ -177,7 +173,7 @@ function environmentOf({ tranche, contract, document, job }: Work, site: string)
 export async function cancelTranche(
   parts: HostParts, id: TrancheId, signal: AbortSignal,
 ): Promise<void> {
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(cancelTimeoutMs)])
+  const deadline = AbortSignal.any([signal, clock.deadline(cancelTimeoutMs)])
   try {
     await parts.driver.cancel(id, 'all', deadline)
   } catch (error) {
@@ -220,7 +216,7 @@ export function outOwner(tranche: TrancheId, task: number): string {
 }
 
 export async function removeTranche(parts: HostParts, id: TrancheId): Promise<void> {
-  const tranche = read(parts, 'hostTranches', id)
+  const tranche = get(parts.loop.tables, 'hostTranches', id)
   if (!tranche) return
   try {
     await parts.driver.forget(id)

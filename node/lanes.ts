@@ -1,5 +1,5 @@
-// Work that the core asked for and that takes time: at most so many pieces at once, each name once. The
-// same name asked again while it waits or runs is the same piece.
+// Work that the core asked for and that takes time: at most so many pieces at once, each name once.
+// The same name asked again while it waits or runs is the same piece.
 
 import type { Report } from './report.ts'
 import { messageOf } from './problem.ts'

@@ -1,5 +1,5 @@
-// Effects to doors: one line a kind. What takes time runs in lanes, under the name of what it is for, so the
-// same effect asked for twice runs once; its result comes back to the loop as an event.
+// Effects to doors: one line a kind. What takes time runs in lanes, under the name of what it is
+// for, so the same effect asked for twice runs once; its result comes back to the loop as an event.
 
 import { unreachable } from '../protocol/base/assert.ts'
 import type { Effect } from '../protocol/machine/effects.ts'

@@ -1,4 +1,5 @@
-// Who this node is, from its keys, its ledger and its config; and the scheduler that the config names.
+// Who this node is, from its keys, its ledger and its config; and the scheduler that the config
+// names.
 
 import { join } from 'node:path'
 import type { Tables } from '../protocol/base/tables.ts'
@@ -20,8 +21,8 @@ const roundRetryMsMax = 60_000
 export function selfOf(config: Config, keys: Keys<'statement'>, tables: Tables): Self {
   const head = get(tables, 'ledgerHead', 'head')
   if (!head) {
-    throw new Problem('config', 'this site belongs to no federation yet; ask a member for a token ' +
-      '(gridnode invite) and use it here: gridnode join TOKEN')
+    throw new Problem('config', 'this site belongs to no federation yet; ask a member for a ' +
+      'token (gridnode invite) and use it here: gridnode join TOKEN')
   }
   demandSameSite(config, head)
   const { site, epoch, federation } = head

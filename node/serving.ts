@@ -1,13 +1,14 @@
-// What this site hands to others: inputs of its jobs to the hosts that run them, results to the homes that
-// ordered them, the output of running tasks as far as it is. Who may have a chunk follows from the records.
+// What this site hands to others: inputs of its jobs to the hosts that run them, results to the
+// homes that ordered them, the output of running tasks as far as it is. Who may have a chunk
+// follows from the records.
 
 import type { Hash, SiteName } from '../protocol/base/ids.ts'
 import { parseContractId, parseHash, parseTrancheId } from '../protocol/base/ids.ts'
-import type { CoreTables } from '../protocol/machine/state.ts'
 import { taskKey } from '../protocol/machine/state.ts'
 import { chunksOf } from '../protocol/rules/stage.ts'
 import { decode, encode } from '../protocol/base/encoding.ts'
 import { integer, oneOf, record, shaped, trancheId } from '../protocol/base/shape.ts'
+import { get } from './local/tables.ts'
 import type { Loop } from './loop.ts'
 import type { ChunkStore } from './staging/chunk-store.ts'
 import { decodeRequest } from './staging/frames.ts'
@@ -60,23 +61,17 @@ export function openServing(parts: ServingParts): Serving {
   }
 }
 
-function read<K extends keyof CoreTables & string>(
-  loop: Loop, table: K, key: string,
-): CoreTables[K] | undefined {
-  return loop.tables.get(table)?.get(key) as CoreTables[K] | undefined
-}
-
 /** The one tree that `from` may have under this scope. */
 function treeOf(loop: Loop, from: SiteName, scope: string): Hash | undefined {
   const [kind, name = '', task = ''] = scope.split('/')
   if (kind === 'in') {
-    const contract = read(loop, 'homeContracts', parseContractId(name) ?? '')
+    const contract = get(loop.tables, 'homeContracts', parseContractId(name) ?? '')
     if (contract?.host !== from) return undefined
-    return parseHash(read(loop, 'jobNotes', contract.job)?.document.inputs ?? '')
+    return parseHash(get(loop.tables, 'jobNotes', contract.job)?.document.inputs ?? '')
   }
-  const tranche = read(loop, 'hostTranches', parseTrancheId(name) ?? '')
+  const tranche = get(loop.tables, 'hostTranches', parseTrancheId(name) ?? '')
   if (kind !== 'out' || tranche?.home !== from || !/^[0-9]{1,9}$/.test(task)) return undefined
-  return parseHash(read(loop, 'hostTasks', taskKey(tranche.id, Number(task)))?.tree ?? '')
+  return parseHash(get(loop.tables, 'hostTasks', taskKey(tranche.id, Number(task)))?.tree ?? '')
 }
 
 const peekShape = record({
@@ -87,18 +82,21 @@ const peekShape = record({
 })
 const peekBytesMax = 256 * 1024
 
-/** A home looks at the output of its running task; `over` when the directory is gone or the task ended. */
+/**
+ * A home looks at the output of its running task; `over` when the directory is gone or the task
+ * ended.
+ */
 async function answerPeek(parts: ServingParts, from: SiteName, text: string): Promise<string> {
   const value = decode(text, { bytesMax: 1_024 })
   const asked = value.ok ? shaped(peekShape, value.value) : value
   if (!asked.ok) return encode({ kind: 'refused', detail: asked.refusal.detail })
   const { tranche: id, task, stream, offset } = asked.value
-  const tranche = read(parts.loop, 'hostTranches', id)
+  const tranche = get(parts.loop.tables, 'hostTranches', id)
   if (tranche?.home !== from) return encode({ kind: 'over' })
   const directory = parts.workspace.directory(tranche.contract, task)
   try {
     const peeked = await parts.workspace.peek(directory, stream, { offset, bytesMax: peekBytesMax })
-    const state = read(parts.loop, 'hostTasks', taskKey(id, task))?.state ?? 'queued'
+    const state = get(parts.loop.tables, 'hostTasks', taskKey(id, task))?.state ?? 'queued'
     return encode({ kind: 'peeked', bytes: toBase64(peeked.bytes), state })
   } catch {
     return encode({ kind: 'over' })

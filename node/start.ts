@@ -1,7 +1,8 @@
-// A running site: opens everything in the order of its dependence, recovers, serves until it is told to
-// stop, and closes in the opposite order. Running jobs go on without it.
+// A running site: opens everything in the order of its dependence, recovers, serves until it is
+// told to stop, and closes in the opposite order. Running jobs go on without it.
 //
-// Invariant: whatever fails at the start has a message that says what to do, and nothing stays open.
+// Invariant: whatever fails at the start has a message that says what to do, and nothing stays
+// open.
 
 import { statfs } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -9,17 +10,19 @@ import { fromHex } from '../protocol/base/crypto.ts'
 import type { SiteName } from '../protocol/base/ids.ts'
 import type { Tables } from '../protocol/base/tables.ts'
 import { offerContext } from '../protocol/machine/offers.ts'
+import type { Effect } from '../protocol/machine/effects.ts'
 import type { Self } from '../protocol/machine/state.ts'
+import { addressesMax } from '../protocol/rules/membership.ts'
 import { considerOffer } from '../protocol/rules/offer.ts'
 import { clock } from './clock.ts'
 import type { Config } from './config.ts'
 import { configFileName, readConfig } from './config.ts'
 import { databaseName } from './enrol.ts'
 import type { HomeParts } from './home-work.ts'
-import type { HostParts } from './host-work.ts'
 import { startServer, socketName } from './http/server.ts'
 import type { Keys } from './identity.ts'
 import { readKeys, runningKeyUses } from './identity.ts'
+import type { Lanes } from './lanes.ts'
 import { openLanes } from './lanes.ts'
 import { paced } from './local/job-streams.ts'
 import { siteNode } from './local/site-node.ts'
@@ -35,9 +38,11 @@ import type { PerformParts } from './perform.ts'
 import { perform } from './perform.ts'
 import { messageOf, Problem } from './problem.ts'
 import type { Report } from './report.ts'
+import { stderrReport } from './report.ts'
 import { driverFor, selfOf } from './self.ts'
 import type { Serving } from './serving.ts'
 import { openServing } from './serving.ts'
+import type { Driver } from './scheduler/driver.ts'
 import { openChunkStore } from './staging/chunk-store.ts'
 import type { ChunkStore } from './staging/chunk-store.ts'
 import { openWorkspace } from './staging/workspace.ts'
@@ -53,14 +58,13 @@ export const markName = 'ledger.mark'
 const stagingLanes = 4
 const schedulingLanes = 4
 const clearingLanes = 2
-const outputBytesMaxShare = 2
 /** How often the local scheduler is looked at: while it has tasks of ours, and otherwise. */
 const lookMs = { embedded: { busy: 1_000, idle: 5_000 }, slurm: { busy: 2_000, idle: 10_000 } }
 
 export interface StartOptions {
   readonly directory: string
-  /** Receives the log; the caller chooses its form. */
-  readonly reportFor: (config: Config) => Report
+  /** Receives the log; stderr when left out. */
+  readonly report?: Report
   /** The node can no longer go on and has begun to stop. */
   readonly onFatal?: (error: Error) => void
 }
@@ -97,7 +101,7 @@ class Opened {
 export async function start(options: StartOptions): Promise<RunningNode> {
   const directory = resolve(options.directory)
   const config = readConfig(join(directory, configFileName))
-  const report = options.reportFor(config)
+  const report = options.report ?? stderrReport(config.log)
   const opened = new Opened()
   try {
     opened.add(acquireLock(directory), (lock) => lock.release())
@@ -126,7 +130,7 @@ interface Parts {
 }
 
 async function run(parts: Parts): Promise<RunningNode> {
-  const { directory, config, report, opened, store, tables, self } = parts
+  const { directory, config, report, opened } = parts
   const watchers = openWatchers()
   const chunks = await openChunkStore({
     directory: join(directory, 'chunks'), bytesMax: config.staging.spoolBytesMax,
@@ -135,69 +139,80 @@ async function run(parts: Parts): Promise<RunningNode> {
     await openWorkspace({ spool: join(directory, 'spool'), store: chunks }), (one) => one.close())
   const driver = opened.add(driverFor(config, directory), (one) => one.stop())
   await driver.start().catch((cause: unknown) => {
-    throw new Problem('scheduler', `the ${driver.kind} scheduler cannot be used: ${messageOf(cause)}`)
+    const why = messageOf(cause)
+    throw new Problem('scheduler', `the ${driver.kind} scheduler cannot be used: ${why}`)
   })
-
-  const fatal = (error: Error): void => {
-    report.error('the node cannot go on; start it again when this is mended', {
-      error: error.message,
-    })
-    options.onFatal?.(error)
+  // What the loop drives needs the loop: it is set before the first event.
+  const late: { doors?: PerformParts; watch?: Watch } = {}
+  const loop = opened.add(openLoop(parts, (effect) => {
+    if (late.doors) perform(late.doors, effect)
+  }), (one) => one.stop())
+  const { onServed, onProgress } = progressOf(loop, watchers)
+  const serving = openServing({ loop, store: chunks, workspace, onServed })
+  const network = await openNetwork(parts, { loop, serving, watchers })
+  opened.add(network, (one) => one.stop())
+  const shared = { site: parts.self.site, loop, network, store: chunks, report }
+  const lanes = (width: number): Lanes =>
+    opened.add(openLanes(width, report), (one) => one.stop())
+  late.doors = {
+    host: { ...shared, driver, workspace, outputBytesMax: outputBytesMax(config) },
+    home: { ...shared, onProgress },
+    network,
+    watchers,
+    staging: lanes(stagingLanes),
+    scheduling: lanes(schedulingLanes),
+    clearing: lanes(clearingLanes),
+    connectMembers: () => network.setMembers(membersOf(parts.tables, parts.self.site)),
+    lookSoon: () => late.watch?.look(),
   }
-  const { options } = parts
-  let doors: PerformParts | undefined
-  const loop = opened.add(createLoop(self, tables, {
+  loop.push({ kind: 'started', addresses: [...network.addresses()].slice(0, addressesMax) })
+  late.watch = opened.add(openWatch(parts, { driver, loop, chunks }), (one) => one.stop())
+  return serve(parts, { loop, network, serving, watchers, chunks })
+}
+
+/** One task may fill half of the spool, so that two at once always find room to be collected. */
+function outputBytesMax(config: Config): number {
+  return Math.floor(config.staging.spoolBytesMax / 2)
+}
+
+function openLoop(
+  { report, store, tables, self, options }: Parts, act: (effect: Effect) => void,
+): Loop {
+  return createLoop(self, tables, {
     now: () => clock.now(),
     after: (milliseconds, fn) => {
       const timer = clock.after(milliseconds, fn)
       return () => timer.stop()
     },
-    commit: (writes, done) => {
-      store.commit(writes).then(() => done(), (error: unknown) =>
-        done(error instanceof Error ? error : new Error(messageOf(error))))
+    commit: (writes, written) => {
+      void store.commit(writes).then(() => undefined, asError).then((failure) => written(failure))
     },
-    perform: (effect) => {
-      if (doors) perform(doors, effect)
+    perform: act,
+    failed: (error) => {
+      report.error('the node cannot go on; start it again when this is mended', {
+        error: error.message,
+      })
+      options.onFatal?.(error)
     },
-    failed: fatal,
-  }), (one) => one.stop())
+  })
+}
 
-  const progress = progressOf(loop, watchers)
-  const serving = openServing({ loop, store: chunks, workspace, onServed: progress.onServed })
-  const network = opened.add(await openNetwork(parts, { loop, serving, watchers }), (one) => one.stop())
-  const bulkBytes = Math.floor(config.staging.spoolBytesMax / outputBytesMaxShare)
-  const host: HostParts = {
-    site: self.site, loop, driver, network, store: chunks, workspace, report,
-    outputBytesMax: bulkBytes,
-  }
-  const home: HomeParts = {
-    site: self.site, loop, network, store: chunks, report, onProgress: progress.onProgress,
-  }
-  let watch: Watch | undefined
-  doors = {
-    host,
-    home,
-    network,
-    watchers,
-    staging: opened.add(openLanes(stagingLanes, report), (lanes) => lanes.stop()),
-    scheduling: opened.add(openLanes(schedulingLanes, report), (lanes) => lanes.stop()),
-    clearing: opened.add(openLanes(clearingLanes, report), (lanes) => lanes.stop()),
-    connectMembers: () => network.setMembers(membersOf(tables, self.site)),
-    lookSoon: () => watch?.look(),
-  }
-  loop.push({ kind: 'started', addresses: [...network.addresses()].slice(0, 16) })
-  const pace = lookMs[config.scheduler.kind]
-  watch = opened.add(watchScheduler({
+function openWatch(
+  { directory, config, report }: Parts,
+  { driver, loop, chunks }: { driver: Driver; loop: Loop; chunks: ChunkStore },
+): Watch {
+  const { busy, idle } = lookMs[config.scheduler.kind]
+  const { scheduler } = config
+  return watchScheduler({
     driver,
     loop,
     report,
-    walltimeSecondsMax: config.scheduler.kind === 'embedded'
-      ? config.scheduler.walltimeSecondsMax : Number.MAX_SAFE_INTEGER,
+    walltimeSecondsMax: scheduler.kind === 'embedded'
+      ? scheduler.walltimeSecondsMax : Number.MAX_SAFE_INTEGER,
     spoolBytesFree: () => spoolBytesFree(directory, config, chunks),
-    busyMs: pace.busy,
-    idleMs: pace.idle,
-  }), (one) => one.stop())
-  return serve(parts, { loop, network, serving, watchers, chunks })
+    busyMs: busy,
+    idleMs: idle,
+  })
 }
 
 async function serve(
@@ -275,6 +290,10 @@ function openNetwork(
     onFetch: (from, header, signal) => serving.fetch(from, header, signal),
     log: (level, text, fields) => report.with({ part: 'net' }).log(level, text, fields),
   })
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(messageOf(error))
 }
 
 /** The topic's validator: what is not a fresh offer of its author goes no further. */

@@ -1,7 +1,9 @@
-// Looks at the local scheduler: one query for all tasks and one for its capacity, soon after a hint, at a
-// steady pace while tasks of ours are there, slowly otherwise. Only what changed becomes an event.
+// Looks at the local scheduler: one query for all tasks and one for its capacity, soon after a
+// hint, at a steady pace while tasks of ours are there, slowly otherwise. Only what changed becomes
+// an event.
 //
-// Invariant: a scheduler that does not answer changes no task; it only makes the site unreachable for bids.
+// Invariant: a scheduler that does not answer changes no task; it only makes the site unreachable
+// for bids.
 
 import type { TrancheId } from '../protocol/base/ids.ts'
 import type { ObservedTask } from '../protocol/machine/events.ts'
@@ -44,7 +46,7 @@ export function watchScheduler(options: WatchOptions): Watch {
   let failing = false
 
   const lookOnce = async (): Promise<void> => {
-    const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(timeoutMs)])
+    const signal = AbortSignal.any([stopping.signal, clock.deadline(timeoutMs)])
     try {
       const tasks = await driver.query(signal)
       const capacity = await driver.capacity(signal)

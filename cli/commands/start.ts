@@ -24,12 +24,9 @@ async function runStart(context: Context): Promise<number> {
   const ended = Promise.withResolvers<number>()
   const undo = terminal.onStop(() => ended.resolve(exitCodes.done))
   try {
-    const [{ start: startNode }, { stderrReport }] = await Promise.all([
-      import('../../node/start.ts'), import('../../node/report.ts'),
-    ])
+    const { start: startNode } = await import('../../node/start.ts')
     const node = await startNode({
       directory,
-      reportFor: ({ log }) => stderrReport(log),
       onFatal: () => ended.resolve(exitCodes.failed),
     })
     const { site, socketPath, addresses } = node

@@ -1,8 +1,9 @@
-// The node's local API: paths and types, no behaviour. The command line and the pages are its clients;
-// it is served on a unix socket in the data directory (mode 0600, or group-readable by config).
-// Amounts are decimal strings of microcredits, times epoch milliseconds, sizes bytes.
+// The node's local API: paths and types, no behaviour. The command line and the pages are its
+// clients; it is served on a unix socket in the data directory (mode 0600, or group-readable by
+// config). Amounts are decimal strings of microcredits, times epoch milliseconds, sizes bytes.
 //
-// Errors: any non-2xx answer carries an `ApiError`. Streams are newline-delimited JSON or raw bytes.
+// Errors: any non-2xx answer carries an `ApiError`. Streams are newline-delimited JSON or raw
+// bytes.
 
 export const apiPaths = {
   /** GET → NodeInfo */
@@ -11,7 +12,9 @@ export const apiPaths = {
   chunksMissing: '/v1/chunks/missing',
   /** PUT raw bytes of at most one chunk → 204; refused unless the bytes have this hash */
   chunk: (hash: string) => `/v1/chunks/${hash}`,
-  /** POST text/plain: the signed job note → SubmitAnswer; the same note again gives the same answer */
+  /**
+   * POST text/plain: the signed job note → SubmitAnswer; the same note again gives the same answer
+   */
   jobs: '/v1/jobs',
   /** GET ?state=open|ended|all&user=NAME&limit=N → JobSummary[] on the same path, newest first */
   /** GET → JobDetail; ID may be an unambiguous prefix of at least 4 digits */
@@ -176,7 +179,12 @@ export type JobEvent =
       readonly bytesDone: number
       readonly bytesTotal: number
     }
-  | { readonly kind: 'award'; readonly site: string; readonly contract: string; readonly tasks: string }
+  | {
+      readonly kind: 'award'
+      readonly site: string
+      readonly contract: string
+      readonly tasks: string
+    }
   | { readonly kind: 'end'; readonly summary: JobSummary }
 
 export interface ResultFile {

@@ -1,5 +1,5 @@
-// Streams over a job: its events while somebody waits, and the output of a task, live from its host or from
-// the results once they are here.
+// Streams over a job: its events while somebody waits, and the output of a task, live from its host
+// or from the results once they are here.
 
 import { decode, encode } from '../../protocol/base/encoding.ts'
 import { fromBase64 } from '../../protocol/base/crypto.ts'

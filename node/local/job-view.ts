@@ -3,7 +3,9 @@
 import type { JobId } from '../../protocol/base/ids.ts'
 import { rangesSize } from '../../protocol/base/ranges.ts'
 import type { Tables } from '../../protocol/base/tables.ts'
-import type { Auction, AuctionEntry, HomeContract, HomeTask, Job } from '../../protocol/machine/state.ts'
+import type {
+  Auction, AuctionEntry, HomeContract, HomeTask, Job,
+} from '../../protocol/machine/state.ts'
 import { auctionKey } from '../../protocol/machine/state.ts'
 import type {
   ContractRow, JobDetail, JobStateName, JobSummary, TaskRow, WhyAnswer, WhyRow,

@@ -1,5 +1,5 @@
-// The local API over the running node: resolves ids, checks who may do what, asks the core by events and
-// reads the answers from its tables.
+// The local API over the running node: resolves ids, checks who may do what, asks the core by
+// events and reads the answers from its tables.
 
 import { sha256Hex, fromHex, toHex } from '../../protocol/base/crypto.ts'
 import { parseSealed, verifySealed } from '../../protocol/base/envelope.ts'
@@ -83,7 +83,9 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
     const exact = get(tables, 'jobs', id)
     if (exact) return ok(exact)
     const found = sorted(tables, 'jobs').filter(([key]) => key.startsWith(id))
-    if (found.length > 1) return no('ambiguous', `${found.length} jobs begin with ${id}; add digits`)
+    if (found.length > 1) {
+      return no('ambiguous', `${found.length} jobs begin with ${id}; add digits`)
+    }
     const only = found[0]
     return only ? ok(only[1]) : no('not_found', `no job ${id} at this site; see gridnode status`)
   }
@@ -264,7 +266,9 @@ async function submit(
   if (inputs) {
     try {
       const missing = await keepInputs(chunks, id, inputs)
-      if (missing > 0) return no('conflict', `${missing} chunks of the inputs are not here; send them first`)
+      if (missing > 0) {
+        return no('conflict', `${missing} chunks of the inputs are not here; send them first`)
+      }
     } catch (error) {
       return stagingRefusal(error)
     }

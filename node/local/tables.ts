@@ -1,4 +1,5 @@
-// Typed, read-only looks at the loop's tables, for views and for the doors. The core alone writes them.
+// Typed, read-only looks at the loop's tables, for views and for the doors. The core alone writes
+// them.
 
 import { compareBytes } from '../../protocol/base/ids.ts'
 import type { Tables } from '../../protocol/base/tables.ts'
@@ -6,7 +7,7 @@ import { draft } from '../../protocol/base/tables.ts'
 import type { View } from '../../protocol/base/tables.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 
-export type TableName = keyof CoreTables & string
+export type TableName = keyof CoreTables
 
 export function get<K extends TableName>(
   tables: Tables, table: K, key: string,

@@ -1,5 +1,5 @@
-// Who waits for what: callers of the API for the answer to a request, watchers for changes of a job. Both
-// are told by effects, that is, after the change is durable.
+// Who waits for what: callers of the API for the answer to a request, watchers for changes of a
+// job. Both are told by effects, that is, after the change is durable.
 
 import type { JobId } from '../../protocol/base/ids.ts'
 import type { Answer } from '../../protocol/machine/effects.ts'

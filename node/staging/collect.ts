@@ -23,7 +23,10 @@ export interface CollectOptions {
   readonly owner: string
   readonly bytesMax: number
   readonly signal?: AbortSignal
-  /** Also takes what the job printed, as the files `stdout` and `stderr`; they win over the job's own. */
+  /**
+   * Also takes what the job printed, as the files `stdout` and `stderr`; they win over the job's
+   * own.
+   */
   readonly streams?: boolean
 }
 
@@ -79,7 +82,10 @@ export async function collectTree(
 
 const streamNames: readonly string[] = ['stdout', 'stderr']
 
-/** What the scheduler captured; false when there is none, or the job put something else in its place. */
+/**
+ * What the scheduler captured; false when there is none, or the job put something else in its
+ * place.
+ */
 async function takeStream(root: FileHandle, name: string, builder: TreeBuilder): Promise<boolean> {
   try {
     await using own = await openDirectory(root, reservedName)

@@ -19,7 +19,8 @@ export type ContractId = Branded<string, 'ContractId'>
 /** A tranche's identity: the first 16 hex digits of its `hold` statement. */
 export type TrancheId = Branded<string, 'TrancheId'>
 
-const siteNamePattern = /^(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
+const siteNamePattern =
+  /^(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
 const hashPattern = /^[0-9a-f]{64}$/
 const jobIdPattern = /^[0-9a-f]{12}$/
 const shortIdPattern = /^[0-9a-f]{16}$/

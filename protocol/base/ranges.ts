@@ -1,5 +1,6 @@
-// Sets of task numbers as sorted, disjoint, inclusive ranges: `1-16,20,30-31`. A job of 100,000 tasks is
-// one short string here. Arrays are treated as immutable; every function returns canonical ranges.
+// Sets of task numbers as sorted, disjoint, inclusive ranges: `1-16,20,30-31`. A job of 100,000
+// tasks is one short string here. Arrays are treated as immutable; every function returns canonical
+// ranges.
 
 /** Inclusive `[first, last]` pairs, ascending, with a gap of at least one between them. */
 export type Ranges = readonly (readonly [number, number])[]

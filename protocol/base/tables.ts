@@ -1,8 +1,8 @@
-// Keyed records: the shape of all state. A step reads through a `View`, its writes are collected in a
-// `Draft` and applied (and stored) only when the step has succeeded as a whole.
+// Keyed records: the shape of all state. A step reads through a `View`, its writes are collected in
+// a `Draft` and applied (and stored) only when the step has succeeded as a whole.
 //
-// Invariants: values are treated as immutable (a change is a new value under the same key); a cold table
-// is written but never kept in memory, so nothing in the core may read it.
+// Invariants: values are treated as immutable (a change is a new value under the same key); a cold
+// table is written but never kept in memory, so nothing in the core may read it.
 
 /** Reads and writes of keyed records; `T` maps each table's name to the type of its records. */
 export interface View<T> {
@@ -33,7 +33,7 @@ export function draft<T>(tables: Tables): Draft<T> {
   const changed = new Map<string, Map<string, unknown>>()
   const overlay = (table: string): Map<string, unknown> => {
     let found = changed.get(table)
-    if (!found) changed.set(table, (found = new Map()))
+    if (!found) changed.set(table, (found = new Map<string, unknown>()))
     return found
   }
   function* entries(table: string): Iterable<readonly [string, unknown]> {
@@ -68,12 +68,17 @@ export function draft<T>(tables: Tables): Draft<T> {
   }
 }
 
+interface Pending {
+  readonly value: unknown
+  readonly write: () => void
+}
+
 /** Several writes or none: they stay in the overlay until `keep`. */
 export function tentative<T>(view: View<T>): { readonly view: View<T>; readonly keep: () => void } {
-  const written = new Map<string, Map<string, { value: unknown; write: () => void }>>()
-  const own = (table: string): Map<string, { value: unknown; write: () => void }> => {
+  const written = new Map<string, Map<string, Pending>>()
+  const own = (table: string): Map<string, Pending> => {
     let found = written.get(table)
-    if (!found) written.set(table, (found = new Map()))
+    if (!found) written.set(table, (found = new Map<string, Pending>()))
     return found
   }
   return {
@@ -111,7 +116,7 @@ export function applyWrites(
   for (const { table, key, value } of writes) {
     if (cold.has(table)) continue
     let records = tables.get(table)
-    if (!records) tables.set(table, (records = new Map()))
+    if (!records) tables.set(table, (records = new Map<string, unknown>()))
     if (value === undefined) records.delete(key)
     else records.set(key, value)
   }

@@ -1,5 +1,5 @@
-// Quantities with their units: money as branded bigint microcredits, everything else as safe integers.
-// Division happens only in functions that name their rounding and who gains by it.
+// Quantities with their units: money as branded bigint microcredits, everything else as safe
+// integers. Division happens only in functions that name their rounding and who gains by it.
 
 import { assert } from './assert.ts'
 
@@ -46,7 +46,10 @@ export function mulDivDown(value: bigint, numerator: bigint, denominator: bigint
   return (value * numerator) / denominator
 }
 
-/** value × numerator ÷ denominator, rounded up: for caps and estimates, so that nothing is cut short. */
+/**
+ * value × numerator ÷ denominator, rounded up: for caps and estimates, so that nothing is cut
+ * short.
+ */
 export function mulDivUp(value: bigint, numerator: bigint, denominator: bigint): bigint {
   assert(denominator > 0n && value >= 0n && numerator >= 0n, 'mulDivUp takes no negatives')
   return (value * numerator + denominator - 1n) / denominator

@@ -1,6 +1,7 @@
-// The call for proposals: what the home tells each site of its shortlist, signed, and never more than a
-// host needs in order to bid. The shortlist is bounded, so an auction's cost does not grow with the
-// federation; the sites that cannot win are not asked, and each is told apart with its reason.
+// The call for proposals: what the home tells each site of its shortlist, signed, and never more
+// than a host needs in order to bid. The shortlist is bounded, so an auction's cost does not grow
+// with the federation; the sites that cannot win are not asked, and each is told apart with its
+// reason.
 //
 // Reasons a site is unfit, in order of precedence: placement [ANNOUNCE-1], unreachable
 // [ANNOUNCE-2], cores [ANNOUNCE-3], memory [ANNOUNCE-4], walltime [ANNOUNCE-5], requirements
@@ -53,7 +54,9 @@ export function readAnnouncement(
   if (!decoded.ok) return decoded
   const wrong = sealed.value.kind !== 'announce' || decoded.value.fed !== expected.federation ||
     decoded.value.home !== expected.from || !verifySealed(sealed.value, expected.verifier)
-  if (wrong) return refuse({ reason: 'malformed', detail: `not an announcement of ${expected.from}` })
+  if (wrong) {
+    return refuse({ reason: 'malformed', detail: `not an announcement of ${expected.from}` })
+  }
   return ok(decoded.value)
 }
 
@@ -92,7 +95,8 @@ export function unfit(
   if (job.place === 'remote' && own) return { reason: 'placement', detail: 'the job leaves home' }
   if (!candidate.up) return { reason: 'unreachable', detail: 'no connection to the site' }
   if (job.cores > offer.cores_per_task_max) {
-    const detail = `a task wants ${job.cores} cores, the site has at most ${offer.cores_per_task_max}`
+    const most = offer.cores_per_task_max
+    const detail = `a task wants ${job.cores} cores, the site has at most ${most}`
     return { reason: 'cores', detail }
   }
   if (job.memory_mib > offer.memory_mib_per_task_max) {
@@ -126,7 +130,9 @@ function unaffordable(budgetLeft: Microcredits, candidate: Candidate): Unfit | u
   return undefined
 }
 
-/** [ANNOUNCE-11] The most promising sites first: free slots, then price, then name (a total order). */
+/**
+ * [ANNOUNCE-11] The most promising sites first: free slots, then price, then name (a total order).
+ */
 export function compareCandidates(left: Candidate, right: Candidate): number {
   const free = Number(right.offer.cores_free > 0) - Number(left.offer.cores_free > 0)
   if (free !== 0) return free

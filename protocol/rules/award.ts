@@ -1,9 +1,11 @@
-// The award: the home ranks the bids by its job's policy, with a total order, and says how many tasks each
-// winner gets. Free slots everywhere come before queue slots anywhere; within each, the best rank first.
+// The award: the home ranks the bids by its job's policy, with a total order, and says how many
+// tasks each winner gets. Free slots everywhere come before queue slots anywhere; within each, the
+// best rank first.
 //
 // [AWARD-1] Ranking is a total order: policy, then the other criterion, then the site's name.
 // [AWARD-2] A late bid is refused: it is recorded as late and never ranked.
-// [AWARD-3] No bidder gets more tasks than it offered, than its credit covers, or than the budget covers.
+// [AWARD-3] No bidder gets more tasks than it offered, than its credit covers, or than the budget
+//   covers.
 
 import { compareBytes } from '../base/ids.ts'
 import type { SiteName } from '../base/ids.ts'

@@ -1,5 +1,6 @@
-// A firm bid, or a refusal with its reason: how a host answers a call for proposals. For a bid the host
-// reserves what it offers until the bid expires; the rates are those of its tariff times one factor.
+// A firm bid, or a refusal with its reason: how a host answers a call for proposals. For a bid the
+// host reserves what it offers until the bid expires; the rates are those of its tariff times one
+// factor.
 //
 // Reasons to refuse, in order of precedence: scheduler_unknown [BID-1], cores [BID-2], memory
 // [BID-3], walltime [BID-4], credit [BID-5], draining [BID-6], too_many_bids [BID-7], spool
@@ -69,7 +70,9 @@ export function readBidAnswer(
   const answer = decoded.value
   const wrong = sealed.value.kind !== answer.kind || answer.fed !== expected.federation ||
     answer.host !== expected.from || !verifySealed(sealed.value, expected.verifier)
-  return wrong ? refuse({ reason: 'malformed', detail: `not a bid of ${expected.from}` }) : ok(answer)
+  return wrong
+    ? refuse({ reason: 'malformed', detail: `not a bid of ${expected.from}` })
+    : ok(answer)
 }
 
 /** What a host weighs when it is called. Reserved = open bids and open contracts. */

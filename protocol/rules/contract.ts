@@ -1,11 +1,12 @@
-// A contract is the frame for one job at one host; tasks run under it in tranches, each paid from one hold.
-// Late binding: the home commits only what keeps the host's slots busy, the rest stays free to go wherever
-// a slot opens first.
+// A contract is the frame for one job at one host; tasks run under it in tranches, each paid from
+// one hold. Late binding: the home commits only what keeps the host's slots busy, the rest stays
+// free to go wherever a slot opens first.
 //
 // [CONTRACT-1] A host agrees only to terms that it bid, while the bid is valid.
-// [CONTRACT-2] A tranche's document fits its hold: same contract, same number of tasks, hash as committed.
-// [CONTRACT-3] The lease is renewed by run reports; each side counts it from its own last word, the host
-//   from when it *sent* the report that was answered, so that the host's lease never outlives the home's.
+// [CONTRACT-2] A tranche's document fits its hold: same contract, same number of tasks, hash as
+//   committed.
+// [CONTRACT-3] The lease is renewed by run reports; each side counts it from its own last word, the
+//   host from when it *sent* the report that was answered, so that it never outlives the home's.
 // [CONTRACT-4] A host claims only under a live lease. A tranche that lapsed unclaimed is voided.
 
 import { encode } from '../base/encoding.ts'
@@ -100,16 +101,19 @@ export interface ContractRoom {
   readonly queueSlots: number
 }
 
-/** [CONTRACT-5] The most tasks that a contract may have committed and not ended: what was bid, and a stub. */
+/**
+ * [CONTRACT-5] The most tasks that a contract may have committed and not ended: what was bid, and a
+ * stub.
+ */
 export function tasksCommittedMax({ slots, queueSlots }: ContractRoom): number {
   const room = slots + queueSlots
   return room + Math.ceil(room / 2)
 }
 
 /**
- * How many more tasks to commit to a host now. `outstanding` are committed and not ended. A small stub
- * beyond the slots hides the round trip when there is plenty of work; when work runs short it would only
- * keep tasks from slots elsewhere, so then there is none.
+ * How many more tasks to commit to a host now. `outstanding` are committed and not ended. A small
+ * stub beyond the slots hides the round trip when there is plenty of work; when work runs short it
+ * would only keep tasks from slots elsewhere, so then there is none.
  */
 export function tasksToCommit(options: {
   readonly waiting: number

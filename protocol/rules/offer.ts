@@ -1,5 +1,6 @@
-// A ClusterOffer: what a site has, what it costs and where it is, signed by the site's statement key and
-// gossiped. Each node keeps the newest of each site; together they are the federation's directory.
+// A ClusterOffer: what a site has, what it costs and where it is, signed by the site's statement
+// key and gossiped. Each node keeps the newest of each site; together they are the federation's
+// directory.
 //
 // Refusals in order of precedence: malformed [OFFER-1], wrong_federation [OFFER-2], not_newer
 // [OFFER-3], wrong_author [OFFER-4], bad_signature [OFFER-5], expired [OFFER-6]. What is known
@@ -58,7 +59,9 @@ export const offerShape = record({
 
 export type ClusterOffer = Shaped<typeof offerShape>
 
-/** An offer with its note, as the directory keeps it; `expiresEpochMs` is on the keeper's own clock. */
+/**
+ * An offer with its note, as the directory keeps it; `expiresEpochMs` is on the keeper's own clock.
+ */
 export interface KeptOffer {
   readonly offer: ClusterOffer
   readonly note: string

@@ -1,8 +1,10 @@
-// What a host reports of a task, and what that means for the job: the end of a task is either the user's
-// (it ran, whatever its exit code) or the site's (it never ran to an end here, and goes elsewhere).
+// What a host reports of a task, and what that means for the job: the end of a task is either the
+// user's (it ran, whatever its exit code) or the site's (it never ran to an end here, and goes
+// elsewhere).
 //
 // [RUN-1] "Cannot see the task" is no report: only an observed end is.
-// [RUN-2] A task that the site lost or refused is placed again, at most `limits.taskAttempts` times.
+// [RUN-2] A task that the site lost or refused is placed again, at most `limits.taskAttempts`
+//   times.
 // [RUN-3] A task that ran to its end is done if it exited 0 and left every output it promised.
 
 import { limits } from '../base/limits.ts'
@@ -50,7 +52,8 @@ export function verdictOf(report: TaskReport): Verdict {
     case 'refused': return { kind: 'again', detail: report.detail || 'the site could not start it' }
     case 'cancelled': return { kind: 'cancelled' }
     case 'walltime': return { kind: 'failed', detail: 'killed at its walltime' }
-    case 'memory': return { kind: 'failed', detail: 'killed for using more memory than it asked for' }
+    case 'memory':
+      return { kind: 'failed', detail: 'killed for using more memory than it asked for' }
     default:
       if (report.exit_code !== 0) {
         return { kind: 'failed', detail: `exit code ${report.exit_code}` }
