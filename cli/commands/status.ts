@@ -67,7 +67,7 @@ function listText(context: Context, jobs: readonly JobSummary[]): string {
       { title: 'DONE', align: 'right' },
       { title: 'RUN', align: 'right' },
       { title: 'COST', align: 'right' },
-      { title: 'AGE', align: 'right' },
+      { title: 'TIME', align: 'right' },
       { title: 'SITES', shrinkTo: 6 },
     ],
     jobs.map((job) => [

@@ -29,7 +29,7 @@ const status = suite('status')
 status('lists jobs within 80 columns', async (ctx) => {
   const ran = await ask(ctx, { 'GET /v1/jobs': { json: [activeJob, doneJob] } }, ['status'])
   assert.equal(ran, { code: 0, err: '', out: `\
-JOB           NAME             STATE   DONE  RUN   COST    AGE  SITES
+JOB           NAME             STATE   DONE  RUN   COST   TIME  SITES
 3f2a91c0b7d4  count-words      active  3/16    5   0.12  1m35s  b.example,c.exa…
 3f2b000000aa  a name that is…  done     1/1    0  12.00  3m20s  cluster-with-a-…
 ` })
