@@ -1,7 +1,9 @@
-// Which queued tasks may start now: first come first served, with EASY backfill (Lifka, "The ANL/IBM SP
-// scheduling system", 1995): a later task may overtake only if it cannot delay the first one that waits.
+// Which queued tasks may start now: first come first served, with EASY backfill (Lifka, "The
+// ANL/IBM SP scheduling system", 1995): a later task may overtake only if it cannot delay the first
+// one that waits.
 //
-// Invariants: pure; the first waiting task's earliest start, as the walltimes promise it, is never put off.
+// Invariants: pure; the first waiting task's earliest start, as the walltimes promise it, is never
+// put off.
 
 export interface Need {
   readonly cores: number

@@ -1,9 +1,10 @@
-// What every scheduler looks like to the node: submit, find, query, cancel, forget. One driver stands for
-// one local scheduler. The node is the only caller; nothing here is seen by another site.
+// What every scheduler looks like to the node: submit, find, query, cancel, forget. One driver
+// stands for one local scheduler. The node is the only caller; nothing here is seen by another
+// site.
 //
-// Invariants: a tranche is submitted at most once however often `submit` is called with its tag; an answer
-// that is not known is a thrown SchedulerFailure, never an 'ended' task; an ended task is reported until
-// `forget`; `stop` ends no running task.
+// Invariants: a tranche is submitted at most once however often `submit` is called with its tag; an
+// answer that is not known is a thrown SchedulerFailure, never an 'ended' task; an ended task is
+// reported until `forget`; `stop` ends no running task.
 
 import type { Outcome } from '../../protocol/base/outcome.ts'
 
@@ -17,8 +18,8 @@ export interface Resources {
 export interface TaskRun {
   readonly taskIndex: number
   /**
-   * Absolute; the task's own working directory, which must exist. Its standard output and error go to the
-   * files `stdout` and `stderr` of `<directory>/.gridnode/`, which the driver makes.
+   * Absolute; the task's own working directory, which must exist. Its standard output and error go
+   * to the files `stdout` and `stderr` of `<directory>/.gridnode/`, which the driver makes.
    */
   readonly directory: string
 }
@@ -36,9 +37,10 @@ export interface Submission {
 }
 
 /**
- * `exited`: the command ended by itself, by a signal of its own or of an operator. `walltime`, `memory`: the
- * scheduler killed it for passing a limit. `cancelled`: by `cancel` or an operator. `lost`: there is proof
- * that it neither runs nor will ever report (its machine was restarted, its supervisor is gone).
+ * `exited`: the command ended by itself, by a signal of its own or of an operator. `walltime`,
+ * `memory`: the scheduler killed it for passing a limit. `cancelled`: by `cancel` or an operator.
+ * `lost`: there is proof that it neither runs nor will ever report (its machine was restarted, its
+ * supervisor is gone).
  */
 export type EndedHow = 'exited' | 'walltime' | 'memory' | 'cancelled' | 'lost'
 
@@ -99,7 +101,9 @@ export interface Abilities {
   readonly walltimeEnforced: boolean
 }
 
-/** In order of precedence; `words` are the scheduler's own, or say what was expected and what came. */
+/**
+ * In order of precedence; `words` are the scheduler's own, or say what was expected and what came.
+ */
 export type SubmitRefusal =
   | { readonly reason: 'queueUnknown'; readonly words: string }
   | { readonly reason: 'tooLarge'; readonly words: string }
@@ -107,9 +111,10 @@ export type SubmitRefusal =
   | { readonly reason: 'refused'; readonly words: string }
 
 /**
- * `unreachable`: the scheduler does not answer. `timeout`: it did not answer in time. `aborted`: the caller's
- * signal. `malformed`: it answered what we cannot read. `missing`: its commands are not installed. `stopped`:
- * the driver is not started. After any of these the outcome of the call is unknown.
+ * `unreachable`: the scheduler does not answer. `timeout`: it did not answer in time. `aborted`:
+ * the caller's signal. `malformed`: it answered what we cannot read. `missing`: its commands are
+ * not installed. `stopped`: the driver is not started. After any of these the outcome of the call
+ * is unknown.
  */
 export type SchedulerFailureCode =
   | 'unreachable'
@@ -150,7 +155,10 @@ export interface Driver {
     taskIndexes: readonly number[] | 'all',
     signal: AbortSignal,
   ): Promise<void>
-  /** The caller has recorded the results; the tag is not reported again. Running tasks are not ended. */
+  /**
+   * The caller has recorded the results; the tag is not reported again. Running tasks are not
+   * ended.
+   */
   forget(tag: string): Promise<void>
   /** Something changed, query soon. Hints may be missing or too many. */
   onHint(listener: () => void): void

@@ -14,6 +14,8 @@ export interface Task {
   /** The supervisor's, while it runs. */
   pid: number | undefined
   memoryBytesPeak: number | undefined
+  /** Streams of output that were too long. */
+  readonly cut: Set<string>
 }
 
 export interface Tranche {
@@ -22,7 +24,9 @@ export interface Tranche {
   readonly tasks: ReadonlyMap<number, Task>
   /** In order. */
   readonly queued: Set<Task>
-  /** Its results are recorded elsewhere: not reported any more, erased when the last task has ended. */
+  /**
+   * Its results are recorded elsewhere: not reported any more, erased when the last task has ended.
+   */
   forgotten: boolean
   unfinished: number
 }
@@ -62,6 +66,7 @@ export function addTranche(book: Book, entry: {
     tasks.set(taskIndex, {
       tranche, taskIndex, directory, base: entry.baseOf(taskIndex),
       status: { kind: 'queued' }, pid: undefined, memoryBytesPeak: undefined,
+      cut: new Set(),
     })
   }
   book.tranches.set(submission.tag, tranche)

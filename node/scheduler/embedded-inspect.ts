@@ -1,8 +1,10 @@
-// What a task's records and the process table say about it: the one place where a task is declared lost.
+// What a task's records and the process table say about it: the one place where a task is declared
+// lost.
 //
-// Invariant: `lost` needs proof. Either the machine was started anew since the supervisor claimed the task,
-// or no process is the supervisor and there is still no end record when we look again afterwards. What such a
-// supervisor left running is killed before the task is reported, so that it cannot run beside its successor.
+// Invariant: `lost` needs proof. Either the machine was started anew since the supervisor claimed
+// the task, or no process is the supervisor and there is still no end record when we look again
+// afterwards. What such a supervisor left running is killed before the task is reported, so that it
+// cannot run beside its successor.
 
 import type { EndedTask } from './driver.ts'
 import { findByArguments, isAlive, killSession } from './process-table.ts'

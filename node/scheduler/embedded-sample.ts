@@ -1,6 +1,7 @@
 // Looks at running tasks now and then: who uses more memory than it asked for, who writes too much.
-// Memory is the task's whole session; the limit is therefore kept to within one look, not to the byte. An
-// address-space limit (ulimit -v) would be exact and wrong: many runtimes reserve far more than they use.
+// Memory is the task's whole session; the limit is therefore kept to within one look, not to the
+// byte. An address-space limit (ulimit -v) would be exact and wrong: many runtimes reserve far more
+// than they use.
 
 import { appendFileSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
@@ -33,19 +34,41 @@ export function sampleMemory<Key>(tasks: ReadonlyMap<Key, SampledTask>): Map<Key
   return sampled
 }
 
+const streams = ['stdout', 'stderr'] as const
+/** Of the line that says that a stream was cut. */
+const noteBytesMax = 64
+
 /**
- * Cuts a task's captured output to `bytesMax` a stream. The files are open for appending, so what is written
- * later lands behind the cut. With `final`, a cut stream says so in its last line.
+ * Cuts a task's captured output to `bytesMax` a stream; adds to `cut` which streams lost something.
+ * The files are open for appending, so what is written later lands behind the cut.
  */
-export function boundOutput(directory: string, bytesMax: number, final: boolean): void {
-  for (const stream of ['stdout', 'stderr']) {
-    const path = join(directory, '.gridnode', stream)
+export function boundOutput(directory: string, bytesMax: number, cut: Set<string>): void {
+  for (const stream of streams) {
+    const path = outputPath(directory, stream)
     try {
-      if (statSync(path).size <= bytesMax) continue
+      // The last line of a stream that an earlier node has cut is not to be cut again.
+      const allowance = cut.has(stream) ? 0 : noteBytesMax
+      if (statSync(path).size <= bytesMax + allowance) continue
       truncateSync(path, bytesMax)
-      if (final) appendFileSync(path, `\n[output beyond ${bytesMax} bytes was dropped]\n`)
+      cut.add(stream)
     } catch {
       // The task removed it, or its directory; then there is nothing to bound.
     }
   }
+}
+
+/** Says in a cut stream's last line that it was cut; once, when the task has ended. */
+export function markCutOutput(directory: string, bytesMax: number, cut: Set<string>): void {
+  for (const stream of cut) {
+    try {
+      const words = `\n[output beyond ${bytesMax} bytes was dropped]\n`
+      appendFileSync(outputPath(directory, stream), words)
+    } catch {
+      // As above.
+    }
+  }
+}
+
+function outputPath(directory: string, stream: string): string {
+  return join(directory, '.gridnode', stream)
 }

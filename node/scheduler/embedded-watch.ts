@@ -1,5 +1,6 @@
-// Notices the end of tasks whose supervisors are not our children: those that an earlier node started.
-// The directory is watched for records; a slow look at each process is there for what the watch misses.
+// Notices the end of tasks whose supervisors are not our children: those that an earlier node
+// started. The directory is watched for records; a slow look at each process is there for what the
+// watch misses.
 
 import { watch } from 'node:fs'
 import type { FSWatcher } from 'node:fs'
@@ -28,7 +29,7 @@ export function adoptedWatch(directory: string, onChange: (base: string) => void
   }
   const open = (): void => {
     timer = clock.every(rescanMs, () => {
-      for (const base of [...bases]) onChange(base)
+      for (const base of bases) onChange(base)
     })
     try {
       watcher = watch(directory, (_event, name) => {

@@ -1,9 +1,11 @@
-// The embedded executor: a small scheduler for a machine that has none. Cores and memory are counted, tasks
-// start in order with safe backfill, and each runs under a supervisor that outlives the node.
+// The embedded executor: a small scheduler for a machine that has none. Cores and memory are
+// counted, tasks start in order with safe backfill, and each runs under a supervisor that outlives
+// the node.
 //
-// Invariants: state is only what lies in the state directory (tranches/ and records/), so a node that was
-// killed finds every task again; a task is started by whoever makes its start record, once; walltime is kept
-// by the supervisor and needs no node; a task is `lost` only when its supervisor provably is.
+// Invariants: state is only what lies in the state directory (tranches/ and records/), so a node
+// that was killed finds every task again; a task is started by whoever makes its start record,
+// once; walltime is kept by the supervisor and needs no node; a task is `lost` only when its
+// supervisor provably is.
 
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,7 +22,7 @@ import {
 } from './embedded-book.ts'
 import type { Book, Task, Tranche } from './embedded-book.ts'
 import { inspect } from './embedded-inspect.ts'
-import { boundOutput, sampleMemory } from './embedded-sample.ts'
+import { boundOutput, markCutOutput, sampleMemory } from './embedded-sample.ts'
 import { adoptedWatch } from './embedded-watch.ts'
 import type { AdoptedWatch } from './embedded-watch.ts'
 import { run, spawnDetached } from './exec.ts'
@@ -67,7 +69,10 @@ interface Session {
   hint: Timer | undefined
 }
 
-/** The node's own variables that a task needs; everything else, secrets included, stays with the node. */
+/**
+ * The node's own variables that a task needs; everything else, secrets included, stays with the
+ * node.
+ */
 const inheritedVariables = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ', 'TMPDIR']
 /** Until the next try after the system would not start a process. */
 const retryMs = 1_000
@@ -158,8 +163,8 @@ export class EmbeddedDriver implements Driver {
     for (const taskIndex of taskIndexes === 'all' ? tranche.tasks.keys() : taskIndexes) {
       const task = tranche.tasks.get(taskIndex)
       if (!task || task.status.kind === 'ended') continue
-      // Whoever makes the start record decides. If we do, the task never starts; if its supervisor did, it is
-      // ready to take the signal.
+      // Whoever makes the start record decides. If we do, the task never starts; if its supervisor
+      // did, it is ready to take the signal.
       const claimed = claimCancelled(task.base)
       if (!claimed || task.status.kind === 'queued') this.#settle(session, task)
       if (!claimed && task.pid !== undefined) sendSignal(task.pid, 'SIGTERM')
@@ -184,12 +189,16 @@ export class EmbeddedDriver implements Driver {
     return this.config.queue ?? 'default'
   }
 
+  get #outputBytesMax(): number {
+    return this.config.outputBytesMax ?? outputBytesMaxDefault
+  }
+
   get #recordsDirectory(): string {
     return join(this.config.stateDirectory, 'records')
   }
 
   #ready(signal: AbortSignal): Session {
-    if (signal.aborted) throw new SchedulerFailure('aborted', 'the call was given up', signal.reason)
+    if (signal.aborted) throw new SchedulerFailure('aborted', 'the caller gave up', signal.reason)
     if (!this.#session) throw new SchedulerFailure('stopped', 'the executor is not started')
     return this.#session
   }
@@ -265,7 +274,8 @@ export class EmbeddedDriver implements Driver {
       session.watch.add(task.base)
       this.#sampleRegularly(session)
     } else {
-      boundOutput(task.directory, this.config.outputBytesMax ?? outputBytesMaxDefault, true)
+      boundOutput(task.directory, this.#outputBytesMax, task.cut)
+      markCutOutput(task.directory, this.#outputBytesMax, task.cut)
       const { memoryBytesPeak } = task
       setEnded(session.book, task, memoryBytesPeak ? { ...found, memoryBytesPeak } : found)
       session.watch.remove(task.base)
@@ -359,12 +369,11 @@ export class EmbeddedDriver implements Driver {
       session.sampler = undefined
       return
     }
-    const outputBytesMax = this.config.outputBytesMax ?? outputBytesMaxDefault
     const sampled = sampleMemory(new Map([...running].map((task) => [task, {
       session: task.pid ?? 0,
       memoryBytesMax: task.tranche.submission.resources.memoryBytesPerTask,
     }])))
-    for (const task of running) boundOutput(task.directory, outputBytesMax, false)
+    for (const task of running) boundOutput(task.directory, this.#outputBytesMax, task.cut)
     for (const [task, { bytes, exceeded }] of sampled) {
       task.memoryBytesPeak = Math.max(task.memoryBytesPeak ?? 0, bytes)
       if (exceeded && task.pid !== undefined) sendSignal(task.pid, 'SIGUSR1')

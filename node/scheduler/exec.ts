@@ -1,8 +1,9 @@
-// The one door to child processes. `run` asks a command and reads its whole answer; `spawnDetached` starts a
-// supervisor that outlives us.
+// The one door to child processes. `run` asks a command and reads its whole answer; `spawnDetached`
+// starts a supervisor that outlives us.
 //
-// Invariants: never a shell on our side (argv goes to the kernel as it is); every run has a time limit and an
-// output limit; a run that passes a limit is ended with its whole process group before the promise settles.
+// Invariants: never a shell on our side (argv goes to the kernel as it is); every run has a time
+// limit and an output limit; a run that passes a limit is ended with its whole process group before
+// the promise settles.
 
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -36,7 +37,8 @@ const graceMs = 1_000
 /**
  * Runs `argv` and resolves with its answer, whatever its exit code.
  *
- * @throws SchedulerFailure `missing` (no such program, or it cannot be started), `timeout`, `aborted`,
+ * @throws SchedulerFailure `missing` (no such program, or it cannot be started), `timeout`,
+ *   `aborted`,
  *   `malformed` (more output than allowed)
  */
 export async function run(argv: readonly string[], options: RunOptions): Promise<RunResult> {
@@ -103,8 +105,9 @@ export interface Detached {
 }
 
 /**
- * Starts `argv` in a session of its own, with no standard streams, to go on when we end. `onExit` is called
- * once, if we live to see it. Undefined when the system would not start it (out of processes or memory).
+ * Starts `argv` in a session of its own, with no standard streams, to go on when we end. `onExit`
+ * is called once, if we live to see it. Undefined when the system would not start it (out of
+ * processes or memory).
  */
 export function spawnDetached(
   argv: readonly string[],

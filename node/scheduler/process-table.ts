@@ -1,5 +1,5 @@
-// What runs on this machine, read from Linux' /proc (proc(5)). A process is known by its id *and* its start
-// time in clock ticks after boot, so that a reused id is never taken for it.
+// What runs on this machine, read from Linux' /proc (proc(5)). A process is known by its id *and*
+// its start time in clock ticks after boot, so that a reused id is never taken for it.
 
 import { readFileSync, readdirSync } from 'node:fs'
 
@@ -51,8 +51,8 @@ export function readSessions(sessions: ReadonlySet<number>): Map<number, Process
 }
 
 /**
- * Memory of these processes together, shared pages counted once. Slower than adding up `residentBytes`,
- * which counts them once for each process.
+ * Memory of these processes together, shared pages counted once. Slower than adding up
+ * `residentBytes`, which counts them once for each process.
  */
 export function proportionalBytes(processes: readonly ProcessInfo[]): number {
   let bytes = 0
@@ -81,8 +81,8 @@ export function findByArguments(endOfArguments: readonly string[]): ProcessInfo 
 }
 
 /**
- * Kills what is left of a session whose leader is gone. The kernel gives a session's id to no new process
- * while members live; `leaderBorn` excludes a session that was made after that.
+ * Kills what is left of a session whose leader is gone. The kernel gives a session's id to no new
+ * process while members live; `leaderBorn` excludes a session that was made after that.
  */
 export function killSession(session: number, leaderBorn: number): void {
   if (readProcess(session)) return

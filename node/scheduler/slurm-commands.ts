@@ -1,12 +1,13 @@
 // What we say to Slurm: argument lists and the batch script. Pure functions.
 //
-// The script does for a task what the embedded executor's supervisor does: it claims the task with a record
-// made by O_EXCL, so that it runs at most once even if a submission whose answer was lost is repeated; it keeps
-// the walltime to the second (Slurm's own limit counts minutes and stands behind it); and it records how the
-// task ended, which is all the accounting there is where Slurm has no database.
+// The script does for a task what the embedded executor's supervisor does: it claims the task with
+// a record made by O_EXCL, so that it runs at most once even if a submission whose answer was lost
+// is repeated; it keeps the walltime to the second (Slurm's own limit counts minutes and stands
+// behind it); and it records how the task ended, which is all the accounting there is where Slurm
+// has no database.
 //   <directory>/.gridnode/<tag>.start   `start JOB`
-//   <directory>/.gridnode/<tag>.end     `end HOW CODE CENTISECONDS`, the output of times(1), `done`; renamed
-//                                       into place, since the directory may lie on another machine
+//   <directory>/.gridnode/<tag>.end     as the supervisor's; renamed into place, since the
+//                                       directory may lie on another machine
 
 import type { Submission } from './driver.ts'
 import { jobFields, jobNameOf, nodeFields } from './slurm-output.ts'
@@ -48,7 +49,10 @@ export function submitArguments(submission: Submission, options: SubmitOptions):
 
 export interface ScriptOptions {
   readonly graceSeconds: number
-  /** A file that the script touches when a task starts or ends, as a hint; it may be out of its reach. */
+  /**
+   * A file that the script touches when a task starts or ends, as a hint; it may be out of its
+   * reach.
+   */
   readonly hintPath: string
 }
 
@@ -132,8 +136,8 @@ export function countsArguments(partition: string | undefined): string[] {
 }
 
 /**
- * By id alone. With `--name` beside array indexes, scancel ends *all* tasks of the array that still wait
- * together (22.05), so the caller makes sure that the id is still ours.
+ * By id alone. With `--name` beside array indexes, scancel ends *all* tasks of the array that still
+ * wait together (22.05), so the caller makes sure that the id is still ours.
  */
 export function cancelArguments(jobId: string, positions: readonly number[] | 'all'): string[] {
   return [positions === 'all' ? jobId : `${jobId}_[${formatIndexes(positions)}]`]

@@ -1,9 +1,10 @@
-// What is true of a task on Slurm, from three witnesses: squeue's row, the records that the batch script left
-// in the task's directory, and, for tasks that Slurm has already let go, its job completion log.
+// What is true of a task on Slurm, from three witnesses: squeue's row, the records that the batch
+// script left in the task's directory, and, for tasks that Slurm has already let go, its job
+// completion log.
 //
-// Invariant: an ended task needs a witness that says so. A task that nobody mentions is what it last was,
-// until it can no longer be running by its own walltime or, if it never started, Slurm has not known it for a
-// while; only then it is lost.
+// Invariant: an ended task needs a witness that says so. A task that nobody mentions is what it
+// last was, until it can no longer be running by its own walltime or, if it never started, Slurm
+// has not known it for a while; only then it is lost.
 
 import { clock } from '../clock.ts'
 import type { EndedHow, EndedTask, Submission, TaskStatus } from './driver.ts'
@@ -20,7 +21,9 @@ export interface SlurmTask {
   /** Path of its records without their extensions. */
   readonly base: string
   status: TaskStatus
-  /** We have asked Slurm to end it. One that still waited in an array then vanishes without a trace. */
+  /**
+   * We have asked Slurm to end it. One that still waited in an array then vanishes without a trace.
+   */
   cancelled: boolean
   /** Since when Slurm answers and does not mention it. */
   missingSinceEpochMs: number | undefined
@@ -28,7 +31,9 @@ export interface SlurmTask {
 
 export type Completion = { readonly phase: JobPhase; readonly exitCode: number }
 
-/** How long a record may take to become visible on a shared file system, and a node to be given up. */
+/**
+ * How long a record may take to become visible on a shared file system, and a node to be given up.
+ */
 const patienceMs = 120_000
 
 export function slurmTasks(submission: Submission): SlurmTask[] {

@@ -1,7 +1,8 @@
 // What Slurm's commands print, parsed. Pure functions, held to captured output of real commands.
 //
-// The commands run with SLURM_TIME_FORMAT=%s (times are seconds since 1970), SLURM_BITSTR_LEN=0 (lists of
-// array indexes are whole) and LC_ALL=C. Fields end with `|`, which no field that is asked for can contain.
+// The commands run with SLURM_TIME_FORMAT=%s (times are seconds since 1970), SLURM_BITSTR_LEN=0
+// (lists of array indexes are whole) and LC_ALL=C. Fields end with `|`, which no field that is
+// asked for can contain.
 
 import type { QueueCapacity, SchedulerFailureCode, SubmitRefusal } from './driver.ts'
 
@@ -11,8 +12,9 @@ export const jobFields = [
 ].map((field) => `${field}:|`).join(',')
 
 /** `-O` of sinfo(1). */
-export const nodeFields = ['NodeList', 'Partition', 'StateLong', 'CPUsState', 'Memory', 'AllocMem', 'Time']
-  .map((field) => `${field}:|`).join(',')
+export const nodeFields = [
+  'NodeList', 'Partition', 'StateLong', 'CPUsState', 'Memory', 'AllocMem', 'Time',
+].map((field) => `${field}:|`).join(',')
 
 /** Job names are `gn-<tag>`. */
 export function jobNameOf(tag: string): string {
@@ -22,7 +24,9 @@ export function jobNameOf(tag: string): string {
 export type JobPhase =
   | 'queued' | 'running' | 'completed' | 'failed' | 'timeout' | 'memory' | 'cancelled' | 'lost'
 
-/** One line of squeue: a job, a task of an array, or the tasks of an array that still wait together. */
+/**
+ * One line of squeue: a job, a task of an array, or the tasks of an array that still wait together.
+ */
 export interface JobRow {
   /** Of the whole array; the job's own for a single job. */
   readonly jobId: string
@@ -52,17 +56,18 @@ export function parseJobs(text: string): JobRow[] | undefined {
     const positions = index === 'N/A' || index === '' ? undefined : parseIndexes(index)
     if (!/^[0-9]+$/.test(jobId) || phase === undefined || positions === null) return undefined
     rows.push({
-      jobId, positions, phase, tag, startSeconds: parseSeconds(start), endSeconds: parseSeconds(end),
-      exitCode: parseExit(exit ?? ''), reason,
+      jobId, positions, phase, tag, reason,
+      startSeconds: parseSeconds(start), endSeconds: parseSeconds(end),
+      exitCode: parseExit(exit ?? ''),
     })
   }
   return rows
 }
 
 /**
- * The row of each of a submission's `tasks` array indexes, as far as job `jobId` is mentioned. A job by itself
- * stands at 0; an array that was cancelled before any of it started no longer says which indexes it had, so
- * such a row stands for all that no other row names.
+ * The row of each of a submission's `tasks` array indexes, as far as job `jobId` is mentioned. A
+ * job by itself stands at 0; an array that was cancelled before any of it started no longer says
+ * which indexes it had, so such a row stands for all that no other row names.
  */
 export function placeRows(
   rows: readonly JobRow[],
@@ -102,13 +107,20 @@ export function phaseOf(state: string): JobPhase | undefined {
   }
 }
 
-/** `7`, `0-3,9`, `1-7:2`, each perhaps with `%5` (how many may run at once); null when it is none of these. */
+/** More than any array that we submit has; others' larger ones are not worth the memory. */
+const indexesMax = 1_000_000
+
+/**
+ * `7`, `0-3,9`, `1-7:2`, each perhaps with `%5` (how many may run at once); null when it is none of
+ * these.
+ */
 export function parseIndexes(text: string): number[] | null {
   const indexes: number[] = []
   for (const part of text.trim().replace(/%\d+$/, '').split(',')) {
     const match = /^(\d{1,8})(?:-(\d{1,8})(?::(\d{1,8}))?)?$/.exec(part)
     if (!match) return null
     const last = Number(match[2] ?? match[1])
+    if (last - Number(match[1]) > indexesMax) return null
     const step = Math.max(1, Number(match[3] ?? 1))
     for (let index = Number(match[1]); index <= last; index += step) indexes.push(index)
   }
@@ -132,7 +144,10 @@ export function parseSubmitted(text: string): string | undefined {
   return /^([0-9]+)(?:;\S+)?\s*$/.exec(text.trim())?.[1]
 }
 
-/** A time limit: `30`, `30:00`, `1:00:00`, `2-12:00:00`, `infinite`; a year and a day stands for no limit. */
+/**
+ * A time limit: `30`, `30:00`, `1:00:00`, `2-12:00:00`, `infinite`; a year and a day stands for no
+ * limit.
+ */
 export function parseTimeLimit(text: string): number | undefined {
   if (/^(infinite|unlimited)$/i.test(text.trim())) return 366 * 86_400
   const match = /^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$/.exec(text.trim())
@@ -155,8 +170,8 @@ export interface NodesSeen {
 const mebibyte = 1024 * 1024
 
 /**
- * The lines of `sinfo -N`, one for each node and partition. A node of two partitions counts once in the
- * totals. `only` leaves out all other partitions. Undefined when a line cannot be read.
+ * The lines of `sinfo -N`, one for each node and partition. A node of two partitions counts once in
+ * the totals. `only` leaves out all other partitions. Undefined when a line cannot be read.
  */
 export function parseNodes(text: string, only?: string): NodesSeen | undefined {
   const counted = new Set<string>()
@@ -164,7 +179,8 @@ export function parseNodes(text: string, only?: string): NodesSeen | undefined {
   let [coresTotal, coresFree, memoryBytesTotal, memoryBytesFree] = [0, 0, 0, 0]
   for (const line of text.split('\n')) {
     if (line.trim() === '') continue
-    const [node = '', partition = '', state = '', cpus = '', memory, allocated, limit = ''] = line.split('|')
+    const fields = line.split('|')
+    const [node = '', partition = '', state = '', cpus = '', memory, allocated, limit = ''] = fields
     const cores = /^(\d+)\/(\d+)\/(\d+)\/(\d+)$/.exec(cpus.trim())
     const walltimeSecondsMax = parseTimeLimit(limit)
     if (!cores || walltimeSecondsMax === undefined) return undefined
@@ -175,7 +191,8 @@ export function parseNodes(text: string, only?: string): NodesSeen | undefined {
     const free = usable ? Number(cores[2]) : 0
     const memoryBytes = usable ? Number(memory) * mebibyte : 0
     const queue = queues.get(name) ?? {
-      name, coresTotal: 0, coresFree: 0, walltimeSecondsMax, memoryBytesPerNodeMax: 0, coresPerNodeMax: 0,
+      name, coresTotal: 0, coresFree: 0, walltimeSecondsMax,
+      memoryBytesPerNodeMax: 0, coresPerNodeMax: 0,
     }
     queue.coresTotal += total
     queue.coresFree += free
@@ -238,10 +255,12 @@ export function failureOf(words: string): SchedulerFailureCode {
 /** What sbatch says when it says no; undefined when it did not get as far as being told. */
 export function refusalOf(stderr: string): SubmitRefusal | undefined {
   const words = stderr.replaceAll(/^sbatch: (error: )?/gm, '').trim().replaceAll('\n', '; ')
-  if (unreachableWords.test(words) || !/submission failed|invalid|unrecognized/i.test(words)) return undefined
+  const told = /submission failed|invalid|unrecognized/i.test(words)
+  if (unreachableWords.test(words) || !told) return undefined
   if (/partition/i.test(words)) return { reason: 'queueUnknown', words }
-  const tooLarge = /node configuration is not available|more processors requested|time limit|memory spec|array/i
+  const tooLarge = /node configuration is not|more processors|time limit|memory spec|array/i
   if (tooLarge.test(words)) return { reason: 'tooLarge', words }
-  if (/submit limit|resource temporarily|job count|maxjob/i.test(words)) return { reason: 'full', words }
+  const full = /submit limit|resource temporarily|job count|maxjob/i
+  if (full.test(words)) return { reason: 'full', words }
   return { reason: 'refused', words }
 }

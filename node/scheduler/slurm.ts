@@ -1,12 +1,12 @@
-// The driver of Slurm, by its commands: sbatch once a tranche, one squeue for all tasks, scancel, sinfo.
+// The driver of Slurm, by its commands: sbatch once a tranche, one squeue for all tasks, scancel,
+// sinfo.
 //
-// Invariants: a tranche is written down before sbatch is called and looked up in Slurm before it is called
-// again; a job is ours only by name *and* id; an answer that did not come, or that we cannot read, is a
-// SchedulerFailure and changes no task.
+// Invariants: a tranche is written down before sbatch is called and looked up in Slurm before it is
+// called again; a job is ours only by name *and* id; an answer that did not come, or that we cannot
+// read, is a SchedulerFailure and changes no task.
 
 import { mkdirSync, watch } from 'node:fs'
 import type { FSWatcher } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
@@ -15,7 +15,6 @@ import { SchedulerFailure } from './driver.ts'
 import type {
   Abilities, Capacity, Driver, Observation, Submission, SubmitRefusal,
 } from './driver.ts'
-import { run } from './exec.ts'
 import {
   batchScript, cancelArguments, countsArguments, findArguments, nodesArguments, queryArguments,
   submitArguments,
@@ -27,6 +26,8 @@ import {
   refusalOf,
 } from './slurm-output.ts'
 import type { JobRow, NodesSeen } from './slurm-output.ts'
+import { completionLog, slurmShell, unreadable } from './slurm-shell.ts'
+import type { SlurmShell } from './slurm-shell.ts'
 import { readStart } from './supervisor.ts'
 import { faultOf, trancheStore } from './tranche-store.ts'
 import type { TrancheStore } from './tranche-store.ts'
@@ -46,7 +47,10 @@ export interface SlurmConfig {
   readonly commandTimeoutMs?: number
   /** Between SIGTERM and SIGKILL at the end of a walltime; 10 when left out. */
   readonly graceSeconds?: number
-  /** Whether Slurm is configured to end jobs that use too much memory (cgroups); false when left out. */
+  /**
+   * Whether Slurm is configured to end jobs that use too much memory (cgroups); false when left
+   * out.
+   */
   readonly memoryEnforced?: boolean
 }
 
@@ -74,20 +78,18 @@ interface Session {
   hints: FSWatcher | undefined
 }
 
-const exportedVariables = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ']
-/** Of the job completion log's end, for what squeue no longer knows. */
-const completionBytesMax = 16 * 1024 * 1024
-
 export class SlurmDriver implements Driver {
   readonly kind = 'slurm'
   readonly abilities: Abilities
   readonly config: SlurmConfig
   readonly #user = userInfo().username
+  readonly #shell: SlurmShell
   readonly #listeners: (() => void)[] = []
   #session: Session | undefined
 
   constructor(config: SlurmConfig) {
     this.config = config
+    this.#shell = slurmShell(config)
     this.abilities = {
       arrays: true, hold: false, signal: false, suspend: false, startEstimate: false,
       accounting: true, memoryEnforced: config.memoryEnforced ?? false, walltimeEnforced: true,
@@ -129,7 +131,7 @@ export class SlurmDriver implements Driver {
     const { partition } = this.config
     const [nodes, counts] = await Promise.all([
       this.#nodes(session, signal),
-      this.#ask('squeue', countsArguments(partition), signal),
+      this.#shell.ask('squeue', countsArguments(partition), signal),
     ])
     const { queued, running } = parseCounts(counts)
     return { ...nodes, tasksQueued: queued, tasksRunning: running }
@@ -153,9 +155,9 @@ export class SlurmDriver implements Driver {
     const session = this.#ready(signal)
     const tranche = session.tranches.get(tag)
     if (tranche?.jobId !== undefined) return tranche.jobId
-    const rows = this.#rows(await this.#ask('squeue', findArguments(this.#user, tag), signal))
-    // Had a lost answer led to two jobs, the script's claim lets each task run in one of them only; the first
-    // one then is what we call the submission.
+    const rows = this.#rows(await this.#shell.ask('squeue', findArguments(this.#user, tag), signal))
+    // Had a lost answer led to two jobs, the script's claim lets each task run in one of them only;
+    // the first one then is what we call the submission.
     const jobId = rows.map((row) => Number(row.jobId)).toSorted((a, b) => a - b)[0]?.toString()
       ?? claimedBy(tranche)
     if (tranche && jobId !== undefined) this.#remember(session, tranche, jobId)
@@ -166,7 +168,7 @@ export class SlurmDriver implements Driver {
     const session = this.#ready(signal)
     const unfinished = [...session.tranches.values()].some(isUnfinished)
     if (unfinished) {
-      const rows = this.#rows(await this.#ask('squeue', queryArguments(this.#user), signal))
+      const rows = this.#rows(await this.#shell.ask('squeue', queryArguments(this.#user), signal))
       this.#judge(session, rows)
       await this.#judgeMissing(session, signal)
     }
@@ -195,7 +197,7 @@ export class SlurmDriver implements Driver {
     for (const task of wanted) task.cancelled = true
     this.#remember(session, tranche, jobId)
     // Only what is alive, and still ours by name: ids are used again some day.
-    const rows = this.#rows(await this.#ask('squeue', findArguments(this.#user, tag), signal))
+    const rows = this.#rows(await this.#shell.ask('squeue', findArguments(this.#user, tag), signal))
     const places = placeRows(rows, jobId, tranche.tasks.length)
     const alive = [...places].filter(([, { phase }]) => phase === 'queued' || phase === 'running')
       .map(([position]) => position)
@@ -203,7 +205,7 @@ export class SlurmDriver implements Driver {
     if (positions.length === 0) return
     const all = positions.length === alive.length
     const words = cancelArguments(jobId, all ? 'all' : positions)
-    const { code, stderr } = await this.#run('scancel', words, signal)
+    const { code, stderr } = await this.#shell.run('scancel', words, signal)
     // A job that has ended meanwhile needs no cancelling.
     if (code !== 0 && !/invalid job id|already compl/i.test(stderr)) {
       throw new SchedulerFailure(failureOf(stderr), `scancel failed: ${stderr.trim()}`)
@@ -226,7 +228,7 @@ export class SlurmDriver implements Driver {
   }
 
   #ready(signal: AbortSignal): Session {
-    if (signal.aborted) throw new SchedulerFailure('aborted', 'the call was given up', signal.reason)
+    if (signal.aborted) throw new SchedulerFailure('aborted', 'the caller gave up', signal.reason)
     if (!this.#session) throw new SchedulerFailure('stopped', 'the Slurm driver is not started')
     return this.#session
   }
@@ -257,11 +259,10 @@ export class SlurmDriver implements Driver {
     const { sequence } = tranche
     session.store.save({ sequence, submission, note: { jobId: undefined, cancelled: [] } })
     session.tranches.set(tag, tranche)
-    const environment = this.#environment()
-    const { code, stdout, stderr } = await this.#run('sbatch', submitArguments(submission, {
+    const { code, stdout, stderr } = await this.#shell.run('sbatch', submitArguments(submission, {
       partition: this.config.partition,
       extraArguments: this.config.extraArguments ?? [],
-      exported: exportedVariables.filter((name) => environment[name] !== undefined),
+      exported: this.#shell.exported,
     }), signal, batchScript(submission, {
       graceSeconds: this.config.graceSeconds ?? 10,
       hintPath: join(this.#hintDirectory, 'hint'),
@@ -281,7 +282,9 @@ export class SlurmDriver implements Driver {
     return ok({ localId: jobId })
   }
 
-  /** Unless EnforcePartLimits is set, Slurm takes a job over the limit and lets it wait for ever. */
+  /**
+   * Unless EnforcePartLimits is set, Slurm takes a job over the limit and lets it wait for ever.
+   */
   async #tooLong(
     session: Session,
     submission: Submission,
@@ -305,7 +308,7 @@ export class SlurmDriver implements Driver {
   }
 
   async #nodes(session: Session, signal: AbortSignal): Promise<NodesSeen> {
-    const text = await this.#ask('sinfo', nodesArguments(), signal)
+    const text = await this.#shell.ask('sinfo', nodesArguments(), signal)
     const nodes = parseNodes(text, this.config.partition)
     if (!nodes) throw unreadable('sinfo', text)
     session.nodes = nodes
@@ -328,71 +331,21 @@ export class SlurmDriver implements Driver {
     }
   }
 
-  /** Tasks that ended while nobody looked, and so long ago that squeue has let them go (MinJobAge). */
+  /**
+   * Tasks that ended while nobody looked, and so long ago that squeue has let them go (MinJobAge).
+   */
   async #judgeMissing(session: Session, signal: AbortSignal): Promise<void> {
     const missing = [...session.tranches.values()].filter((tranche) =>
       tranche.jobId !== undefined && tranche.tasks.some(isMissing))
     if (missing.length === 0) return
     const tags = new Set(missing.map(({ submission }) => submission.tag))
-    const completions = parseCompletions(await this.#completionLog(signal), tags)
+    const completions = parseCompletions(await completionLog(this.#shell, signal), tags)
     for (const { submission, tasks, jobId } of missing) {
       for (const task of tasks.filter(isMissing)) {
         const completion = completions.get(`${submission.tag}.${task.position}`)
         if (completion && completion.jobId === jobId) judgeByCompletion(task, completion)
       }
     }
-  }
-
-  /** The end of the log that `JobCompType=jobcomp/filetxt` writes; empty when there is none to read. */
-  async #completionLog(signal: AbortSignal): Promise<string> {
-    const settings = await this.#ask('scontrol', ['show', 'config'], signal)
-    const path = /^JobCompLoc\s*=\s*(\/.*)$/m.exec(settings)?.[1]
-    if (!/^JobCompType\s*=\s*jobcomp\/filetxt/m.test(settings) || path === undefined) return ''
-    try {
-      await using file = await open(path.trim(), 'r')
-      const { size } = await file.stat()
-      const start = Math.max(0, size - completionBytesMax)
-      const buffer = Buffer.alloc(size - start)
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, start)
-      return buffer.toString('utf8', 0, bytesRead)
-    } catch {
-      return ''
-    }
-  }
-
-  #environment(): Record<string, string> {
-    const { binDirectory, confPath } = this.config
-    const environment: Record<string, string> = {}
-    for (const name of exportedVariables) {
-      const value = process.env[name]
-      if (value !== undefined) environment[name] = value
-    }
-    if (binDirectory !== undefined) {
-      environment['PATH'] = `${binDirectory}:${environment['PATH'] ?? '/usr/bin:/bin'}`
-    }
-    if (confPath !== undefined) environment['SLURM_CONF'] = confPath
-    return { ...environment, LC_ALL: 'C', SLURM_TIME_FORMAT: '%s', SLURM_BITSTR_LEN: '0' }
-  }
-
-  async #run(
-    program: string,
-    words: readonly string[],
-    signal: AbortSignal,
-    input = '',
-  ): Promise<{ code: number; stdout: string; stderr: string }> {
-    const { binDirectory, commandTimeoutMs } = this.config
-    const path = binDirectory === undefined ? program : join(binDirectory, program)
-    const timeoutMs = commandTimeoutMs ?? 30_000
-    const env = this.#environment()
-    return await run([path, ...words], { timeoutMs, signal, env, input, cwd: '/' })
-  }
-
-  /** Runs a command that only looks; its output. */
-  async #ask(program: string, words: readonly string[], signal: AbortSignal): Promise<string> {
-    const { code, stdout, stderr } = await this.#run(program, words, signal)
-    if (code === 0) return stdout
-    const said = stderr.trim() || `exit code ${code}`
-    throw new SchedulerFailure(failureOf(stderr), `${program} failed: ${said}`)
   }
 }
 
@@ -411,8 +364,4 @@ function claimedBy(tranche: Tranche | undefined): string | undefined {
     if (start.kind === 'claimed') return start.job
   }
   return undefined
-}
-
-function unreadable(program: string, text: string): SchedulerFailure {
-  return new SchedulerFailure('malformed', `cannot read what ${program} says: ${text.slice(0, 200)}`)
 }

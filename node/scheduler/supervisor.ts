@@ -1,14 +1,15 @@
-// The embedded executor's supervisor: a small POSIX shell program, one a task, that outlives the node. It
-// claims the task, runs the command under timeout(1) in a process group of its own, and records how it ended.
+// The embedded executor's supervisor: a small POSIX shell program, one a task, that outlives the
+// node. It claims the task, runs the command under timeout(1) in a process group of its own, and
+// records how it ended.
 //
-// Two records a task, both written by the supervisor in one write and closed by a last word, so that a
-// reader can tell a whole record from a torn one:
-//   <base>.start  `start PID BORN BOOT`         made with O_EXCL: whoever makes it owns the task, so a task
-//                                               runs at most once however often a supervisor is started
+// Two records a task, each closed so that a reader can tell a whole one from a torn one:
+//   <base>.start  `start PID BORN BOOT`, made with O_EXCL: whoever makes it owns the task, so that
+//                 it runs at most once however often a supervisor is started
 //   <base>.end    `end HOW CODE CENTISECONDS`, the output of times(1), `done`
-// The node itself claims a queued task that was cancelled with a start record that says `cancelled`.
-// Durations come from /proc/uptime and times of day from the records' modification times, so a changed clock
-// cannot lengthen a task and the supervisor needs no process of its own to ask for the time.
+// The node itself claims a queued task that was cancelled with a start record that says
+// `cancelled`. Durations come from /proc/uptime and times of day from the records' modification
+// times, so a changed clock cannot lengthen a task and the supervisor needs no process of its own
+// to ask for the time.
 
 import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import type { EndedHow } from './driver.ts'
@@ -153,7 +154,9 @@ export function parseEnd(text: string, epochMs: number): EndRecord | undefined {
   }
 }
 
-/** Writes what a supervisor no longer can: that it is gone without having said how its task ended. */
+/**
+ * Writes what a supervisor no longer can: that it is gone without having said how its task ended.
+ */
 export function recordLost(base: string): void {
   writeFileSync(`${base}.end`, 'end lost -1 0\n\n\ndone\n')
 }

@@ -1,8 +1,10 @@
-// What a driver remembers of its submissions across restarts: one JSON file a tranche, replaced as a whole
-// and synced before `save` returns. Shared by the drivers; each keeps its own fields in `note`.
+// What a driver remembers of its submissions across restarts: one JSON file a tranche, replaced as
+// a whole and synced before `save` returns. Shared by the drivers; each keeps its own fields in
+// `note`.
 
 import {
-  closeSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeSync,
+  closeSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync,
+  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import type { Submission } from './driver.ts'
@@ -32,7 +34,7 @@ export function trancheStore<Note>(directory: string): TrancheStore<Note> {
       for (const name of readdirSync(directory)) {
         // What a crash left half written has another ending and was never promised to anybody.
         if (!name.endsWith('.json')) rmSync(join(directory, name), { force: true })
-        else found.push(JSON.parse(readFileSync(join(directory, name), 'utf8')))
+        else found.push(readTranche<Note>(join(directory, name)))
       }
       return found.toSorted((a, b) => a.sequence - b.sequence)
     },
@@ -52,6 +54,11 @@ export function trancheStore<Note>(directory: string): TrancheStore<Note> {
       rmSync(pathOf(tag), { force: true })
     },
   }
+}
+
+/** Only `save` has written there, under another name until it was whole. */
+function readTranche<Note>(path: string): StoredTranche<Note> {
+  return JSON.parse(readFileSync(path, 'utf8')) as StoredTranche<Note>
 }
 
 /** Says what is wrong with a submission that no scheduler could run; undefined when nothing is. */

@@ -1,9 +1,9 @@
-// A scheduler in memory on a clock that is passed in: deterministic, and able to fail as real ones do.
-// The cluster is what outlives the node; a FakeDriver is one node's door to it, so a crash of the node is a
-// new FakeDriver on the same cluster.
+// A scheduler in memory on a clock that is passed in: deterministic, and able to fail as real ones
+// do. The cluster is what outlives the node; a FakeDriver is one node's door to it, so a crash of
+// the node is a new FakeDriver on the same cluster.
 //
-// Invariants: nothing happens between calls, `advance` catches up with the clock and every call does it first;
-// at one instant tasks end before tasks start, both in order of submission.
+// Invariants: nothing happens between calls, `advance` catches up with the clock and every call
+// does it first; at one instant tasks end before tasks start, both in order of submission.
 
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
@@ -95,7 +95,7 @@ export class FakeCluster {
     for (;;) {
       const next = this.wakeAt()
       if (next === undefined || next > now) break
-      for (const [task, execution] of [...this.#executions]) {
+      for (const [task, execution] of this.#executions) {
         if (execution.endsEpochMs === next) this.#end(task, execution, next)
       }
       this.#startTasks(next)
@@ -111,7 +111,8 @@ export class FakeCluster {
     const refusal = this.#refusal(submission)
     if (refusal) return refuse(refusal)
     const tranche = addTranche(this.#book, {
-      sequence: ++this.#sequence, submission, forgotten: false, baseOf: (index) => `${tag}.${index}`,
+      sequence: ++this.#sequence, submission, forgotten: false,
+      baseOf: (index) => `${tag}.${index}`,
     })
     for (const task of tranche.tasks.values()) enqueue(this.#book, task)
     this.advance()
@@ -222,7 +223,8 @@ export class FakeCluster {
 
   #end(task: Task, execution: Execution, endedEpochMs: number): void {
     const { run, how, exitCode } = execution
-    const startedEpochMs = task.status.kind === 'running' ? task.status.startedEpochMs : endedEpochMs
+    const { status } = task
+    const startedEpochMs = status.kind === 'running' ? status.startedEpochMs : endedEpochMs
     const { stdout, stderr, memoryBytesPeak } = run
     const cpuMs = Math.min(run.cpuMs, endedEpochMs - startedEpochMs)
     this.#executions.delete(task)
@@ -308,7 +310,7 @@ export class FakeDriver implements Driver {
     act: () => Answer,
   ): Promise<Answer> {
     const { faults, asked } = this.cluster
-    if (signal.aborted) throw new SchedulerFailure('aborted', 'the call was given up', signal.reason)
+    if (signal.aborted) throw new SchedulerFailure('aborted', 'the caller gave up', signal.reason)
     if (!this.#started) throw new SchedulerFailure('stopped', 'the driver is not started')
     if (faults.unreachable) throw new SchedulerFailure('unreachable', 'the fake is unreachable')
     asked[verb]++

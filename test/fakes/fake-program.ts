@@ -1,5 +1,5 @@
-// What a task of the fake scheduler does: a very small shell, enough for the commands of tests, so that one
-// suite can say `sh -c 'echo hello; exit 3'` to a fake and to a real scheduler.
+// What a task of the fake scheduler does: a very small shell, enough for the commands of tests, so
+// that one suite can say `sh -c 'echo hello; exit 3'` to a fake and to a real scheduler.
 
 export interface ProgramRun {
   readonly durationMs: number

@@ -1,8 +1,8 @@
-// A private Slurm cluster on this machine, from Debian's packages: munged, slurmctld and a slurmd for each
-// node, with all files in one directory and all listeners on 127.0.0.1.
+// A private Slurm cluster on this machine, from Debian's packages: munged, slurmctld and a slurmd
+// for each node, with all files in one directory and all listeners on 127.0.0.1.
 //
-// Invariants: nothing of an installed Slurm is touched; every process is ended by its own id; `stop` leaves
-// no daemon and no job step behind.
+// Invariants: nothing of an installed Slurm is touched; every process is ended by its own id;
+// `stop` leaves no daemon and no job step behind.
 
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
@@ -64,7 +64,8 @@ export async function startSlurmCluster(
   const nodes = options.nodes ?? [{ name: 'n1', cpus: 4 }]
   // munged wants directories that others may pass through but not write to.
   chmodSync(directory, 0o755)
-  for (const name of ['munge', 'state', 'log', 'run', ...nodes.map((node) => `spool-${node.name}`)]) {
+  const spools = nodes.map((node) => `spool-${node.name}`)
+  for (const name of ['munge', 'state', 'log', 'run', ...spools]) {
     mkdirSync(join(directory, name), { mode: 0o755 })
   }
   const [controllerPort = 0, ...nodePorts] = await freePorts(nodes.length + 1)
@@ -111,8 +112,10 @@ export async function startSlurmCluster(
       endNode.set(name, await daemon(['slurmd', '-N', name, '-f', confPath], pidFile))
     }
     const ready = async (): Promise<boolean> => {
-      const states = (await command(['sinfo', '-h', '-N', '-p', 'main', '-o', '%t'])).trim().split('\n')
-      return states.length === nodes.length && states.every((state) => /^(idle|mix|alloc)$/.test(state))
+      const text = await command(['sinfo', '-h', '-N', '-p', 'main', '-o', '%t'])
+      const states = text.trim().split('\n')
+      const up = states.every((state) => /^(idle|mix|alloc)$/.test(state))
+      return up && states.length === nodes.length
     }
     await eventually(ready, { timeoutSeconds: 60 })
     return {
@@ -128,7 +131,7 @@ export async function startSlurmCluster(
   } catch (cause) {
     const log = readTail(join(directory, 'log/slurmctld.log'))
     await stop()
-    throw new Error(`the Slurm cluster in ${directory} did not start; its log ends: ${log}`, { cause })
+    throw new Error(`Slurm in ${directory} did not start; its log ends: ${log}`, { cause })
   }
 }
 
@@ -140,7 +143,8 @@ async function startMunge(
   writeFileSync(inMunge('key'), randomBytes(128), { mode: 0o400 })
   await daemon([
     'munged', '--num-threads=4', `--socket=${inMunge('socket')}`, `--key-file=${inMunge('key')}`,
-    `--pid-file=${inMunge('pid')}`, `--log-file=${inMunge('log')}`, `--seed-file=${inMunge('seed')}`,
+    `--pid-file=${inMunge('pid')}`, `--log-file=${inMunge('log')}`,
+    `--seed-file=${inMunge('seed')}`,
   ], inMunge('pid'))
 }
 

@@ -1,4 +1,5 @@
-// The driver of Slurm, held to the suite of all drivers on a real cluster, then to what only a real one shows.
+// The driver of Slurm, held to the suite of all drivers on a real cluster, then to what only a real
+// one shows.
 
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -74,11 +75,13 @@ common.after.each(async () => { await shared?.clear() }, { timeoutSeconds: 60 })
 
 function asked(root: string, program: string): number {
   if (!existsSync(join(root, 'asked'))) return 0
-  return readFileSync(join(root, 'asked'), 'utf8').split('\n').filter((line) => line === program).length
+  const lines = readFileSync(join(root, 'asked'), 'utf8').split('\n')
+  return lines.filter((line) => line === program).length
 }
 
 function readOutput(submission: Submission, taskIndex: number): { stdout: string; stderr: string } {
-  const { directory } = submission.tasks.find((task) => task.taskIndex === taskIndex) ?? { directory: '' }
+  const task = submission.tasks.find((one) => one.taskIndex === taskIndex)
+  const directory = task?.directory ?? ''
   const read = (stream: string): string => {
     const path = join(directory, '.gridnode', stream)
     return existsSync(path) ? readFileSync(path, 'utf8') : ''
@@ -165,9 +168,9 @@ t('knows how a task ended that Slurm has already forgotten', async (ctx) => {
   await first.stop()
   await rig.cluster.command(['scancel', localId])
   await rig.cluster.command(['scontrol', 'update', 'nodename=n1,n2', 'state=resume'])
-  await eventually(async () => (await rig.cluster.command(['squeue', '-h', '-t', 'all'])).trim() === '', {
-    timeoutSeconds: 120,
-  })
+  const known = async (): Promise<string> =>
+    (await rig.cluster.command(['squeue', '-h', '-t', 'all'])).trim()
+  await eventually(async () => await known() === '', { timeoutSeconds: 120 })
   const driver = await open(ctx, rig)
   const seen = await eventually(async () => {
     const all = await driver.query(never)
@@ -197,7 +200,8 @@ t('calls a task lost when its node is', async (ctx) => {
   const node = (await rig.cluster.command(['squeue', '-h', '-o', '%N'])).trim()
   await rig.cluster.command(['scontrol', 'update', `nodename=${node}`, 'state=down', 'reason=test'])
   // It may have come back by itself: slurmd is alive.
-  ctx.after(() => rig.cluster.command(['scontrol', 'update', `nodename=${node}`, 'state=resume']).catch(() => {}))
+  const resume = ['scontrol', 'update', `nodename=${node}`, 'state=resume']
+  ctx.after(() => rig.cluster.command(resume).catch(() => {}))
   const ended = await until(driver, 'ended')
   assert.equal(ended.kind === 'ended' && [ended.how, ended.exitCode], ['lost', -1])
 })

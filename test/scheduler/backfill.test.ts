@@ -12,7 +12,11 @@ const entry = (cores: number, walltimeMs: number, count = 1): QueueEntry =>
 const busy = (cores: number, endsEpochMs: number): RunningTask =>
   ({ cores, memoryBytes: cores, endsEpochMs })
 
-function starts(total: number, running: readonly RunningTask[], queue: readonly QueueEntry[]): number[] {
+function starts(
+  total: number,
+  running: readonly RunningTask[],
+  queue: readonly QueueEntry[],
+): number[] {
   const used = running.reduce((sum, task) => sum + task.cores, 0)
   const free = { cores: total - used, memoryBytes: total - used }
   return startable({ free, running: () => running, queue, nowEpochMs: 0 })
@@ -60,7 +64,8 @@ t('never puts off the first one that waits, and never takes more than there is',
   const entries = fc.array(fc.tuple(cores, time, fc.integer({ min: 1, max: 3 })), {
     minLength: 1, maxLength: 6,
   })
-  fc.assert(fc.property(fc.array(fc.tuple(cores, time), { maxLength: 6 }), entries, (held, asked) => {
+  const holdings = fc.array(fc.tuple(cores, time), { maxLength: 6 })
+  fc.assert(fc.property(holdings, entries, (held, asked) => {
     const running: RunningTask[] = []
     let used = 0
     for (const [count, ends] of held) {
@@ -70,8 +75,9 @@ t('never puts off the first one that waits, and never takes more than there is',
     }
     const queue = asked.map(([count, walltimeMs, tasks]) => entry(count, walltimeMs, tasks))
     const counts = starts(total, running, queue)
-    const begun = (from: number, to: number): RunningTask[] => queue.slice(from, to).flatMap((one, i) =>
-      Array.from({ length: counts[from + i] ?? 0 }, () => busy(one.cores, one.walltimeMs)))
+    const begun = (from: number, to: number): RunningTask[] =>
+      queue.slice(from, to).flatMap((one, i) =>
+        Array.from({ length: counts[from + i] ?? 0 }, () => busy(one.cores, one.walltimeMs)))
     const all = [...running, ...begun(0, queue.length)]
     assert.ok(all.reduce((sum, task) => sum + task.cores, 0) <= total, 'within what there is')
     const waits = queue.findIndex((one, i) => (counts[i] ?? 0) < one.count)

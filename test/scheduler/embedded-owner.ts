@@ -1,5 +1,5 @@
-// Stands for a node that is going to be killed: runs the embedded executor on a state directory and submits
-// what it reads from a file. `node embedded-owner.ts CONFIG.json SUBMISSION.json`
+// Stands for a node that is going to be killed: runs the embedded executor on a state directory and
+// submits what it reads from a file. `node embedded-owner.ts CONFIG.json SUBMISSION.json`
 
 import { readFileSync } from 'node:fs'
 import { EmbeddedDriver } from '../../node/scheduler/embedded.ts'

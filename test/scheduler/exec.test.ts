@@ -38,7 +38,8 @@ t('says that a program is missing', async () => {
 t('ends a command that takes too long, with everything it started', async (ctx) => {
   const note = join(ctx.tmp(), 'pid')
   const script = `trap '' TERM; sleep 1000 & echo $! >'${note}'; wait`
-  const error = await assert.rejects(run(['sh', '-c', script], { timeoutMs: 300 }), /no answer in 300 ms/)
+  const running = run(['sh', '-c', script], { timeoutMs: 300 })
+  const error = await assert.rejects(running, /no answer in 300 ms/)
   assert.equal(codeOf(error), 'timeout')
   const grandchild = Number(readFileSync(note, 'utf8'))
   await eventually(() => readProcess(grandchild) === undefined)

@@ -62,6 +62,9 @@ t('loses a task, ends the others at their own time', async () => {
   const ended = { kind: 'ended', startedEpochMs: 1_000 }
   assert.equal(cluster.query().map((seen) => seen.status), [
     { ...ended, how: 'lost', exitCode: -1, endedEpochMs: 3_000 },
-    { ...ended, how: 'exited', exitCode: 0, endedEpochMs: 11_000, cpuMs: 1, memoryBytesPeak: 2 ** 20 },
+    {
+      ...ended, how: 'exited', exitCode: 0, endedEpochMs: 11_000,
+      cpuMs: 1, memoryBytesPeak: 2 ** 20,
+    },
   ])
 })

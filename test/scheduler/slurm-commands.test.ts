@@ -24,7 +24,8 @@ function submission(changes: Partial<Submission> = {}): Submission {
 }
 
 t('asks for what a task needs, rounded up to what Slurm counts', () => {
-  const options = { partition: 'main', extraArguments: ['--account=grid'], exported: ['PATH', 'HOME'] }
+  const extraArguments = ['--account=grid']
+  const options = { partition: 'main', extraArguments, exported: ['PATH', 'HOME'] }
   const words = submitArguments(submission(), options)
   for (const word of [
     '--job-name=gn-00000000000000ab', '--cpus-per-task=2', '--mem=2M', '--time=2', '--no-requeue',
@@ -54,16 +55,18 @@ t('quotes any word for a shell', async () => {
 
 t('runs the right task in the right place, once', async (ctx) => {
   const root = ctx.tmp()
-  const tasks = [3, 8].map((taskIndex) => ({ taskIndex, directory: join(root, `it's $${taskIndex}`) }))
+  const tasks = [3, 8].map((taskIndex) =>
+    ({ taskIndex, directory: join(root, `it's $${taskIndex}`) }))
   for (const { directory } of tasks) mkdirSync(directory)
   const environment = { COLOUR: "red 'and' $blue\nnext" }
-  const command = ['sh', '-c', 'printf "%s,%s,%s,%s" "$GRIDNODE_TASK_ID" "$GRIDNODE_TRANCHE" "$COLOUR" "$1"; '
-    + 'echo no >&2; exit 5', 'name', "an 'argument'"]
+  const print = 'printf "%s,%s,%s,%s" "$GRIDNODE_TASK_ID" "$GRIDNODE_TRANCHE" "$COLOUR" "$1"'
+  const command = ['sh', '-c', `${print}; echo no >&2; exit 5`, 'name', "an 'argument'"]
   const script = batchScript(submission({ tasks, environment, command }), {
     graceSeconds: 1, hintPath: join(root, 'hint'),
   })
   const env = {
-    PATH: process.env['PATH'] ?? '', SLURM_JOB_ID: '71', SLURM_ARRAY_JOB_ID: '70', SLURM_ARRAY_TASK_ID: '1',
+    PATH: process.env['PATH'] ?? '',
+    SLURM_JOB_ID: '71', SLURM_ARRAY_JOB_ID: '70', SLURM_ARRAY_TASK_ID: '1',
   }
   const first = await run(['sh', '-s'], { timeoutMs, input: script, env })
   assert.equal(first, { code: 5, stdout: '', stderr: '' })

@@ -34,7 +34,8 @@ t('reads a job that Slurm ended at its walltime', () => {
   const job = rows?.find((row) => row.tag === tagOf(1))
   assert.equal([job?.phase, job && job.endSeconds - job.startSeconds >= 60], ['timeout', true])
   // Array tasks that were cancelled while they waited together are gone without a trace.
-  const array = rows?.filter((row) => row.tag === tagOf(3)).flatMap((row) => row.positions ?? []) ?? []
+  const own = rows?.filter((row) => row.tag === tagOf(3)) ?? []
+  const array = own.flatMap((row) => row.positions ?? [])
   assert.equal([6, 7, 10, 11, 12, 13].map((index) => array.includes(index)), [
     true, false, false, false, false, true,
   ])
@@ -55,8 +56,9 @@ t('gives each task its row, also where the row no longer says whose it is', () =
 t('concludes nothing from a line that it cannot read', () => {
   const tag = tagOf(9)
   for (const line of [
-    'slurm is being upgraded', `11|N/A|DREAMING|gn-${tag}|5|6|0|None|`, `x|1|RUNNING|gn-${tag}|5|6|0|None|`,
-    `11|1-|RUNNING|gn-${tag}|5|6|0|None|`, `11|0-3,...|PENDING|gn-${tag}|5|6|0|None|`,
+    'slurm is being upgraded', `11|N/A|DREAMING|gn-${tag}|5|6|0|None|`,
+    `x|1|RUNNING|gn-${tag}|5|6|0|None|`, `11|1-|RUNNING|gn-${tag}|5|6|0|None|`,
+    `11|0-3,...|PENDING|gn-${tag}|5|6|0|None|`,
   ]) {
     assert.equal(parseJobs(line), undefined, line)
   }
@@ -64,8 +66,8 @@ t('concludes nothing from a line that it cannot read', () => {
 
 t('knows every state that squeue documents', () => {
   const states = 'BOOT_FAIL CANCELLED COMPLETED CONFIGURING COMPLETING DEADLINE FAILED NODE_FAIL '
-    + 'OUT_OF_MEMORY PENDING PREEMPTED RUNNING RESV_DEL_HOLD REQUEUE_FED REQUEUE_HOLD REQUEUED RESIZING '
-    + 'REVOKED SIGNALING SPECIAL_EXIT STAGE_OUT STOPPED SUSPENDED TIMEOUT'
+    + 'OUT_OF_MEMORY PENDING PREEMPTED RUNNING RESV_DEL_HOLD REQUEUE_FED REQUEUE_HOLD REQUEUED '
+    + 'RESIZING REVOKED SIGNALING SPECIAL_EXIT STAGE_OUT STOPPED SUSPENDED TIMEOUT'
   for (const state of states.split(' ')) assert.ok(phaseOf(state), state)
   assert.equal(phaseOf('CANCELLED by 0'), 'cancelled')
   assert.equal(phaseOf('NOT_A_STATE'), undefined)
@@ -140,7 +142,8 @@ t('tells a refusal from a scheduler that does not answer', () => {
   }))
   const reasons = [...said].map(([command, words]) => [command, refusalOf(words)?.reason])
   assert.equal(reasons.slice(0, 5), [
-    ['sbatch -c 50', 'tooLarge'], ['sbatch -p nosuch', 'queueUnknown'], ['sbatch -t 20-0', 'tooLarge'],
+    ['sbatch -c 50', 'tooLarge'], ['sbatch -p nosuch', 'queueUnknown'],
+    ['sbatch -t 20-0', 'tooLarge'],
     ['sbatch --mem=900G', 'tooLarge'], ['sbatch --array=0-200000', 'tooLarge'],
   ])
   const away = [...said].filter(([command]) => command.endsWith('no controller'))
