@@ -62,7 +62,7 @@ export function slurmShell(config: ShellConfig): SlurmShell {
   }
 }
 
-/** The end of the log that `JobCompType=jobcomp/filetxt` writes; empty when there is none to read. */
+/** The end of the log that `JobCompType=jobcomp/filetxt` writes; empty when we can read none. */
 export async function completionLog(shell: SlurmShell, signal: AbortSignal): Promise<string> {
   const settings = await shell.ask('scontrol', ['show', 'config'], signal)
   const path = /^JobCompLoc\s*=\s*(\/.*)$/m.exec(settings)?.[1]
