@@ -1,0 +1,128 @@
+// One real site of a test: its data directory, its process, its API. It can be killed at any moment and
+// started again on the same directory.
+//
+// Invariant: every process that was started is ended by its own id when the test is over, and so are the
+// tasks of its embedded executor, which would otherwise go on without it.
+
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import type { Client } from '../../cli/client.ts'
+import { openClient } from '../../cli/client.ts'
+import type { NodeInfo } from '../../node/http/api.ts'
+import { apiPaths } from '../../node/http/api.ts'
+import type { Context } from '../harness.ts'
+import { eventually } from '../harness.ts'
+
+export interface Site {
+  readonly name: string
+  readonly directory: string
+  readonly client: Client
+  /** Everything that the site's processes have logged so far. */
+  log(): string
+  running(): boolean
+  /** Resolves when the API answers. */
+  start(): Promise<void>
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<void>
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>
+  /** Starts a process on the directory without waiting for anything. */
+  launch(): Launched
+}
+
+export interface Launched {
+  readonly child: ChildProcess
+  output(): string
+  readonly ended: Promise<number | null>
+}
+
+const program = join(import.meta.dirname, '..', '..', 'cli', 'main.ts')
+
+/** Not from the range that the system gives to outgoing connections, so that a restart finds it free. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000)
+    const server = createServer()
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    await new Promise((resolve) => server.close(resolve))
+    if (free) return port
+  }
+}
+
+export function siteAt(ctx: Context, name: string, directory: string): Site {
+  const client = openClient(directory)
+  let current: Launched | undefined
+  let log = ''
+  const launch = (): Launched => {
+    const child = spawn(process.execPath, [program, 'start', '--dir', directory], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, NODE_OPTIONS: '--disable-warning=ExperimentalWarning' },
+    })
+    let own = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      own += text
+      log += text
+    })
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
+    return { child, output: () => own, ended }
+  }
+  const end = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> => {
+    const { child, ended } = current ?? {}
+    if (!child || !ended) return null
+    child.kill(signal)
+    const code = await ended
+    current = undefined
+    return code
+  }
+  ctx.after(async () => {
+    await end('SIGKILL')
+    endTasks(directory)
+  })
+  return {
+    name,
+    directory,
+    client,
+    log: () => log,
+    running: () => current?.child.exitCode === null && current.child.signalCode === null,
+    launch,
+    async start() {
+      const launched = (current = launch())
+      let code: number | null | undefined
+      void launched.ended.then((value) => (code = value ?? -1))
+      await eventually(async () => {
+        if (code !== undefined) return true
+        const info = await client.get<NodeInfo>(apiPaths.info)
+        return info.pid === launched.child.pid
+      }, { timeoutSeconds: 40, what: `${name} answers` })
+      if (code !== undefined) throw new Error(`${name} ended with ${code}: ${launched.output()}`)
+    },
+    kill: async () => void (await end('SIGKILL')),
+    stop: () => end('SIGTERM'),
+  }
+}
+
+/** Ends what the embedded executor of a site that is gone has left running, by its start records. */
+export function endTasks(directory: string): void {
+  const records = join(directory, 'embedded', 'records')
+  if (!existsSync(records)) return
+  for (const name of readdirSync(records)) {
+    if (!name.endsWith('.start') || existsSync(join(records, name.replace(/start$/, 'end')))) continue
+    const pid = Number(/^start (\d+) /.exec(readFileSync(join(records, name), 'utf8'))?.[1])
+    const sameTask = pid > 1 && commandLine(pid).includes(join(records, name.slice(0, -6)))
+    if (sameTask) process.kill(pid, 'SIGTERM')
+  }
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}
