@@ -39,7 +39,8 @@ function userKeyPath(terminal: Terminal): string {
   return join(config || join(home || homedir(), '.config'), 'gridnode', 'user.key')
 }
 
-function userName(terminal: Terminal): string {
+/** The name by which the site knows the user: the login name, or $GRIDNODE_USER. */
+export function userName(terminal: Terminal): string {
   let name = terminal.env['GRIDNODE_USER']
   try {
     name ||= userInfo().username

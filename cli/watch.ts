@@ -210,7 +210,7 @@ async function sayBids(
 
 async function finish(context: Context, watch: Watch, summary: JobSummary): Promise<number> {
   const { terminal, json, style } = context
-  if (!json) await terminal.out.write(`${endedText(summary, style)}\n`)
+  if (!json && !watch.quiet) await terminal.out.write(`${endedText(summary, style)}\n`)
   let detail: JobDetail | undefined
   if (summary.state !== 'done') {
     detail = await context.client().get<JobDetail>(apiPaths.job(watch.job))
@@ -220,7 +220,10 @@ async function finish(context: Context, watch: Watch, summary: JobSummary): Prom
     const fetched = await fetchResults(context, {
       job: watch.job, into: watch.fetchInto, force: false,
     })
-    if (!json) await terminal.out.write(`${plural(fetched.files, 'file')} in ${watch.fetchInto}\n`)
+    const text = json
+      ? `${JSON.stringify({ kind: 'fetched', ...fetched })}\n`
+      : `${plural(fetched.files, 'file')} in ${watch.fetchInto}\n`
+    await terminal.out.write(watch.quiet && !json ? '' : text)
   } else if (!json && !watch.quiet) {
     await terminal.err.write(`results: ${context.suggest('fetch', watch.job)}\n`)
   }

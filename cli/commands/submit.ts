@@ -22,10 +22,11 @@ import { wrap } from '../command.ts'
 import { exitCodes, failure, usageFailure } from '../failure.ts'
 import type { PlacedInput } from '../inputs.ts'
 import { takeSnapshot, uploadSnapshot } from '../inputs.ts'
+import type { JobRequest } from '../job-request.ts'
 import { jobDocument } from '../job-request.ts'
 import { jsonText, plural } from '../output.ts'
 import { liveLine } from '../progress.ts'
-import { freshNonce, openUser } from '../user-key.ts'
+import { freshNonce, openUser, userName } from '../user-key.ts'
 import { watchJob } from '../watch.ts'
 
 const options: OptionTable = {
@@ -108,22 +109,27 @@ async function runSubmit(context: Context): Promise<number> {
       await terminal.err.write(`${note.join('\n  ')}\n`)
     }
   }
-  const user = openUser(terminal)
   const line = liveLine(terminal.err, () => terminal.nowEpochMs())
   const from = fromCommandLine.inputs ? terminal.cwd : work.scriptDirectory
   const inputs = (merged.inputs ?? []).map((input): PlacedInput => ({ ...input, from }))
   const snapshot = await takeSnapshot(inputs, line)
-  const document = jobDocument({
+  const describe = (user: JobRequest['user'], nonce: string): JobDocument => jobDocument({
     options: merged,
     fallbackName: work.fallbackName,
     script: work.script,
     args: work.args,
     inputs: snapshot,
-    user: { name: user.name, publicKeyHex: toHex(user.signer.key.publicKey) },
-    nonce: freshNonce(),
+    user,
+    nonce,
     env: terminal.env,
   })
-  if (args.flag('dry-run')) return dryRun(context, document)
+  if (args.flag('dry-run')) {
+    const nobody = { name: userName(terminal), publicKeyHex: '00'.repeat(32) }
+    return dryRun(context, describe(nobody, '00'.repeat(16)))
+  }
+  const user = openUser(terminal)
+  const publicKeyHex = toHex(user.signer.key.publicKey)
+  const document = describe({ name: user.name, publicKeyHex }, freshNonce())
   const client = context.client()
   const sentBytes = await uploadSnapshot(snapshot, client, line)
   const { note } = signJob(document, user.signer)
@@ -158,8 +164,9 @@ function submittedText(
     `at most ${formatCredits(document.budget)}\n${inputs}`
 }
 
+/** Nothing is made for it, the user's key neither: what is signed with is left out. */
 async function dryRun(context: Context, document: JobDocument): Promise<number> {
-  const { script, budget, ...rest } = document
+  const { script, budget, key: _key, nonce: _nonce, ...rest } = document
   const shown = { ...rest, budget: String(budget), script }
   await context.terminal.out.write(jsonText(shown))
   return exitCodes.done

@@ -207,11 +207,12 @@ choose sites with #GRID --sites or --require
   assert.equal(at.node.asked, [])
 })
 
-submit('shows what it would submit, and does not', async (ctx) => {
-  const at = await bench(ctx)
+submit('shows what it would submit, and does and makes nothing', async (ctx) => {
+  const key = join(ctx.tmp(), 'user.key')
+  const at = await bench(ctx, { GRIDNODE_USER_KEY: key })
   script(at, 'job.sh', '#GRID --cores 3', 'true')
   const ran = await at.submit('--dry-run', 'job.sh')
-  assert.equal([ran.code, at.node.asked], [0, []])
+  assert.equal([ran.code, at.node.asked, existsSync(key)], [0, [], false])
   const shown = JSON.parse(ran.out) as Record<string, unknown>
   assert.equal([shown['cores'], shown['budget'], shown['name']], [3, '100000000', 'job.sh'])
 })

@@ -84,7 +84,7 @@ watch('draws a bar on a terminal, within its width', async (ctx) => {
 watch('ends with the exit code of the first failed task, and says why it failed', async (ctx) => {
   const { directory } = await node(ctx, lines({ kind: 'end', summary: { ...failedJob, job } }))
   const ran = await run(ctx, ['submit', '--dir', directory, '--wait', '-q', '--', 'false'])
-  assert.equal(ran.code, 7)
+  assert.equal([ran.code, ran.out], [7, `${job}\n`])
   assert.match(ran.err, 'task 1 failed at c.example, exit code 7: the output counts/*.txt is')
   const words = `--dir ${directory} ${failedDetail.job} --task 1 --stream stderr`
   assert.match(ran.err, `gridnode logs ${words}`)
@@ -156,4 +156,9 @@ watch('brings the results with --fetch', async (ctx) => {
   assert.match(ran.out, /2 files in results\n$/)
   assert.equal(readFileSync(join(cwd, 'results/0/stdout'), 'utf8'), 'out')
   assert.equal(statSync(join(cwd, 'results/0/bin/tool')).mode & 0o100, 0o100)
+  const again = args.with(args.indexOf('results'), 'more').toSpliced(1, 0, '--json')
+  const json = await run(ctx, again, { cwd })
+  assert.equal(JSON.parse(json.out.trimEnd().split('\n').at(-1)!), {
+    kind: 'fetched', directory: join(cwd, 'more'), files: 2, sizeBytes: 7,
+  })
 })

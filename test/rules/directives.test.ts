@@ -1,6 +1,7 @@
 // What a script's comments ask for: Slurm's rules of reading, each option, each refusal with its
 // line.
 
+import fc from 'fast-check'
 import { limits } from '../../protocol/base/limits.ts'
 import { rangesSize } from '../../protocol/base/ranges.ts'
 import type { Directives } from '../../protocol/rules/directives.ts'
@@ -245,4 +246,20 @@ dialects('are reported as ignored when #SBATCH lines say the same', () => {
   const found = read('#SBATCH -c 2', '#PBS -l ncpus=2')
   assert.equal(found.options, { cores: 2 })
   assert.equal(found.ignored.map(({ line, option }) => [line, option]), [[3, '#PBS']])
+})
+
+const anything = suite('any text')
+
+anything('is read or refused, never a failure, and read the same twice', () => {
+  const piece = fc.constantFrom(
+    '#SBATCH ', '#GRID ', '#PBS -N x', '--', '-', '=', '"', "'", '\\', '#', ' ', '\t', 'mem',
+    'array', 'time', 'cores', 'in', 'c', 't', 'a', '4', '0-9:2%3', ':', '%', '[', ']', ',', 'G', '\0',
+    '\u2028', '__proto__', 'constructor', '\n', 'echo', '\ud800', '-1', '99999999999999999999',
+  )
+  fc.assert(fc.property(fc.array(piece, { maxLength: 60 }), (pieces) => {
+    const text = `#!/bin/sh\n${pieces.join('')}\n`
+    const once = readDirectives(text)
+    assert.equal(readDirectives(text), once)
+    if (!once.ok) assert.ok(once.refusal.faults.length > 0)
+  }), { numRuns: 2_000 })
 })

@@ -1,6 +1,7 @@
 // Expressions over what sites publish: what they mean, and that nothing in them can hang, drift or
 // depend on a machine.
 
+import fc from 'fast-check'
 import type { Attributes } from '../../protocol/rules/requirements.ts'
 import {
   compileRequirement, requirementAttributes, requirementBytesMax,
@@ -129,4 +130,22 @@ requirements('everything that an offer says by itself can be asked for', () => {
     const kind = typeof value === 'number' ? 'integer' : 'text'
     assert.equal([name, requirementAttributes[name]?.kind], [name, kind])
   }
+})
+
+requirements('any text is compiled or refused, and what compiled answers the same twice', () => {
+  const piece = fc.constantFrom(
+    'cores_total', 'os', 'software', 'site', '"gcc"', '4', '-1', '9223372036854775807', '1.5', ' ',
+    '==', '<', '>=', '&&', '||', '!', '+', '-', '*', '/', '%', '?', ':', '(', ')', '[', ']', '.',
+    ',', 'in', 'size', 'has', 'startsWith', 'matches', 'all', 'true', 'null', '{', '}', '\'', '\\', '\0',
+  )
+  fc.assert(fc.property(fc.array(piece, { maxLength: 14 }), (pieces) => {
+    const text = pieces.join('')
+    const compiled = compileRequirement(text)
+    if (!compiled.ok) {
+      const { position } = compiled.refusal
+      assert.ok(position >= 0 && position <= text.length, 'the position is in the text')
+      return
+    }
+    assert.equal(compiled.value(site), compiled.value(site))
+  }), { numRuns: 3_000 })
 })
