@@ -253,7 +253,7 @@ const anything = suite('any text')
 anything('is read or refused, never a failure, and read the same twice', () => {
   const piece = fc.constantFrom(
     '#SBATCH ', '#GRID ', '#PBS -N x', '--', '-', '=', '"', "'", '\\', '#', ' ', '\t', 'mem',
-    'array', 'time', 'cores', 'in', 'c', 't', 'a', '4', '0-9:2%3', ':', '%', '[', ']', ',', 'G', '\0',
+    'array', 'time', 'cores', 'in', 'c', 't', '4', '0-9:2%3', ':', '%', '[', ']', ',', 'G', '\0',
     '\u2028', '__proto__', 'constructor', '\n', 'echo', '\ud800', '-1', '99999999999999999999',
   )
   fc.assert(fc.property(fc.array(piece, { maxLength: 60 }), (pieces) => {
