@@ -1,0 +1,187 @@
+// kill -9 of a home or a host at many points of the walk, a restart each time, and then: the job has ended
+// once, every task has run once, it is paid once, no hold is open, nothing is left behind.
+// time limit: 600 s
+//
+//   GRIDNODE_E2E_SEED=N     the random moments of an earlier run again
+//   GRIDNODE_E2E_ROUNDS=N   so many random moments instead of a few
+
+import { randomBytes, randomInt } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { JobDetail, JobEvent, LedgerEntryRow } from '../../node/http/api.ts'
+import { apiPaths } from '../../node/http/api.ts'
+import { suite, assert, eventually } from '../harness.ts'
+import type { Federation } from './federation.ts'
+import {
+  booksHold, ended, entriesOf, everybodyMeets, jobOf, openFederation, settled, untilJob,
+} from './federation.ts'
+import { resultBytes, sha256, submit } from './jobs.ts'
+import type { Site } from './site.ts'
+
+const t = suite('recovery')
+const seed = Number(process.env['GRIDNODE_E2E_SEED'] ?? randomInt(2 ** 31))
+const rounds = Number(process.env['GRIDNODE_E2E_ROUNDS'] ?? 3)
+process.stdout.write(`seed of the random moments: GRIDNODE_E2E_SEED=${seed}\n`)
+
+let federation: Federation
+let folder = ''
+t.before(async (ctx) => {
+  folder = ctx.tmp()
+  federation = await openFederation(ctx, {
+    sites: [
+      { name: 'a.example', cores: 1 }, { name: 'b.example', cores: 2 },
+      { name: 'c.example', cores: 2 },
+    ],
+    set: { 'market.lease': '"2m"' },
+  })
+}, { timeoutSeconds: 90 })
+
+const home = () => federation.site('a.example')
+const taskCount = 5
+
+interface Walk {
+  readonly job: string
+  readonly input: Buffer
+  readonly side: string
+}
+
+let walks = 0
+
+/** Every task notes outside that it ran, and gives its input back. */
+async function beginWalk(): Promise<Walk> {
+  const own = join(folder, String(walks++))
+  const side = join(own, 'side')
+  const input = randomBytes(12 * 2 ** 20)
+  mkdirSync(own)
+  writeFileSync(join(own, 'input'), input)
+  const job = await submit(home(), {
+    tasks: `1-${taskCount}`,
+    inputs: [{ path: join(own, 'input'), name: 'input' }],
+    outputs: ['result'],
+    script: `#!/bin/sh
+echo "$GRIDNODE_TASK_ID $GRIDNODE_CONTRACT" >>${side}
+sleep 0.$GRIDNODE_TASK_ID
+cp input result
+`,
+    walltimeSeconds: 120,
+  })
+  return { job, input, side }
+}
+
+async function endWalk({ job, input, side }: Walk): Promise<JobDetail> {
+  const detail = await ended(home(), job, 60)
+  assert.equal([detail.state, detail.tasks.done], ['done', taskCount], detail.note)
+  const ran = readFileSync(side, 'utf8').trim().split('\n').map((line) => line.split(' ')[0])
+  assert.equal(ran.toSorted(), ['1', '2', '3', '4', '5'], 'every task ran once')
+  for (let task = 1; task <= taskCount; task++) {
+    assert.equal(sha256(await resultBytes(home(), job, `${task}/result`)), sha256(input))
+  }
+  await everybodyMeets(federation)
+  await settled(federation)
+  await paidOnce(job)
+  await nothingLeft()
+  return detail
+}
+
+/** All the usage that was accepted for the job: each remote task once. */
+async function paidOnce(job: string): Promise<void> {
+  const detail = await jobOf(home(), job)
+  const remote = detail.contracts.filter(({ site }) => site !== home().name)
+  const entries = await entriesOf(home())
+  const of = (kind: string): LedgerEntryRow[] => entries.filter((entry) => entry.kind === kind)
+  const contracts = of('contract').map(({ sid }) => sid)
+    .filter((sid) => remote.some(({ contract }) => sid.startsWith(contract)))
+  const holds = of('hold').filter(({ body }) => contracts.includes(String(body['contract'])))
+  const paid = of('accept').filter(({ body }) => holds.some(({ sid }) => sid === body['hold']))
+  const usages = paid.map(({ body }) => entries.find(({ sid }) => sid === body['usage'])!)
+  const tasks = usages.reduce((sum, { body }) => sum + Number(body['tasks']), 0)
+  const atHome = detail.taskRows.filter(({ site }) => site === home().name).length
+  assert.equal(tasks, taskCount - atHome, 'each remote task is paid once')
+  const amount = paid.reduce((sum, { body }) => sum + BigInt(String(body['amount'])), 0n)
+  assert.equal(BigInt(detail.spent), amount, 'the job says what the ledger says')
+}
+
+/** Directories of jobs and records of tasks are gone at every site. */
+async function nothingLeft(): Promise<void> {
+  for (const { name, directory } of federation.sites) {
+    const left = (): string[] => ['spool', 'embedded/records'].flatMap((path) =>
+      existsSync(join(directory, path)) ? readdirSync(join(directory, path)) : [])
+    await eventually(() => left().length === 0, { what: `${name} cleared up`, timeoutSeconds: 20 })
+  }
+}
+
+/** Resolves when the job has come to the point, or has ended without being seen there. */
+type Point = (walk: Walk) => Promise<unknown>
+
+const over = (detail: JobDetail): boolean => detail.endedEpochMs !== undefined
+const state = (holds: (detail: JobDetail) => boolean): Point =>
+  ({ job }) => untilJob(home(), job, (detail) => holds(detail) || over(detail))
+const event = (holds: (event: JobEvent) => boolean): Point => async ({ job }) => {
+  for await (const one of home().client.lines<JobEvent>(apiPaths.events(job))) {
+    if (holds(one)) return
+  }
+}
+
+const points: Record<string, Point> = {
+  'the submit is answered': () => Promise.resolve(),
+  'the auction is open': state((detail) => detail.state === 'auctioning'),
+  'contracts are awarded': state((detail) => detail.contracts.length > 0),
+  'inputs are on their way': event((one) => one.kind === 'transfer' && one.direction === 'in'),
+  'tasks run': state((detail) => detail.tasks.running > 0),
+  'results are on their way': event((one) => one.kind === 'transfer' && one.direction === 'out'),
+  'a task is done': state((detail) => detail.tasks.done > 0),
+  'the job has ended': state(over),
+}
+
+async function killAndStart(sites: readonly Site[]): Promise<void> {
+  await Promise.all(sites.map((site) => site.kill()))
+  await Promise.all(sites.map((site) => site.start()))
+}
+
+const victims: Record<string, () => Site[]> = {
+  'the home': () => [home()],
+  'a host': () => [federation.site('b.example')],
+  'everybody': () => [...federation.sites],
+}
+
+for (const [where, reached] of Object.entries(points)) {
+  for (const [who, sites] of Object.entries(victims)) {
+    // Everybody at once adds little where the one or the other was killed: at two points it does.
+    if (who === 'everybody' && !/run|awarded/.test(where)) continue
+    t(`${who} is killed when ${where}`, async () => {
+      const walk = await beginWalk()
+      await reached(walk)
+      await killAndStart(sites())
+      await endWalk(walk)
+    }, { timeoutSeconds: 120 })
+  }
+}
+
+t('killed at random moments, again and again', async () => {
+  const chance = numbers(seed)
+  for (let round = 0; round < rounds; round++) {
+    const walk = await beginWalk()
+    const kills = 1 + chance() % 3
+    for (let kill = 0; kill < kills; kill++) {
+      const site = federation.sites[chance() % 3]!
+      const milliseconds = chance() % 2_500
+      await pause(milliseconds)
+      await killAndStart([site])
+    }
+    await endWalk(walk)
+  }
+}, { timeoutSeconds: 60 + rounds * 60 })
+
+t('all books hold in the end', async () => {
+  await booksHold(federation)
+})
+
+/** A small generator, so that a seed gives the same moments again. */
+function numbers(start: number): () => number {
+  let value = start >>> 0
+  return () => {
+    value = (Math.imul(value, 1_664_525) + 1_013_904_223) >>> 0
+    return value >>> 8
+  }
+}
