@@ -23,7 +23,9 @@ export async function runGridnode(args: readonly string[], terminal: Terminal): 
       return await runCommand('help', first === undefined ? [] : rest, terminal)
     }
     if (first === '--version' || first === '-V') return await runCommand('version', rest, terminal)
-    if (first === 'demo') return await (await import('./demo.ts')).runDemo(rest)
+    if (first === 'demo') {
+      return await (await import('./demo.ts')).runDemo(rest, terminal, runGridnode)
+    }
     return await runCommand(first, rest, terminal)
   } catch (error) {
     return await report(error, args, terminal)
