@@ -21,8 +21,6 @@ const mebibyte = 1024 * 1024
 export interface SubmitOptions {
   readonly partition?: string | undefined
   readonly extraArguments: readonly string[]
-  /** Names of the variables that sbatch hands on from its own environment. */
-  readonly exported: readonly string[]
 }
 
 /** One sbatch for all tasks; the script comes on its standard input. */
@@ -40,7 +38,8 @@ export function submitArguments(submission: Submission, options: SubmitOptions):
     `--time=${Math.ceil(resources.walltimeSeconds / 60)}`,
     // A task that Slurm started again by itself would run twice under one contract.
     '--no-requeue',
-    `--export=${options.exported.join(',')}`,
+    // A list of names would make Slurm load the user's login environment, which takes a second.
+    '--export=ALL',
     ...(partition === undefined ? [] : [`--partition=${partition}`]),
     ...(tasks.length > 1 ? [`--array=0-${tasks.length - 1}`] : []),
     ...options.extraArguments,

@@ -14,8 +14,6 @@ export interface ShellConfig {
 }
 
 export interface SlurmShell {
-  /** The variables that tasks are to inherit, as far as we have them. */
-  readonly exported: readonly string[]
   /** The answer, whatever the exit code. */
   run(
     program: string,
@@ -23,6 +21,8 @@ export interface SlurmShell {
     signal: AbortSignal,
     input?: string,
   ): Promise<RunResult>
+  /** sbatch: tasks get the variables that it gets, so it gets the inherited ones and no more. */
+  submit(words: readonly string[], signal: AbortSignal, input: string): Promise<RunResult>
   /** The output of a command that only looks; a SchedulerFailure when it fails. */
   ask(program: string, words: readonly string[], signal: AbortSignal): Promise<string>
 }
@@ -40,19 +40,24 @@ export function slurmShell(config: ShellConfig): SlurmShell {
     if (value !== undefined) inherited[name] = value
   }
   // Nothing else of ours: an SBATCH_… variable of the node would change every submission.
-  const env = {
-    ...inherited,
-    ...(confPath === undefined ? {} : { SLURM_CONF: confPath }),
-    LC_ALL: 'C', SLURM_TIME_FORMAT: '%s', SLURM_BITSTR_LEN: '0',
+  const submitEnv = { ...inherited, ...(confPath === undefined ? {} : { SLURM_CONF: confPath }) }
+  const lookEnv = {
+    ...submitEnv, LC_ALL: 'C', SLURM_TIME_FORMAT: '%s', SLURM_BITSTR_LEN: '0',
   }
-  const runCommand: SlurmShell['run'] = async (program, words, signal, input = '') => {
+  const runWith = async (
+    env: Readonly<Record<string, string>>, argv: readonly string[], signal: AbortSignal,
+    input: string,
+  ): Promise<RunResult> => {
+    const [program = '', ...words] = argv
     const path = binDirectory === undefined ? program : join(binDirectory, program)
     const timeoutMs = config.commandTimeoutMs ?? commandTimeoutMsDefault
     return await run([path, ...words], { timeoutMs, signal, env, input, cwd: '/' })
   }
+  const runCommand: SlurmShell['run'] = (program, words, signal, input = '') =>
+    runWith(lookEnv, [program, ...words], signal, input)
   return {
-    exported: Object.keys(inherited),
     run: runCommand,
+    submit: (words, signal, input) => runWith(submitEnv, ['sbatch', ...words], signal, input),
     async ask(program, words, signal) {
       const { code, stdout, stderr } = await runCommand(program, words, signal)
       if (code === 0) return stdout

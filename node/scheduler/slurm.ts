@@ -259,14 +259,15 @@ export class SlurmDriver implements Driver {
     const { sequence } = tranche
     session.store.save({ sequence, submission, note: { jobId: undefined, cancelled: [] } })
     session.tranches.set(tag, tranche)
-    const { code, stdout, stderr } = await this.#shell.run('sbatch', submitArguments(submission, {
+    const words = submitArguments(submission, {
       partition: this.config.partition,
       extraArguments: this.config.extraArguments ?? [],
-      exported: this.#shell.exported,
-    }), signal, batchScript(submission, {
+    })
+    const script = batchScript(submission, {
       graceSeconds: this.config.graceSeconds ?? 10,
       hintPath: join(this.#hintDirectory, 'hint'),
-    }))
+    })
+    const { code, stdout, stderr } = await this.#shell.submit(words, signal, script)
     if (code !== 0) {
       const refusal = refusalOf(stderr)
       if (!refusal) throw new SchedulerFailure(failureOf(stderr), `sbatch failed: ${stderr.trim()}`)

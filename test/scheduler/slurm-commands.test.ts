@@ -25,11 +25,11 @@ function submission(changes: Partial<Submission> = {}): Submission {
 
 t('asks for what a task needs, rounded up to what Slurm counts', () => {
   const extraArguments = ['--account=grid']
-  const options = { partition: 'main', extraArguments, exported: ['PATH', 'HOME'] }
+  const options = { partition: 'main', extraArguments }
   const words = submitArguments(submission(), options)
   for (const word of [
     '--job-name=gn-00000000000000ab', '--cpus-per-task=2', '--mem=2M', '--time=2', '--no-requeue',
-    '--export=PATH,HOME', '--partition=main', '--account=grid',
+    '--export=ALL', '--partition=main', '--account=grid',
     '--comment=gridnode 00000000000000ab o_brien_ rm',
   ]) {
     assert.ok(words.includes(word), word)
