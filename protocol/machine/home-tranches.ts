@@ -276,6 +276,8 @@ export function onLeaseEnd(turn: Turn, id: TrancheId): void {
   withdrew(turn, turn.view.get('homeTranches', id)!, why)
   turn.toAck.add(id)
   if (tranche.hold === '') settled(turn, tranche, 'local', 0n)
+  // What was claimed in time waited for results only.
+  else acceptIfDue(turn, id)
 }
 
 /** Results that ended there and never arrived count as not done. */

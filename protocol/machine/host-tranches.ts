@@ -96,9 +96,8 @@ export function onAck(turn: Turn, from: SiteName, ack: Ack): void {
   if (!tranche || tranche.home !== from || tranche.phase === 'settled') return
   const taken = parseRanges(ack.taken, { last: 999_999_999 })
   if (!taken) return count(turn, 'ack_malformed')
-  // A stop is final: a later go that was sent before it changes nothing.
-  const directive = tranche.directive === 'stop' || tranche.directive === 'lapsed'
-    ? tranche.directive : ack.directive
+  // Only ever stricter: a go that was sent before a stop and comes after it changes nothing.
+  const directive = stricter(tranche.directive, ack.directive)
   // The oldest report that may not have been answered before: counting from it errs on the safe side.
   const answered = tranche.sentEpochMs > 0 && ack.revision >= tranche.sentRevision
   const leaseUntilEpochMs = directive === 'go' && answered
@@ -111,6 +110,14 @@ export function onAck(turn: Turn, from: SiteName, ack: Ack): void {
   setTimer(turn, `keep/${tranche.id}`, turn.now + turn.self.keepResultsSeconds * 1000)
   if (directive !== 'go' && tranche.directive !== directive) stopTranche(turn, heard)
   proceed(turn, tranche.id)
+}
+
+const strictness = { none: 0, go: 1, stop: 2, lapsed: 3 } as const
+
+function stricter(
+  known: HostTranche['directive'], said: Ack['directive'],
+): HostTranche['directive'] {
+  return strictness[said] > strictness[known] ? said : known
 }
 
 /** The next thing to do for a tranche, whatever just happened; doing it again changes nothing. */

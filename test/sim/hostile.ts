@@ -12,8 +12,8 @@ import type { Random } from './random.ts'
 import { random } from './random.ts'
 import type { Overheard, World } from './world.ts'
 
-/** What may change by the word of a site that is not the author. */
-const harmless = new Set(['counters', 'troubles', 'links', 'timers'])
+/** What may change by the word of a site that is not the author: what it says of itself. */
+const harmless = new Set(['counters', 'troubles', 'links', 'timers', 'delivery', 'outbox'])
 
 export function startHostility(world: World): void {
   const { garbageEveryMs } = world.profile.faults
@@ -81,6 +81,8 @@ function borrowed(victim: Machine, from: SiteName, heard: Overheard): void {
   demand(tables.every((table) => harmless.has(table)), 'law 7', () =>
     `a ${kind} of ${heard.from}, said by ${from}, changed ${tables.join(', ')} at ` +
     victim.identity.site)
+  // Who claims to have statements that it lacks harms itself alone, and for good.
+  if (kind === 'statements') return
   victim.process!.loop.push({ kind: 'messageReceived', from, encoded: heard.encoded })
 }
 

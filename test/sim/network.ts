@@ -23,6 +23,8 @@ export interface NetworkOptions {
   /** In a thousand. */
   loss: number
   doubled: number
+  /** Messages that overtake others; the rest of a direction stays in order, as in a stream. */
+  readonly overtaking: number
 }
 
 export interface Network {
@@ -49,6 +51,8 @@ interface Pair {
   sessions: number
   /** Which connection each end was told of. */
   readonly told: [number | undefined, number | undefined]
+  /** When the newest message in order arrives, by direction. */
+  readonly arrives: Map<string, number>
   /** A try to connect is under way. */
   trying: boolean
 }
@@ -67,7 +71,7 @@ export function createNetwork(options: NetworkOptions): Network {
     if (!pair) {
       pair = {
         names, cut: false, session: undefined, sessions: 0, told: [undefined, undefined],
-        trying: false,
+        arrives: new Map(), trying: false,
       }
       pairs.set(key, pair)
     }
@@ -122,7 +126,11 @@ export function createNetwork(options: NetworkOptions): Network {
 
   const deliver = (pair: Pair, session: number, message: { to: string; from: string; encoded: string }) => {
     const slow = chance.chance(50) ? 5 : 1
-    time.after(chance.int(options.delayMsMax * slow), () => {
+    const earliest = time.now() + chance.int(options.delayMsMax * slow)
+    const inOrder = !chance.chance(options.overtaking)
+    const at = inOrder ? Math.max(earliest, pair.arrives.get(message.to) ?? 0) : earliest
+    if (inOrder) pair.arrives.set(message.to, at)
+    time.after(at - time.now(), () => {
       if (pair.session !== session) return
       endpoints.get(message.to)?.received(message.from, message.encoded)
     })

@@ -21,6 +21,7 @@ export interface Faults {
   /** Of messages, in a thousand. */
   readonly loss: number
   readonly doubled: number
+  readonly overtaking: number
   readonly delayMsMax: number
   /** Mean time between such events, over all sites; 0 = never. */
   readonly crashEveryMs: number
@@ -51,14 +52,16 @@ export interface Profile {
 }
 
 export const noFaults: Faults = {
-  loss: 0, doubled: 0, delayMsMax: 40, crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
+  loss: 0, doubled: 0, overtaking: 0, delayMsMax: 40, crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
   outageEveryMs: 0, diskFailureEveryMs: 0, garbageEveryMs: 0, lost: 0, refused: 0, collectFails: 0,
   stagingFails: 0,
 }
 
 const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> }[] = [
   { name: 'calm', faults: {} },
-  { name: 'lossy', faults: { loss: 150, doubled: 80, delayMsMax: 400, breakEveryMs: 30_000 } },
+  { name: 'lossy', faults: {
+      loss: 150, doubled: 80, overtaking: 300, delayMsMax: 400, breakEveryMs: 30_000,
+    } },
   { name: 'crashes', faults: { crashEveryMs: 15_000, diskFailureEveryMs: 120_000 } },
   {
     name: 'partitions',
@@ -71,7 +74,7 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   {
     name: 'all',
     faults: {
-      loss: 80, doubled: 60, delayMsMax: 300, crashEveryMs: 25_000, breakEveryMs: 30_000,
+      loss: 80, doubled: 60, overtaking: 200, delayMsMax: 300, crashEveryMs: 25_000, breakEveryMs: 30_000,
       partitionEveryMs: 60_000, outageEveryMs: 60_000, diskFailureEveryMs: 200_000,
       garbageEveryMs: 4_000, lost: 60, refused: 30, collectFails: 30, stagingFails: 80,
     },

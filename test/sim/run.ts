@@ -128,7 +128,6 @@ function openAt(machine: Machine): string[] {
   }
   for (const [id] of rows('hostContracts')) open.push(`${site}: hosted contract ${id}`)
   for (const [id] of rows('openBids')) open.push(`${site}: open bid ${id}`)
-  for (const [peer, { detail }] of rows('troubles')) open.push(`${site}: ${peer}: ${detail}`)
   if (!machine.scheduler.idle()) open.push(`${site}: its scheduler is busy`)
   return open
 }

@@ -76,6 +76,7 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
     delayMsMax: faults.delayMsMax,
     loss: faults.loss,
     doubled: faults.doubled,
+    overtaking: faults.overtaking,
   })
   const lines: string[] = []
   const requests = new Map<string, (answer: Answer) => void>()
