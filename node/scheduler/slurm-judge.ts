@@ -81,7 +81,9 @@ function endedBySlurm(task: SlurmTask, row: JobRow): EndedTask | undefined {
   const { how, exitCode } = verdict(row.phase, row.exitCode)
   if (how === undefined) return undefined
   // The script saw the end itself, whatever Slurm made of it since.
-  if (record && (how === 'exited' || how === 'cancelled')) return endedByRecord(record)
+  if (record && (how === 'exited' || how === 'cancelled')) {
+    return endedByRecord(record, how === 'cancelled')
+  }
   if (how === 'exited') {
     // Another job of the same tag runs this task; its records will tell.
     if (exitCode === claimedElsewhereCode) return undefined
@@ -99,7 +101,14 @@ function endedBySlurm(task: SlurmTask, row: JobRow): EndedTask | undefined {
   }
 }
 
-function endedByRecord({ how, exitCode, durationMs, cpuMs, epochMs }: EndRecord): EndedTask {
+/**
+ * The command may have died of a cancel's signal before the script heard of it: then the record
+ * knows of no cancel, and Slurm or we do.
+ */
+function endedByRecord(record: EndRecord, cancelled: boolean): EndedTask {
+  const { exitCode, durationMs, cpuMs, epochMs } = record
+  const killed = exitCode === 143 || exitCode === 137
+  const how = cancelled && killed && record.how === 'exited' ? 'cancelled' : record.how
   return {
     kind: 'ended', how, exitCode, cpuMs,
     startedEpochMs: epochMs - durationMs, endedEpochMs: epochMs,
@@ -108,7 +117,7 @@ function endedByRecord({ how, exitCode, durationMs, cpuMs, epochMs }: EndRecord)
 
 function unmentioned(task: SlurmTask, walltimeSeconds: number): TaskStatus {
   const record = readEnd(task.base)
-  if (record) return endedByRecord(record)
+  if (record) return endedByRecord(record, task.cancelled)
   const now = clock.now()
   task.missingSinceEpochMs ??= now
   const start = readStart(task.base)
