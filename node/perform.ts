@@ -65,7 +65,9 @@ export function perform(parts: PerformParts, effect: Effect): void {
       return clearing.run(`remove ${tranche}`, () => removeTranche(host, tranche))
     }
     case 'takeResult':
-      return staging.run(`take ${effect.job}/${effect.task}`, (signal) =>
+      // The tranche is in the name: after a lapse another host's result may be due while the first
+      // host's transfer still hangs.
+      return staging.run(`take ${effect.job}/${effect.task} ${effect.tranche}`, (signal) =>
         takeResult(home, effect, signal))
     case 'releaseInputs': {
       const { job } = effect
