@@ -19,7 +19,7 @@ export interface FaultWorld {
 
 export interface FaultPlan {
   /** True: this machine crashes at this point. */
-  point(machine: Machine): boolean
+  point(machine: Machine, what: string): boolean
   /** No new faults from here on, and the present ones end. */
   heal(): void
 }
@@ -28,6 +28,7 @@ export function planFaults(world: FaultWorld): FaultPlan {
   const { time, network, profile, machines } = world
   const { faults, seed } = profile
   const fuses = new Map<Machine, number>()
+  const traps = new Map<Machine, string>()
   const cuts = new Set<() => void>()
   let healed = false
 
@@ -51,7 +52,8 @@ export function planFaults(world: FaultWorld): FaultPlan {
     if (up.length === 0) return
     const machine = chance.pick(up)
     // Most crashes come at a point between two writes or effects, which is where they hurt.
-    if (chance.chance(700)) fuses.set(machine, chance.int(12))
+    if (chance.chance(550)) traps.set(machine, chance.pick(painful))
+    else if (chance.chance(600)) fuses.set(machine, chance.int(12))
     else crash(machine, 'power')
   })
   every('break', faults.breakEveryMs, (chance) => {
@@ -84,9 +86,14 @@ export function planFaults(world: FaultWorld): FaultPlan {
   })
 
   return {
-    point(machine) {
+    point(machine, what) {
+      if (healed) return false
+      if (traps.get(machine) === what) {
+        traps.delete(machine)
+        return true
+      }
       const left = fuses.get(machine)
-      if (left === undefined || healed) return false
+      if (left === undefined) return false
       if (left > 0) fuses.set(machine, left - 1)
       else fuses.delete(machine)
       return left === 0
@@ -98,6 +105,16 @@ export function planFaults(world: FaultWorld): FaultPlan {
     },
   }
 }
+
+/** Points at which a crash leaves something half done. */
+const painful: readonly string[] = [
+  'stageTranche', 'submitTranche', 'collectTask', 'takeResult', 'removeTranche', 'cancelTranche',
+  'send statements', 'send documents', 'send reports', 'send acks', 'send answer', 'send announce',
+  'answer', 'releaseInputs', 'send contract_closed',
+].flatMap((effect) => [`before ${effect}`, `after ${effect}`]).concat([
+  'trancheStaged', 'trancheSubmitted', 'trancheSubmitFailed', 'taskCollected', 'resultTaken',
+  'resultFailed', 'trancheRemoved', 'trancheStagingFailed',
+].map((event) => `result ${event}`))
 
 /** Cuts every connection between `side` and the others; returns how to mend them. */
 export function cutBetween(

@@ -62,7 +62,7 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   { name: 'lossy', faults: {
       loss: 150, doubled: 80, overtaking: 300, delayMsMax: 400, breakEveryMs: 30_000,
     } },
-  { name: 'crashes', faults: { crashEveryMs: 15_000, diskFailureEveryMs: 120_000 } },
+  { name: 'crashes', faults: { crashEveryMs: 8_000, diskFailureEveryMs: 120_000 } },
   {
     name: 'partitions',
     faults: { partitionEveryMs: 40_000, breakEveryMs: 30_000, loss: 20, delayMsMax: 150 },
@@ -74,8 +74,8 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   {
     name: 'all',
     faults: {
-      loss: 80, doubled: 60, overtaking: 200, delayMsMax: 300, crashEveryMs: 25_000, breakEveryMs: 30_000,
-      partitionEveryMs: 60_000, outageEveryMs: 60_000, diskFailureEveryMs: 200_000,
+      loss: 80, doubled: 60, overtaking: 200, delayMsMax: 300, crashEveryMs: 15_000, breakEveryMs: 30_000,
+      partitionEveryMs: 40_000, outageEveryMs: 60_000, diskFailureEveryMs: 200_000,
       garbageEveryMs: 4_000, lost: 60, refused: 30, collectFails: 30, stagingFails: 80,
     },
   },
@@ -93,7 +93,7 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
   const drawn = chance.pick([...kinds, kinds.at(-1)!, kinds.at(-1)!])
   const kind = kinds.find(({ name }) => name === overrides.kind) ?? drawn
   const sites = chance.pick([2, 3, 3, 3, 4, 5])
-  const jobs = chance.between(1, 6)
+  const jobs = chance.between(2, 8)
   const tasksMax = chance.pick([1, 6, 20, 40])
   const windowMs = chance.pick([300, 1_000, 2_000])
   return {
@@ -119,7 +119,7 @@ function siteProfile(seed: number, at: number): SiteProfile {
     coreHour: microcredits(BigInt(chance.between(0, 20)) * 100_000n),
     task: microcredits(BigInt(chance.pick([0, 0, 1_000, 50_000]))),
     speedPermille: chance.pick([500, 1_000, 2_000]),
-    creditLimit: microcredits(chance.pick([0n, 200_000n, 2_000_000n, 1_000_000_000n])),
+    creditLimit: microcredits(chance.pick([0n, 200_000n, 2_000_000n, 1_000_000_000n, 1_000_000_000n])),
     skewMs: chance.between(-90_000, 90_000),
     attributes: [{ name: 'gpu', value: chance.pick(['none', 'a100']) }],
   }

@@ -35,7 +35,7 @@ export function run(profile: Profile, options: WorldOptions = {}): Run {
     const end = startEpochMs + enrolledMs + profile.minutes * 60_000
     startUsers(world)
     const plan = planFaults({ ...world, log: (text) => world.log(text) })
-    world.point = (machine) => plan.point(machine)
+    world.point = (machine, what) => plan.point(machine, what)
     startHostility(world)
     world.time.runUntil(end)
     plan.heal()
@@ -63,7 +63,7 @@ function startUsers(world: World): void {
     const chance = random(profile.seed, `user ${index}`)
     const machine = chance.pick(machines)
     const signed = drawJob(profile, index)
-    const at = chance.int(Math.floor(profile.minutes * 40_000))
+    const at = chance.int(chance.chance(500) ? 15_000 : profile.minutes * 40_000)
     time.after(at, () => world.submit(machine, signed))
     if (chance.chance(200)) {
       time.after(at + chance.between(50, 60_000), () => world.cancel(machine, signed.id))

@@ -69,7 +69,7 @@ export function drawJob(profile: Profile, index: number): SignedJob {
     cores: chance.pick([1, 1, 1, 2, 4]),
     memory_mib: chance.pick([64, 256, 1_024]),
     walltime_seconds: chance.pick([20, 60, 60, 600]),
-    policy: chance.pick(['cheapest', 'soonest', 'balanced']),
+    policy: chance.pick(['cheapest', 'soonest', 'soonest', 'balanced']),
     start_within_seconds: chance.pick([60, 300, 900]),
     ...oddity(chance),
   })
@@ -83,7 +83,9 @@ function oddity(chance: Random): Partial<JobDocument> {
     case 2: return { budget: microcredits(BigInt(chance.int(3)) * 1_000n) }
     case 3: return { budget: microcredits(BigInt(chance.between(10_000, 200_000))) }
     case 4: return { place: 'home' }
-    case 5: return { place: 'remote' }
+    case 5:
+    case 6:
+    case 7: return { place: 'remote' }
     default: return {}
   }
 }
