@@ -1,17 +1,16 @@
-// One statement of each kind, byte for byte as docs/LEDGER.md shows them: two sites, fixed keys, one
-// job. Run by itself it prints them, for whoever changes the format on purpose.
+// One statement of each kind, byte for byte as docs/LEDGER.md shows them: two sites, fixed keys,
+// one job. Run by itself it prints them, for whoever changes the format on purpose.
 
 import type { KeyPair } from '../protocol/base/crypto.ts'
-import { toHex } from '../protocol/base/crypto.ts'
 import { signNote } from '../protocol/base/note.ts'
 import { encode } from '../protocol/base/encoding.ts'
 import { trancheCommitment } from '../protocol/rules/contract.ts'
 import { checkpointText } from '../protocol/rules/ledger.ts'
-import { ledgerHead, entryKey } from '../protocol/rules/ledger-book.ts'
+import { entryKey } from '../protocol/rules/ledger-book.ts'
 import { capFor, price } from '../protocol/rules/tariff.ts'
 import type { TestSite } from './rules/ledger-sites.ts'
 import {
-  credits, federation, hashOf, keyFor, offerInput, site, start, tariffInput, tell, view,
+  credits, federation, hashOf, keyFor, offerInput, start, tariffInput, tell, view,
 } from './rules/ledger-sites.ts'
 
 export interface Example {
@@ -76,17 +75,13 @@ export function ledgerExamples(): readonly Example[] {
 }
 
 function entryOf({ tables }: TestSite, index: number): string {
-  return String(tables.get('ledgerEntries')?.get(entryKey(index)) ?? '')
+  const note = tables.get('ledgerEntries')?.get(entryKey(index))
+  return typeof note === 'string' ? note : ''
 }
 
 function checkpointOf(at: TestSite, key: KeyPair): string {
   const text = checkpointText(view(at))
   return signNote(text, { name: text.slice(0, text.indexOf('\n')), key })
-}
-
-/** The founder's root key, which docs/LEDGER.md names as the one that signed the first entries. */
-export function exampleRoot(): string {
-  return toHex(keyFor(site('home.example'), 'root').publicKey)
 }
 
 if (import.meta.main) {
