@@ -217,6 +217,10 @@ t('every counter is described', () => {
   }
   const missing = [...counted].filter((name) => !described.has(name))
   assert.equal(missing, [], 'counters that are not described')
+  const sources = [...filesBelow('protocol/machine', '.ts'), ...filesBelow('node/net', '.ts')]
+    .map(read).join('\n')
+  const gone = rows.filter((name) => !sources.includes(name.replace('…', '')))
+  assert.equal(gone, [], 'described counters that are not counted')
 })
 
 /** As the usual renderers make it of a heading. */
