@@ -10,6 +10,7 @@ import type { Network } from './net/network.ts'
 import { messageOf } from './problem.ts'
 import type { Report } from './report.ts'
 import type { ChunkStore } from './staging/chunk-store.ts'
+import { StagingError } from './staging/staging-error.ts'
 import { loadTree } from './staging/stored-tree.ts'
 import { fetchTree } from './staging/transfer.ts'
 import type { TransferProgress } from './staging/transfer.ts'
@@ -70,7 +71,8 @@ export async function takeResult(
     if (signal.aborted) return
     const detail = messageOf(error)
     parts.report.warn('fetching results failed', { ...named, host, error: detail })
-    parts.loop.push({ kind: 'resultFailed', ...named, detail })
+    const here = error instanceof StagingError && error.code === 'SPOOL_FULL'
+    parts.loop.push({ kind: 'resultFailed', ...named, here, detail })
   }
 }
 

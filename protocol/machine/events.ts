@@ -89,6 +89,8 @@ export type Event = { readonly at: number } & (
       readonly job: JobId
       readonly task: number
       readonly tranche: TrancheId
+      /** It is we who cannot take them: our spool is full. */
+      readonly here?: boolean
       readonly detail: string
     }
 )

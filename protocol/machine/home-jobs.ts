@@ -250,13 +250,19 @@ export function placeAgain(turn: Turn, id: JobId, tasks: Ranges, detail: string)
     else if (over === 'failed') failed++
     else cancelled++
     const why = over === 'failed' ? `gave up after ${attempts} attempts: ${detail}` : detail
-    turn.view.put('homeTasks', taskKey(id, task), { ...known, state: over, detail: why })
+    const left = withoutTree(known)
+    turn.view.put('homeTasks', taskKey(id, task), { ...left, state: over, detail: why })
   }
   changeJob(turn, id, {
     waiting: addRanges(job.waiting, again),
     failed: job.failed + failed,
     cancelled: job.cancelled + cancelled,
   })
+}
+
+/** What it left is not here, and will not come: nobody may look for it. */
+export function withoutTree(task: HomeTask): HomeTask {
+  return task.report ? { ...task, report: { ...task.report, tree: '' } } : task
 }
 
 export function isOver(task: HomeTask): boolean {

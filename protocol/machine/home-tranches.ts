@@ -6,7 +6,7 @@
 // [TRANCHE-3] A claim is accepted when no result of the tranche is still on its way, and it is what the
 //   host reported; one that lapsed before is paid for what the host could claim in time, at most the hold.
 // [TRANCHE-4] Results that a connected host cannot hand over in `resultTriesMax` tries are not there: the task
-//   is placed again.
+//   is placed again; if it is we who cannot keep them, it has failed; if the job is being cancelled, it is over.
 
 import { clip } from '../base/clip.ts'
 import { sha256Hex } from '../base/crypto.ts'
@@ -28,6 +28,7 @@ import type { EventOf } from './events.ts'
 import { awardNext, creditLeft, tellLosers } from './home-auction.ts'
 import {
   afterCommit, budgetLeft, changeJob, closeContract, documentOf, isOver, placeAgain, refill,
+  withoutTree,
 } from './home-jobs.ts'
 import type { Ack, MessageOf, Report } from './messages.ts'
 import type { HomeContract, HomeTask, HomeTranche, Job } from './state.ts'
@@ -403,8 +404,7 @@ export function askResult(turn: Turn, { job, task, tranche, host, report }: Home
 }
 
 /** The task's last state, once its results are here (or there are none). */
-function finish(turn: Turn, task: HomeTask): void {
-  const verdict = verdictOf(task.report!)
+function finish(turn: Turn, task: HomeTask, verdict = verdictOf(task.report!)): void {
   if (verdict.kind === 'again') return
   const detail = verdict.kind === 'failed' ? verdict.detail : ''
   const key = taskKey(task.job, task.task)
@@ -443,7 +443,13 @@ export function onResultFailed(turn: Turn, event: EventOf<'resultFailed'>): void
   const tries = known.tries + (isUp(turn, known.host) ? 1 : 0)
   count(turn, 'result_failed')
   const detail = clip(event.detail, 500)
-  if (tries >= resultTriesMax) return giveUpResult(turn, { ...known, detail })
+  const isOpen = turn.view.get('jobs', event.job)?.state.kind === 'open'
+  if (tries >= resultTriesMax && event.here === true) {
+    // No other host could help.
+    const verdict = { kind: 'failed', detail: `results not kept: ${detail}` } as const
+    return finish(turn, withoutTree(known), verdict)
+  }
+  if (tries >= resultTriesMax || !isOpen) return giveUpResult(turn, { ...known, detail })
   turn.view.put('homeTasks', key, { ...known, tries, detail })
   const wait = Math.min(resultRetryMsMax, resultRetryMsMin * 2 ** Math.min(10, tries))
   setTimer(turn, `result/${key}`, turn.now + wait)
