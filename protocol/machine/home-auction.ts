@@ -230,7 +230,7 @@ export function closeAuction(turn: Turn, id: string): void {
   const awarded = job.state.kind === 'open' ? award(turn, key, job) : 0
   if (awarded === 0) tellLosers(turn, key)
   const open = turn.view.get('auctions', key)!
-  const idleRounds = awarded > 0 ? 0 : job.idleRounds + 1
+  const idleRounds = awarded > 0 ? job.idleRounds : job.idleRounds + 1
   const note = awarded > 0 ? `${awarded} tasks awarded in round ${auction.round}`
     : whyNothing(open)
   const working = openContracts(turn, job).length > 0 && awarded === 0

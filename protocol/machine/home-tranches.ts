@@ -99,7 +99,7 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
   })
   for (const task of rangesValues(tasks)) commitTask(turn, tranche, task)
   const reserved = microcredits(job.reserved + cap)
-  changeJob(turn, job.id, { waiting: rest, reserved, lastProgressEpochMs: now })
+  changeJob(turn, job.id, { waiting: rest, reserved })
   setTimer(turn, `lease/${tranche.id}`, now + self.market.awardSeconds * 1000)
   sendDocuments(turn, tranche.id)
   return rangesSize(tasks)
@@ -123,7 +123,7 @@ function commitTask(turn: Turn, tranche: HomeTranche, task: number): void {
     tranche: tranche.id,
     contract: tranche.contract,
     host: tranche.host,
-    attempts: (known?.attempts ?? 0) + 1,
+    attempts: known?.attempts ?? 0,
     state: 'queued',
     detail: '',
     tries: 0,
@@ -171,7 +171,19 @@ export function onDocumentsWanted(turn: Turn, from: SiteName, id: TrancheId): vo
 export function onHeld(turn: Turn, from: SiteName, hold: Sid): void {
   const tranche = turn.view.get('homeTranches', trancheIdOf(hold))
   if (tranche?.host !== from || tranche.state.kind !== 'awarded') return
+  begin(turn, tranche)
+}
+
+/** [TRANCHE-6] An attempt counts from here: who declines, or never answers, has tried nothing. */
+function begin(turn: Turn, tranche: HomeTranche): void {
   renew(turn, tranche)
+  for (const task of rangesValues(tranche.tasks)) {
+    const key = taskKey(tranche.job, task)
+    const known = turn.view.get('homeTasks', key)
+    if (known?.tranche !== tranche.id) continue
+    turn.view.put('homeTasks', key, { ...known, attempts: known.attempts + 1 })
+  }
+  changeJob(turn, tranche.job, { lastProgressEpochMs: turn.now, idleRounds: 0 })
   winnersHeld(turn, tranche)
 }
 
@@ -206,6 +218,8 @@ export function onDeclined(turn: Turn, from: SiteName, hold: Sid, reason: string
 /** Its open tasks go elsewhere: first to the next best of the same auction. */
 function withdrew(turn: Turn, tranche: HomeTranche, reason: string): void {
   release(turn, tranche, tranche.open, `${tranche.host} ${reason}`)
+  const job = turn.view.get('jobs', tranche.job)
+  if (job) changeJob(turn, job.id, { idleRounds: job.idleRounds + 1 })
   const contract = turn.view.get('homeContracts', tranche.contract)
   if (contract) {
     closeContract(turn, contract)
@@ -355,8 +369,8 @@ function onReport(turn: Turn, from: SiteName, report: Report): void {
   // A remote host has not taken the award before its `held` is on our log.
   if (tranche.state.kind === 'awarded' && !local) return void turn.toAck.delete(tranche.id)
   const revision = Math.max(tranche.revision, report.revision)
-  renew(turn, { ...tranche, revision })
-  if (tranche.state.kind === 'awarded') winnersHeld(turn, tranche)
+  if (tranche.state.kind === 'awarded') begin(turn, { ...tranche, revision })
+  else renew(turn, { ...tranche, revision })
   for (const task of report.tasks) onTaskReport(turn, tranche, task)
   changeJob(turn, tranche.job, {})
   closeLocal(turn, tranche.id)
