@@ -6,11 +6,12 @@
 
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { Client } from '../../cli/client.ts'
 import { openClient } from '../../cli/client.ts'
+import { configFileName } from '../../node/config.ts'
 import type { NodeInfo } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import type { Context } from '../harness.ts'
@@ -29,6 +30,10 @@ export interface Site {
   kill(): Promise<void>
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>
+  /** The process that runs now. */
+  pid(): number
+  /** Gives keys of the config another value from the next start on, such as `market.window`. */
+  configure(set: Readonly<Record<string, string>>): void
   /** Starts a process on the directory without waiting for anything. */
   launch(): Launched
 }
@@ -90,6 +95,10 @@ export function siteAt(ctx: Context, name: string, directory: string): Site {
     client,
     log: () => log,
     running: () => current?.child.exitCode === null && current.child.signalCode === null,
+    pid: () => current?.child.pid ?? 0,
+    configure(set) {
+      for (const [path, value] of Object.entries(set)) setKey(directory, path, value)
+    },
     launch,
     async start() {
       const launched = (current = launch())
@@ -105,6 +114,18 @@ export function siteAt(ctx: Context, name: string, directory: string): Site {
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
   }
+}
+
+function setKey(directory: string, path: string, value: string): void {
+  const file = join(directory, configFileName)
+  const [section = '', key = ''] = path.split('.')
+  const lines = readFileSync(file, 'utf8').split('\n')
+  const start = lines.indexOf(`[${section}]`)
+  const at = lines.findIndex((line, index) => index > start && line.replace(/^#/, '')
+    .startsWith(`${key} = `))
+  if (start < 0 || at < 0) throw new Error(`${file} has no ${path}`)
+  lines[at] = `${key} = ${value}`
+  writeFileSync(file, lines.join('\n'))
 }
 
 /** Ends what the embedded executor of a site that is gone has left running, by its start records. */
