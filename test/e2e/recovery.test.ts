@@ -158,6 +158,37 @@ for (const [where, reached] of Object.entries(points)) {
   }
 }
 
+t('a stop in good order ends no running task, and the next start finds it again', async () => {
+  const side = join(folder, 'going-on')
+  const gate = join(folder, 'gate')
+  const job = await submit(home(), {
+    tasks: '1-3',
+    script: `#!/bin/sh
+echo "$$ begins" >>${side}
+while ! [ -e ${gate} ]; do echo "$$ goes on" >>${side}; sleep 0.1; done
+echo "$$ ends" >>${side}
+`,
+  })
+  await untilJob(home(), job, ({ tasks }) => tasks.running === 3)
+  assert.equal((await jobOf(home(), job)).sites.includes(home().name), true)
+  const codes = await Promise.all(federation.sites.map((site) => site.stop()))
+  assert.equal(codes, [0, 0, 0])
+  const beats = (): number => readFileSync(side, 'utf8').split('\n').length
+  const before = beats()
+  await eventually(() => beats() > before + 6)
+  await Promise.all(federation.sites.map((site) => site.start()))
+  await everybodyMeets(federation)
+  assert.equal((await jobOf(home(), job)).tasks.running, 3)
+  writeFileSync(gate, '')
+  assert.equal((await ended(home(), job)).state, 'done')
+  const lines = readFileSync(side, 'utf8').trim().split('\n')
+  const begun = lines.filter((line) => line.endsWith('begins')).map((line) => line.split(' ')[0]!)
+  const over = lines.filter((line) => line.endsWith('ends')).map((line) => line.split(' ')[0]!)
+  assert.equal([begun.length, begun.toSorted()], [3, over.toSorted()])
+  await settled(federation)
+  await nothingLeft()
+}, { timeoutSeconds: 120 })
+
 t('killed at random moments, again and again', async () => {
   const chance = numbers(seed)
   for (let round = 0; round < rounds; round++) {
