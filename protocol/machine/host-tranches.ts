@@ -254,20 +254,26 @@ export function resumeTranche(turn: Turn, tranche: HostTranche): void {
   switch (tranche.phase) {
     case 'waiting': return proceed(turn, id)
     case 'staging': return void turn.effects.push({ kind: 'stageTranche', tranche: id })
-    case 'submitting': return void turn.effects.push({ kind: 'submitTranche', tranche: id })
-    case 'running':
-      for (const task of rangesValues(tranche.tasks)) {
-        if (turn.view.get('hostTasks', taskKey(id, task))?.state !== 'collecting') continue
-        turn.effects.push({ kind: 'collectTask', tranche: id, task })
-      }
-      if (tranche.directive !== 'go') stopTranche(turn, tranche)
-      return undefined
+    case 'submitting':
+      // Its tasks may have ended before the scheduler's answer came.
+      turn.effects.push({ kind: 'submitTranche', tranche: id })
+      return resumeTasks(turn, tranche)
+    case 'running': return resumeTasks(turn, tranche)
     case 'settling': return settle(turn, id)
     case 'claimed': return undefined
     case 'settled':
       return void turn.effects.push({ kind: 'removeTranche', tranche: id, contract })
     default: return unreachable(tranche.phase)
   }
+}
+
+function resumeTasks(turn: Turn, tranche: HostTranche): void {
+  const { id } = tranche
+  for (const task of rangesValues(tranche.tasks)) {
+    if (turn.view.get('hostTasks', taskKey(id, task))?.state !== 'collecting') continue
+    turn.effects.push({ kind: 'collectTask', tranche: id, task })
+  }
+  if (tranche.directive !== 'go') stopTranche(turn, tranche)
 }
 
 export function onStopRetry(turn: Turn, id: TrancheId): void {
