@@ -42,6 +42,11 @@ const resultRetryMsMin = 1_000
 const resultRetryMsMax = 60_000
 const holdValidMs = 3_600_000
 
+/** What is counted by its name; the words of a host that says others are kept, not counted. */
+const declineReasons: ReadonlySet<string> = new Set([
+  'bid_expired', 'contract_closed', 'draining', 'no_room', 'credit', 'amount', 'id_taken',
+])
+
 /** Commits up to `wanted` waiting tasks under a contract; returns how many money allowed. */
 export function commitTasks(turn: Turn, id: ContractId, wanted: number): number {
   const { view, self, now } = turn
@@ -211,7 +216,7 @@ export function onDeclined(turn: Turn, from: SiteName, hold: Sid, reason: string
   const tranche = turn.view.get('homeTranches', trancheIdOf(hold))
   if (tranche?.host !== from || tranche.state.kind === 'settled') return
   settled(turn, tranche, 'declined', zeroMicrocredits)
-  count(turn, `declined_${reason}`)
+  count(turn, `declined_${declineReasons.has(reason) ? reason : 'other'}`)
   withdrew(turn, tranche, `declined: ${reason}`)
 }
 

@@ -4,6 +4,7 @@
 import { sha256Hex } from '../base/crypto.ts'
 import type { Sid, SiteName } from '../base/ids.ts'
 import { contractIdOf, trancheIdOf } from '../base/ids.ts'
+import { limits } from '../base/limits.ts'
 import { emptyRanges } from '../base/ranges.ts'
 import { formatCredits } from '../base/units.ts'
 import type { Announcement } from '../rules/announce.ts'
@@ -20,6 +21,7 @@ import { committed, coresLeft, loadFactor, othersLeave } from './host-capacity.t
 import type { MessageOf } from './messages.ts'
 import { verifierOf } from './offers.ts'
 import type { HostContract, HostTranche } from './state.ts'
+import { openBidKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, send, setTimer } from './turn.ts'
 
@@ -29,9 +31,11 @@ export function onAnnounce(turn: Turn, from: SiteName, message: MessageOf<'annou
   const read = verifier && readAnnouncement(message.note, { federation, from, verifier })
   if (!read?.ok) return count(turn, 'announce_malformed')
   const call = read.value
-  const asked = turn.view.get('openBids', call.auction)
+  // Homes choose the names of their auctions: one must not stand in for another's.
+  const key = openBidKey(from, call.auction)
+  const asked = turn.view.get('openBids', key)
   // The same call again: the same bid again, nothing is reserved twice.
-  if (asked?.home === from) return answerCall(turn, from, asked.note, asked.bid.tariff)
+  if (asked) return answerCall(turn, from, asked.note, asked.bid.tariff)
   const tariff = turn.view.get('ownTariff', 'own')
   const standing = tariff && standingFor(turn, from, call)
   const room = standing ? considerAnnouncement(call, standing)
@@ -53,7 +57,7 @@ export function onAnnounce(turn: Turn, from: SiteName, message: MessageOf<'annou
   }
   const note = sealBidAnswer(answer, self.signer.statement)
   const expiresEpochMs = now + self.market.bidValidSeconds * 1000
-  turn.view.put('openBids', call.auction, {
+  turn.view.put('openBids', key, {
     auction: call.auction,
     home: from,
     noteHash: sha256Hex(note),
@@ -65,7 +69,7 @@ export function onAnnounce(turn: Turn, from: SiteName, message: MessageOf<'annou
     walltimeSeconds: call.walltime_seconds,
     expiresEpochMs,
   })
-  setTimer(turn, `bid/${call.auction}`, expiresEpochMs)
+  setTimer(turn, `bid/${key}`, expiresEpochMs)
   count(turn, 'bids_made')
   answerCall(turn, from, note, tariff)
 }
@@ -137,14 +141,14 @@ function secondsToNextEnd(turn: Turn): number {
   return shortest
 }
 
-export function onBidExpiry(turn: Turn, auction: string): void {
-  turn.view.remove('openBids', auction)
+export function onBidExpiry(turn: Turn, key: string): void {
+  turn.view.remove('openBids', key)
 }
 
 export function onAuctionClosed(turn: Turn, from: SiteName, auction: string): void {
-  if (turn.view.get('openBids', auction)?.home !== from) return
-  turn.view.remove('openBids', auction)
-  setTimer(turn, `bid/${auction}`, undefined)
+  const key = openBidKey(from, auction)
+  turn.view.remove('openBids', key)
+  setTimer(turn, `bid/${key}`, undefined)
 }
 
 /** The home's terms: agreed if they are those of an open bid; else its holds will be declined. */
@@ -152,10 +156,10 @@ export function onContractOffer(
   turn: Turn, logged: Logged<PairStatement>, terms: ContractOffer,
 ): void {
   const home = logged.statement.from
-  const openBid = turn.view.get('openBids', terms.auction)
-  const mine = openBid?.home === home ? openBid : undefined
+  const mine = turn.view.get('openBids', openBidKey(home, terms.auction))
   const why = disagreement(terms, mine, turn.now)
-  if (why !== undefined || !mine) return count(turn, 'contract_not_agreed')
+  const known = turn.view.get('hostContracts', contractIdOf(logged.sid))
+  if (why !== undefined || !mine || known) return count(turn, 'contract_not_agreed')
   const agreed = say(turn, {
     kind: 'contract', to: home, side: 'agree', contract: logged.sid,
   })
@@ -195,7 +199,8 @@ export function onHold(
   turn: Turn, logged: Logged<PairStatement>, hold: StatementOf<'hold'>,
 ): void {
   const contract = turn.view.get('hostContracts', contractIdOf(hold.contract))
-  const why = noRoom(turn, contract, hold)
+  const taken = turn.view.get('hostTranches', trancheIdOf(logged.sid))
+  const why = taken ? 'id_taken' : noRoom(turn, contract, hold)
   if (why !== undefined || !contract) return decline(turn, hold.from, logged.sid, why ?? '')
   const held = say(turn, { kind: 'held', to: hold.from, hold: logged.sid })
   if (!held.ok) {
@@ -212,11 +217,23 @@ function noRoom(
   if (!contract || contract.home !== hold.from || contract.sid !== hold.contract) {
     return 'bid_expired'
   }
+  if (hold.tasks > limits.tasksPerTranche) return 'no_room'
+  // What goes beyond the hold is the host's loss, so it must cover whatever the tasks may cost.
+  if (hold.amount < capOf(turn, contract, hold.tasks)) return 'amount'
   const fits = hold.tasks * contract.cores <= coresLeft(turn)
   if (!contract.open && !fits) return 'contract_closed'
   if (turn.self.draining) return 'draining'
   const most = tasksCommittedMax(contract)
   return contract.outstanding + hold.tasks > most ? 'no_room' : undefined
+}
+
+function capOf(turn: Turn, contract: HostContract, tasks: number): bigint {
+  const { view } = turn
+  const terms = contract.sid === '' ? undefined : view.get('ledgerContracts', contract.sid)?.terms
+  const tariff = terms && view.get('ledgerTariffs', terms.tariff)
+  if (!terms || !tariff) return 0n
+  const { cores, memoryMib, walltimeSeconds } = contract
+  return capFor(tariff, terms.factor_permille, { tasks, cores, memoryMib, walltimeSeconds })
 }
 
 function decline(turn: Turn, home: SiteName, hold: Sid, reason: string): void {

@@ -23,6 +23,8 @@ import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, setTimer } from './turn.ts'
 
+const keepAgainMs = 60_000
+
 /** Claims, voids or closes, as far as the tranche's state allows; doing it again changes nothing. */
 export function settle(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('hostTranches', id)
@@ -117,9 +119,10 @@ export function onTrancheRemoved(turn: Turn, id: TrancheId): void {
 export function onKeepEnded(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('hostTranches', id)
   if (!tranche || tranche.phase === 'settled') return
+  // What the scheduler may still be told to start cannot be cleared up yet.
+  if (tranche.phase === 'submitting') return setTimer(turn, `keep/${id}`, turn.now + keepAgainMs)
   count(turn, 'tranches_abandoned')
-  const running = tranche.phase === 'submitting' || tranche.phase === 'running'
-  if (running) turn.effects.push({ kind: 'cancelTranche', tranche: id })
+  if (tranche.phase === 'running') turn.effects.push({ kind: 'cancelTranche', tranche: id })
   const record = tranche.hold === '' ? undefined : turn.view.get('ledgerHolds', tranche.hold)
   if (tranche.hold !== '' && record?.state === 'held' && record.claims.length === 0) {
     return giveUp(turn, tranche, tranche.hold, 'the home was not heard from')

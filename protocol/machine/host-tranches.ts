@@ -15,7 +15,7 @@ import { readJob } from '../rules/job.ts'
 import { trancheTasks } from '../rules/contract.ts'
 import { meteredUsage, unstartedTask } from '../rules/run.ts'
 import type { TaskReport } from '../rules/run.ts'
-import { openContract, takeTranche } from './host-bids.ts'
+import { onAuctionClosed, openContract, takeTranche } from './host-bids.ts'
 import { settle } from './host-claims.ts'
 import type { Ack, MessageOf, Report } from './messages.ts'
 import type { EventOf, ObservedTask } from './events.ts'
@@ -71,8 +71,7 @@ function takeOwn(
   const home = view.get('homeContracts', message.contract)
   const paying = view.get('homeTranches', message.tranche)
   if (!home || !paying || paying.state.kind === 'settled') return
-  const openBid = view.get('openBids', home.auction)
-  if (openBid) view.remove('openBids', home.auction)
+  onAuctionClosed(turn, self.site, home.auction)
   const contract = view.get('hostContracts', message.contract) ?? openContract(turn, {
     home: self.site,
     sid: '',
@@ -234,6 +233,7 @@ export function onSubmitted(turn: Turn, event: EventOf<'trancheSubmitted'>): voi
   if (tranche?.phase !== 'submitting') return
   changeTranche(turn, { ...tranche, phase: 'running', tries: 0, detail: event.localId })
   if (tranche.directive !== 'go') stopTranche(turn, { ...tranche, phase: 'running' })
+  checkEnd(turn, tranche.id)
 }
 
 export function onSubmitRefused(turn: Turn, event: EventOf<'trancheSubmitRefused'>): void {
@@ -355,10 +355,13 @@ function collected(
   checkEnd(turn, id)
 }
 
-/** When the last task has ended the tranche is ready to be settled. */
+/**
+ * When the last task has ended the tranche is ready to be settled; not before its submission was answered,
+ * or one that is still under way could start it again after it was cleared up.
+ */
 function checkEnd(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('hostTranches', id)
-  if (!tranche || tranche.open > 0) return
+  if (tranche?.phase !== 'running' || tranche.open > 0) return
   for (const task of rangesValues(tranche.tasks)) {
     if (turn.view.get('hostTasks', taskKey(id, task))?.state !== 'ended') return
   }

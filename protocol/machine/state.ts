@@ -289,7 +289,7 @@ export interface CoreTables extends LedgerTables {
   homeTranches: HomeTranche
   /** key job/task */
   homeTasks: HomeTask
-  /** key auction */
+  /** key home/auction */
   openBids: OpenBid & { readonly slots: number; readonly note: string }
   hostContracts: HostContract
   /** key contract: written once */
@@ -335,6 +335,10 @@ export function taskKey(owner: JobId | TrancheId, task: number): string {
 
 export function auctionKey(job: JobId, round: number): string {
   return `${job}/${String(round).padStart(6, '0')}`
+}
+
+export function openBidKey(home: SiteName, auction: string): string {
+  return `${home}/${auction}`
 }
 
 export function outboxKey(peer: SiteName, number: number): string {
