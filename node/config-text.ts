@@ -64,8 +64,8 @@ ${off(embedded)}memory = ${JSON.stringify(memory)}
 # jobs that use more memory than they asked for (cgroups do).
 #arguments = []
 #memory_enforced = false
-# How fast a core is, against the federation's reference core of 1.0. Walltimes and prices scale
-# with it.
+# How fast a core is, against the federation's reference core of 1.0. Estimates of when a task
+# ends scale with it, and expressions can ask for it.
 #speed = 1.0
 # true: finish what runs and take no new work, before a maintenance.
 #draining = false
@@ -107,14 +107,16 @@ default_limit = "100 cr"
 #"site-b.example" = "500 cr"
 
 [attributes]
-# What this site says about itself, for requirements such as \`arch == "x86_64" && licences > 2\`.
+# What this site says about itself, for requirements such as \`arch == "x86_64"\`; 'gridnode help
+# expressions' has the names that expressions know.
 # Texts and whole numbers.
 #arch = "x86_64"
 
 [staging]
-# The most that files of other sites' jobs may take here.
+# The most that inputs and results may take here, of jobs handed in here and of those that run
+# here.
 #spool_max = "20GiB"
-# How long results of a job that has ended are kept for its owner.
+# How long a host keeps results for a home that it cannot reach.
 #keep_results = "30d"
 
 [limits]

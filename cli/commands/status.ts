@@ -44,9 +44,9 @@ async function runStatus(context: Context): Promise<number> {
   }
   const chosen = (['all', 'open', 'ended'] as const).filter((name) => args.flag(name))
   if (chosen.length > 1) throw usageFailure(`choose one of --${chosen.join(' and --')}`)
-  const limit = args.value('limit') ?? (chosen[0] === 'all' ? '10000' : '20')
-  if (!/^[1-9][0-9]{0,4}$/.test(limit)) {
-    throw usageFailure(`--limit: expected a number from 1 to 99999, got '${limit}'`)
+  const limit = args.value('limit') ?? (chosen[0] === 'all' ? '1000' : '20')
+  if (!/^[1-9][0-9]{0,3}$/.test(limit) || Number(limit) > 1_000) {
+    throw usageFailure(`--limit: expected a number from 1 to 1000, got '${limit}'`)
   }
   const jobs = await context.client().get<readonly JobSummary[]>(apiPaths.jobs, {
     state: chosen[0] ?? 'all', user: args.value('user'), limit,

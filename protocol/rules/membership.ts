@@ -83,7 +83,10 @@ export function parseJoinToken(token: string): Outcome<JoinToken, Malformed> {
   const bytes = fromBase64(base64.replaceAll('-', '+').replaceAll('_', '/') + padding)
   if (!bytes) return malformed(broken)
   const parsed = read(tokenShape, new TextDecoder().decode(bytes), joinTokenBytesMax)
-  return parsed.ok ? parsed : malformed(`${broken} (${parsed.refusal.detail})`)
+  if (parsed.ok) return parsed
+  const { detail } = parsed.refusal
+  // A text that was cut is no JSON; saying so would send people looking for the wrong thing.
+  return malformed(detail === 'not JSON' ? broken : `${broken} (${detail})`)
 }
 
 /** [MEMBER-2] What the sponsor keeps of a secret, as the request carries it. */
