@@ -158,7 +158,9 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   } catch (cause) {
     await stopAll(parts)
     const wanted = options.listen.join(', ')
-    const text = `could not listen on ${wanted}: ${messageOf(cause)}; is another node there?`
+    const [code = 'unknown'] = /\bE[A-Z]{4,}\b/.exec(messageOf(cause)) ?? []
+    const text = `could not listen on ${wanted} (${code}); is another program there, or is the ` +
+      'address not one of this machine? See network.listen in the config'
     throw Object.assign(new Error(text, { cause }), { code: 'listen' })
   }
   const gossip = openGossip(libp2p.services.gossip, gossipOptions)
