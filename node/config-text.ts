@@ -42,6 +42,11 @@ listen = [${listen}]
 # ["/dns/site-a.example/tcp/7700"]. Empty: the addresses of this machine.
 #announce = []
 
+[network.peers]
+# Where to look for a member beside the addresses that it has told, when those are not right any
+# more.
+#"site-b.example" = ["/ip4/192.0.2.7/tcp/7700"]
+
 [api]
 # Who may use this node through its socket, node.sock in the data directory: "0600" only the
 # owner, "0660" the owner's group as well (which then needs to pass through the directory, too).

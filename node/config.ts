@@ -54,6 +54,8 @@ export interface Config {
     readonly listen: readonly string[]
     /** Empty: what we listen on. */
     readonly announce: readonly string[]
+    /** Where to look for members whose addresses, as they told them, are not right any more. */
+    readonly peers: ReadonlyMap<SiteName, readonly string[]>
   }
   readonly api: { readonly socketMode: number }
   readonly scheduler: EmbeddedConfig | SlurmConfig
@@ -161,12 +163,20 @@ const slurmSchema = v.object({
   speed,
 })
 
+/** Keys that are names of sites. */
+const bySite = {
+  expected: 'the name of a site',
+  ok: (key: string): boolean => parseSiteName(key) !== undefined,
+  max: limits.sitesMax,
+}
+
 /** The sections that do not depend on the scheduler; a default stands here and nowhere else. */
 const sections = {
   site: v.object({ name: fields.siteName() }),
   network: v.object({
     listen: fields.addresses('listen'),
     announce: v.optional(fields.addresses('announce'), []),
+    peers: v.optional(fields.tableOf('peers', bySite, fields.addresses('announce')), {}),
   }),
   api: v.object({ socket_mode: v.optional(fields.socketMode(), '0600') }),
   tariff: v.object({
@@ -189,15 +199,7 @@ const sections = {
   credit: v.object({
     default_limit: v.optional(amount(), '0 cr'),
     limits: v.optional(
-      fields.tableOf(
-        'credit limits',
-        {
-          expected: 'the name of a site',
-          ok: (key) => parseSiteName(key) !== undefined,
-          max: limits.sitesMax,
-        },
-        amount(),
-      ),
+      fields.tableOf('credit limits', bySite, amount()),
       {},
     ),
   }),
@@ -393,7 +395,10 @@ function build(read: ConfigRead): Config {
   const { api, tariff, market, credit, staging, log } = read
   return {
     site: { name: read.site.name },
-    network: read.network,
+    network: {
+      ...read.network,
+      peers: new Map(read.network.peers as readonly (readonly [SiteName, readonly string[]])[]),
+    },
     api: { socketMode: api.socket_mode },
     scheduler: buildScheduler(read.scheduler),
     draining: read.scheduler.draining!,
