@@ -147,6 +147,7 @@ export function onBidExpiry(turn: Turn, key: string): void {
 
 export function onAuctionClosed(turn: Turn, from: SiteName, auction: string): void {
   const key = openBidKey(from, auction)
+  if (!turn.view.get('openBids', key)) return
   turn.view.remove('openBids', key)
   setTimer(turn, `bid/${key}`, undefined)
 }

@@ -1,0 +1,167 @@
+// What a member that means harm can make of the core: each test is a lie, and what it must not do.
+
+import { must } from '../sim/identity.ts'
+import { jobWith } from '../sim/users.ts'
+import { assert, suite } from '../harness.ts'
+import type { Sid } from '../../protocol/base/ids.ts'
+import { applyWrites } from '../../protocol/base/tables.ts'
+import { microcredits } from '../../protocol/base/units.ts'
+import { coldTables } from '../../protocol/machine/state.ts'
+import type { Message, MessageOf } from '../../protocol/machine/messages.ts'
+import type { Bid } from '../../protocol/rules/bid.ts'
+import { sealAnnouncement } from '../../protocol/rules/announce.ts'
+import { termsFor, trancheCommitment } from '../../protocol/rules/contract.ts'
+import { receiveStatement } from '../../protocol/rules/ledger.ts'
+import type { SignedJob } from '../../protocol/rules/job.ts'
+import type { Site, World } from './pair.ts'
+import {
+  carry, federation, happen, homeTranches, hostTranches, state, submitJob, tell, view,
+} from './pair.ts'
+
+const t = suite('hostile members')
+
+const remote = (change: Parameters<typeof jobWith>[0] = {}): SignedJob =>
+  jobWith({ place: 'remote', inputs: '', inputs_bytes: 0, ...change })
+
+const auction = 'ab'.repeat(8)
+
+/** A call by hand; gives the bid that it got. */
+function call(
+  world: World, home: Site, host: Site,
+  change: { auction?: string; tasks?: number; cores?: number } = {},
+): { bid: Bid; note: string } {
+  const note = sealAnnouncement({
+    fed: home.self.federation, auction, home: home.name, tasks: 1, cores: 1, memory_mib: 256,
+    walltime_seconds: 60, inputs_bytes: 0, window_ms: 1_000, ...change,
+  }, home.identity.signer.statement)
+  tell(world, home, host, { kind: 'announce', note })
+  const key = `${home.name}/${change.auction ?? auction}`
+  const open = view(host).get('openBids', key)
+  assert.ok(open, 'it bids')
+  return { bid: open!.bid, note: open!.note }
+}
+
+function contract(
+  world: World, home: Site, host: Site, job: SignedJob, of: { bid: Bid; note: string },
+): Sid {
+  return state(world, home, host, {
+    kind: 'contract',
+    to: host.name,
+    ...termsFor({
+      job: job.document, jobSid: job.sid, bid: of.bid, bidNote: of.note, tasksMax: 100_000,
+      leaseSeconds: 60, acceptSeconds: 60,
+    }),
+  })
+}
+
+function hold(
+  world: World, home: Site, host: Site, of: Sid, change: { amount?: bigint; tasks?: number } = {},
+): Sid {
+  const { amount = 62_000n, tasks = 1 } = change
+  const doc = trancheCommitment({ salt: '00'.repeat(16), tasks: '0' })
+  return state(world, home, host, {
+    kind: 'hold', to: host.name, contract: of, amount: microcredits(amount), tasks, doc,
+    valid_until: world.nowMs + 60_000,
+  })
+}
+
+t('an honest job walks', () => {
+  const [world, home, host] = federation(2)
+  submitJob(world, home!, remote())
+  assert.equal(homeTranches(home!).map(({ state: { kind } }) => kind), ['live'])
+  assert.equal(hostTranches(host!).map(({ phase }) => phase), ['staging'])
+})
+
+t('a hold that does not cover its tasks is declined', () => {
+  const [world, home, host] = federation(2)
+  const job = remote()
+  const of = contract(world, home!, host!, job, call(world, home!, host!))
+  hold(world, home!, host!, of, { amount: 60_999n })
+  assert.equal(hostTranches(host!).length, 0)
+  assert.equal(view(host!).get('counters', 'hold_declined_amount'), 1)
+  hold(world, home!, host!, of, { amount: 61_000n })
+  assert.equal(hostTranches(host!).length, 1)
+})
+
+t('a hold for more tasks than one tranche can have is declined', () => {
+  const [world, home, host] = federation(2)
+  const large = {
+    coresTotal: 4_000, coresFree: 4_000, memoryMibTotal: 2 ** 30, memoryMibFree: 2 ** 30,
+  }
+  const before = view(host!).get('capacity', 'own')!
+  happen(world, host!, { kind: 'capacityObserved', capacity: { ...before, ...large } })
+  happen(world, host!, {
+    kind: 'creditRequested', request: 'r', site: home!.name, limit: microcredits(10n ** 12n),
+  })
+  carry(world)
+  const of = contract(world, home!, host!, remote(), call(world, home!, host!, { tasks: 2_000 }))
+  hold(world, home!, host!, of, { tasks: 1_001, amount: 10n ** 9n })
+  assert.equal(hostTranches(host!).length, 0)
+})
+
+t('an open bid is not replaced by the call of another home under the same auction', () => {
+  const [world, home, host, thief] = federation(3)
+  const mine = call(world, home!, host!)
+  call(world, thief!, host!, { cores: 2 })
+  const of = contract(world, home!, host!, remote(), mine)
+  assert.ok(view(host!).get('hostContracts', of.slice(0, 16)), 'the host agrees to what it bid')
+  tell(world, thief!, host!, { kind: 'auction_closed', auction })
+  hold(world, home!, host!, of)
+  assert.equal(hostTranches(host!).length, 1)
+})
+
+t('records of one home are not replaced by statements that share their short id', () => {
+  const [world, home, host, thief] = federation(3)
+  const mine = contract(world, home!, host!, remote(), call(world, home!, host!))
+  const held = hold(world, home!, host!, mine)
+  const kept = view(host!).get('hostContracts', mine.slice(0, 16))!
+  const tranche = view(host!).get('hostTranches', held.slice(0, 16))!
+  const theirs = call(world, thief!, host!)
+  // What 2^64 tries would find: the thief's next statements have the ids of records that are here.
+  const next = contract(world, clone(thief!), clone(host!), remote(), theirs)
+  host!.tables.get('hostContracts')!.set(next.slice(0, 16), { ...kept, sid: next })
+  assert.equal(contract(world, thief!, host!, remote(), theirs), next)
+  assert.equal(view(host!).get('hostContracts', next.slice(0, 16))?.home, home!.name)
+
+  const other = call(world, thief!, host!, { auction: 'cd'.repeat(8) })
+  const of = contract(world, thief!, host!, remote(), other)
+  const nextHold = hold(world, clone(thief!), clone(host!), of)
+  const id = nextHold.slice(0, 16)
+  host!.tables.get('hostTranches')!.set(id, { ...tranche, id })
+  assert.equal(hold(world, thief!, host!, of), nextHold)
+  assert.equal(view(host!).get('hostTranches', nextHold.slice(0, 16))?.home, home!.name)
+})
+
+/** A copy to try something on. */
+function clone(site: Site): Site {
+  const tables = new Map([...site.tables].map(([name, all]) => [name, new Map(all)]))
+  return { ...site, tables, out: [], effects: [] }
+}
+
+t('reasons of others name no counters', () => {
+  const [world, home, host] = federation(2)
+  const toHost = (message: Message, from: Site): boolean =>
+    message.kind === 'statements' && from === home
+  const held: string[] = []
+  happen(world, home!, { kind: 'jobSubmitted', request: 'r', job: remote() })
+  carry(world, (message, from) => {
+    if (!toHost(message, from)) return false
+    held.push(...(message as MessageOf<'statements'>).notes)
+    return true
+  })
+  hear(host!, home!, held)
+  const [tranche] = homeTranches(home!)
+  const hold = tranche!.hold as Sid
+  state(world, host!, home!, { kind: 'declined', to: home!.name, hold, reason: 'x'.repeat(200) })
+  assert.equal(homeTranches(home!)[0]!.state, { kind: 'settled', how: 'declined' })
+  const names = [...view(home!).entries('counters')].map(([name]) => name)
+  assert.equal(names.filter((name) => name.includes('xx')), [])
+  assert.equal(view(home!).get('counters', 'declined_other'), 1)
+})
+
+/** Logs statements without doing anything about them. */
+function hear(at: Site, from: Site, notes: readonly string[]): void {
+  const trial = view(at)
+  for (const note of notes) must(receiveStatement(trial, at.name, from.name, note))
+  applyWrites(at.tables, trial.writes(), coldTables)
+}
