@@ -105,7 +105,7 @@ async function layOut(
   { tranche, document }: Work,
   { manifest, task, signal }: { manifest: Manifest; task: number; signal: AbortSignal },
 ): Promise<void> {
-  const directory = parts.workspace.directory(tranche.contract, task)
+  const directory = parts.workspace.directory(tranche.id, task)
   await parts.workspace.place(manifest, directory, signal)
   const script = join(directory, '.gridnode', scriptName)
   // A file of its own each time: a task of an earlier try may still have the old one open.
@@ -126,7 +126,7 @@ export async function submitTranche(
       tag: id,
       jobName: document.name,
       tasks: [...rangesValues(tranche.tasks)].map((taskIndex) => ({
-        taskIndex, directory: parts.workspace.directory(tranche.contract, taskIndex),
+        taskIndex, directory: parts.workspace.directory(id, taskIndex),
       })),
       command: [`./.gridnode/${scriptName}`, ...document.args],
       environment: environmentOf(work, parts.site),
@@ -192,7 +192,7 @@ export async function collectTask(
   const patterns = parseOutputPatterns(work.document.outputs)
   const named = { tranche: id, task }
   try {
-    const directory = parts.workspace.directory(work.tranche.contract, task)
+    const directory = parts.workspace.directory(id, task)
     const collected = await parts.workspace.collect(directory, patterns.ok ? patterns.value : [], {
       owner: outOwner(id, task), bytesMax: parts.outputBytesMax, signal, streams: true,
     })
@@ -221,7 +221,7 @@ export async function removeTranche(parts: HostParts, id: TrancheId): Promise<vo
   try {
     await parts.driver.forget(id)
     for (const task of rangesValues(tranche.tasks)) {
-      await parts.workspace.remove(parts.workspace.directory(tranche.contract, task))
+      await parts.workspace.remove(parts.workspace.directory(id, task))
       await parts.store.release(outOwner(id, task))
     }
     await parts.store.release(`stage-${id}`)

@@ -93,7 +93,7 @@ async function answerPeek(parts: ServingParts, from: SiteName, text: string): Pr
   const { tranche: id, task, stream, offset } = asked.value
   const tranche = get(parts.loop.tables, 'hostTranches', id)
   if (tranche?.home !== from) return encode({ kind: 'over' })
-  const directory = parts.workspace.directory(tranche.contract, task)
+  const directory = parts.workspace.directory(id, task)
   try {
     const peeked = await parts.workspace.peek(directory, stream, { offset, bytesMax: peekBytesMax })
     const state = get(parts.loop.tables, 'hostTasks', taskKey(id, task))?.state ?? 'queued'

@@ -1,10 +1,11 @@
-// The job directories: `<spool>/<contract>/<task>/`, with our own `.gridnode/` inside. Every path
+// The job directories: `<spool>/<tranche>/<task>/`, with our own `.gridnode/` inside: a task that is
+// placed again, also under the same contract, gets a directory of its own. Every path
 // is walked from the spool's handle, name by name; nothing outside the spool is written or removed.
 
 import { type FileHandle, mkdir, rmdir, statfs } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { assert } from '../../protocol/base/assert.ts'
-import type { ContractId } from '../../protocol/base/ids.ts'
+import type { TrancheId } from '../../protocol/base/ids.ts'
 import { formatBytes } from '../../protocol/base/units.ts'
 import type { Manifest } from '../../protocol/rules/stage.ts'
 import { reservedName, sizeOf } from '../../protocol/rules/stage.ts'
@@ -26,7 +27,7 @@ export interface Peeked {
 }
 
 export interface Workspace {
-  directory(contractId: ContractId, taskIndex: number): string
+  directory(trancheId: TrancheId, taskIndex: number): string
   /**
    * Makes the directory, its `.gridnode/` and the tree's files. May be repeated after a crash.
    * @throws CHUNK_MISSING, PLACE_REFUSED, SPOOL_FULL
@@ -40,7 +41,7 @@ export interface Workspace {
   peek(
     directory: string, stream: 'stdout' | 'stderr', range: { offset: number; bytesMax: number },
   ): Promise<Peeked>
-  /** Removes a job's directory, and its contract's when that was the last. Repeating it is fine. */
+  /** Removes a job's directory, and its tranche's when that was the last. Repeating it is fine. */
   remove(directory: string): Promise<void>
   close(): Promise<void>
 }
@@ -64,10 +65,10 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   const freeBytesMin = options.freeBytesMin ?? freeBytesMinDefault
   /** The two names of a job's directory. */
   const namesOf = (directory: string): readonly [string, string] => {
-    const [contract, task, ...more] = relative(spool, resolve(directory)).split('/')
-    const isOne = contract && task && more.length === 0 && contract !== '..' && task !== '..'
+    const [tranche, task, ...more] = relative(spool, resolve(directory)).split('/')
+    const isOne = tranche && task && more.length === 0 && tranche !== '..' && task !== '..'
     assert(isOne && isAbsolute(directory), `${directory} is a job's directory in ${spool}`)
-    return [contract, task]
+    return [tranche, task]
   }
   const opened = async <T>(
     directory: string, work: (handle: FileHandle) => Promise<T>,
@@ -76,10 +77,10 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     return await work(handle)
   }
   const remove = async (directory: string): Promise<void> => {
-    const [contract, task] = namesOf(directory)
+    const [tranche, task] = namesOf(directory)
     let parent: FileHandle
     try {
-      parent = await openDirectory(root, contract)
+      parent = await openDirectory(root, tranche)
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return
       throw error
@@ -89,12 +90,12 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     } finally {
       await parent.close()
     }
-    await removeIfEmpty(root, contract)
+    await removeIfEmpty(root, tranche)
   }
   return {
-    directory(contractId, taskIndex) {
+    directory(trancheId, taskIndex) {
       assert(Number.isSafeInteger(taskIndex) && taskIndex >= 0, 'a task index is a count')
-      return join(spool, contractId, String(taskIndex))
+      return join(spool, trancheId, String(taskIndex))
     },
     async place(manifest, directory, signal) {
       const isNew = await exists(root, namesOf(directory)).then((found) => !found)
@@ -126,7 +127,7 @@ async function makeDirectories(
     try {
       return await openDirectories(root, names, makeDirectory)
     } catch (error) {
-      // The contract's directory may go with its last task just when another task comes.
+      // The tranche's directory may go with its last task just when another task comes.
       if (systemCode(error) !== 'ENOENT' || tries === 3) throw writeError(error, where, 4096)
     }
   }

@@ -15,7 +15,7 @@ import { openChunkStore } from '../../node/staging/chunk-store.ts'
 import { fetchTree } from '../../node/staging/transfer.ts'
 import { openWorkspace } from '../../node/staging/workspace.ts'
 import { keyPairFromSeed, sha256, sha256Hex } from '../../protocol/base/crypto.ts'
-import type { ContractId, Hash, SiteName } from '../../protocol/base/ids.ts'
+import type { Hash, SiteName, TrancheId } from '../../protocol/base/ids.ts'
 import type { Figure } from './figures.ts'
 import { paired, seconds, timeFigure } from './figures.ts'
 
@@ -84,7 +84,7 @@ async function stage(directory: string, served: Served, network: Network): Promi
       owner: 'bench',
       signal: AbortSignal.timeout(120_000),
     })
-    await workspace.place(manifest, workspace.directory('00'.repeat(8) as ContractId, 0))
+    await workspace.place(manifest, workspace.directory('00'.repeat(8) as TrancheId, 0))
   })
   await workspace.close()
   rmSync(place, { recursive: true })

@@ -12,11 +12,11 @@ import { serve } from '../../node/staging/serve.ts'
 import type { ChunkSource } from '../../node/staging/transfer.ts'
 import type { Workspace } from '../../node/staging/workspace.ts'
 import { openWorkspace } from '../../node/staging/workspace.ts'
-import type { ContractId, Hash } from '../../protocol/base/ids.ts'
+import type { Hash, TrancheId } from '../../protocol/base/ids.ts'
 import type { Context } from '../harness.ts'
 
 export const MiB = 1024 * 1024
-export const contract = '0123456789abcdef' as ContractId
+export const tranche = '0123456789abcdef' as TrancheId
 
 export interface Site {
   readonly directory: string

@@ -16,7 +16,7 @@ import { chunksOf } from '../../protocol/rules/stage.ts'
 import { assert, suite } from '../harness.ts'
 import type { Context } from '../harness.ts'
 import type { Site, Wire } from './sites.ts'
-import { contract, MiB, openSite, plant, randomBytes, wireTo } from './sites.ts'
+import { MiB, openSite, plant, randomBytes, tranche, wireTo } from './sites.ts'
 
 const t = suite('staging/transfer')
 
@@ -32,7 +32,7 @@ async function snapshotOf(
 function into(site: Site, tree: { treeHash: Hash }, source: Wire): FetchOptions {
   const signal = new AbortController().signal
   const { treeHash } = tree
-  return { source, scope: contract, treeHash, store: site.store, owner: contract, signal }
+  return { source, scope: tranche, treeHash, store: site.store, owner: tranche, signal }
 }
 
 function chunkFile(site: Site, hash: Hash): string {
@@ -54,7 +54,7 @@ t('brings a tree over, byte for byte, and can hand it on', async (ctx) => {
   assert.equal(progress[0], { bytesDone: 0, bytesTotal: total, mismatches: 0 })
   assert.equal(progress.at(-1), { bytesDone: total, bytesTotal: total, mismatches: 0 })
   await fetchTree(into(third, tree, wireTo(host.store)))
-  const directory = third.workspace.directory(contract, 3)
+  const directory = third.workspace.directory(tranche, 3)
   await third.workspace.place(manifest, directory)
   assert.ok(readFileSync(join(directory, 'in/big')).equals(big))
   assert.equal(statSync(join(directory, 'in/empty')).size, 0)
@@ -248,7 +248,7 @@ t('a tree larger than the spool is refused before its first chunk', async (ctx) 
     /the spool .* is full: 5 MiB/)
   assert.equal(systemCode(error), 'SPOOL_FULL')
   assert.equal(wire.asked.length, 2, 'root and manifest')
-  await host.store.release(contract)
+  await host.store.release(tranche)
   const small = await snapshotOf(ctx, home, { f: randomBytes(MiB) })
   await fetchTree(into(host, small, wireTo(home.store)))
 })

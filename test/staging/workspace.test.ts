@@ -14,7 +14,7 @@ import { parseOutputPatterns } from '../../protocol/rules/stage-outputs.ts'
 import { assert, suite } from '../harness.ts'
 import type { Context } from '../harness.ts'
 import type { Site } from './sites.ts'
-import { contract, MiB, openSite, plant, randomBytes } from './sites.ts'
+import { MiB, openSite, plant, randomBytes, tranche } from './sites.ts'
 
 const t = suite('staging/workspace')
 
@@ -45,8 +45,8 @@ t('places a tree and collects it again as the same manifest', async (ctx) => {
   const manifest = await manifestOf(ctx, site, {
     'a b/ü 名 😀': 'text', 'run.sh': '#!/bin/sh', empty: '', 'none/at/all': null, 'big/file': big,
   })
-  const directory = site.workspace.directory(contract, 7)
-  assert.equal(directory, join(site.directory, 'jobs', contract, '7'))
+  const directory = site.workspace.directory(tranche, 7)
+  assert.equal(directory, join(site.directory, 'jobs', tranche, '7'))
   await site.workspace.place(manifest, directory)
   assert.ok(statSync(join(directory, '.gridnode')).isDirectory())
   assert.equal(statSync(join(directory, 'run.sh')).mode & 0o100, 0o100)
@@ -64,7 +64,7 @@ t('a second placing goes through nothing that a job has planted', async (ctx) =>
   const outside = ctx.tmp()
   plant(outside, { victim: 'untouched', 'dir/file': 'untouched', linked: 'untouched' })
   const manifest = await manifestOf(ctx, site, { 'in/f': 'new', top: 'new', hard: 'new' })
-  const directory = site.workspace.directory(contract, 0)
+  const directory = site.workspace.directory(tranche, 0)
   await site.workspace.place(manifest, directory)
   rmSync(join(directory, 'top'))
   symlinkSync(join(outside, 'victim'), join(directory, 'top'))
@@ -100,11 +100,11 @@ t('a missing or corrupt chunk fails the placing and leaves no fresh directory', 
   assert.ok(hash)
   const path = join(site.directory, 'chunks', hash.slice(0, 2), hash)
   writeFileSync(path, readFileSync(path).fill(7, 0, 1))
-  const directory = site.workspace.directory(contract, 0)
+  const directory = site.workspace.directory(tranche, 0)
   const error = await assert.rejects(site.workspace.place(manifest, directory),
     /fetch the tree again/)
   assert.equal(systemCode(error), 'CHUNK_MISSING')
-  assert.equal(existsSync(join(site.directory, 'jobs', contract)), false)
+  assert.equal(existsSync(join(site.directory, 'jobs', tranche)), false)
   assert.equal([...(await site.store.missing(chunksOf(manifest))).keys()], [hash])
 })
 
@@ -115,7 +115,7 @@ t('no room on the disk is told before anything is written', async (ctx) => {
   const full = await openWorkspace({ spool, store: site.store,
     freeBytesMin: Number.MAX_SAFE_INTEGER })
   ctx.after(() => full.close())
-  const error = await assert.rejects(full.place(manifest, full.directory(contract, 0)),
+  const error = await assert.rejects(full.place(manifest, full.directory(tranche, 0)),
     /is full: 1 B more/)
   assert.equal(systemCode(error), 'SPOOL_FULL')
   assert.equal(readdirSync(spool), [])
@@ -123,7 +123,7 @@ t('no room on the disk is told before anything is written', async (ctx) => {
 
 t('collects what the patterns take and names what took nothing', async (ctx) => {
   const site = await openSite(ctx)
-  const directory = site.workspace.directory(contract, 0)
+  const directory = site.workspace.directory(tranche, 0)
   await site.workspace.place(await manifestOf(ctx, site, {}), directory)
   plant(directory, {
     'out/a.txt': 'a', 'out/b.png': 'b', 'out/deep/c.txt': 'c', 'logs/x': null, '.hidden': 'h',
@@ -143,7 +143,7 @@ t('a hostile job gets nothing from outside collected', async (ctx) => {
   const site = await openSite(ctx)
   const outside = ctx.tmp()
   plant(outside, { secret: 'secret' })
-  const directory = site.workspace.directory(contract, 0)
+  const directory = site.workspace.directory(tranche, 0)
   await site.workspace.place(await manifestOf(ctx, site, { 'real/f': 'fine' }), directory)
   const link = (to: string, name: string): void => symlinkSync(to, join(directory, name))
   link('real/f', 'inside')
@@ -156,8 +156,8 @@ t('a hostile job gets nothing from outside collected', async (ctx) => {
   link('/dev/zero', 'zero')
   link('dangling', 'dangling')
   link('.', 'loop')
-  link(`../../${contract}x`, 'sibling')
-  plant(join(site.directory, 'jobs'), { [`${contract}x`]: 'other job' })
+  link(`../../${tranche}x`, 'sibling')
+  plant(join(site.directory, 'jobs'), { [`${tranche}x`]: 'other job' })
   execFileSync('mkfifo', [join(directory, 'fifo')])
   writeFileSync(join(directory, 'new\nline'), '')
   const collected = await collect(site, directory, '**')
@@ -176,7 +176,7 @@ t('a hostile job gets nothing from outside collected', async (ctx) => {
 
 t('outputs are bounded in bytes, also when they only pretend', async (ctx) => {
   const site = await openSite(ctx)
-  const directory = site.workspace.directory(contract, 0)
+  const directory = site.workspace.directory(tranche, 0)
   await site.workspace.place(await manifestOf(ctx, site, {}), directory)
   execFileSync('truncate', ['-s', '1T', join(directory, 'sparse')])
   const error = await assert.rejects(collect(site, directory, '**'), /more than 64 MiB/)
@@ -185,7 +185,7 @@ t('outputs are bounded in bytes, also when they only pretend', async (ctx) => {
 
 t('peeks at the output as it grows, and at nothing else', async (ctx) => {
   const site = await openSite(ctx)
-  const directory = site.workspace.directory(contract, 0)
+  const directory = site.workspace.directory(tranche, 0)
   await site.workspace.place(await manifestOf(ctx, site, {}), directory)
   const peek = (offset: number, bytesMax = 100): ReturnType<typeof site.workspace.peek> =>
     site.workspace.peek(directory, 'stdout', { offset, bytesMax })
@@ -212,8 +212,8 @@ t('removes whatever a job has built, and only that', async (ctx) => {
   const site = await openSite(ctx)
   const outside = ctx.tmp()
   plant(outside, { 'keep/me': 'kept' })
-  const directory = site.workspace.directory(contract, 0)
-  const other = site.workspace.directory(contract, 1)
+  const directory = site.workspace.directory(tranche, 0)
+  const other = site.workspace.directory(tranche, 1)
   await site.workspace.place(await manifestOf(ctx, site, { 'a/b': 'x' }), directory)
   await site.workspace.place(await manifestOf(ctx, site, { 'a/b': 'x' }), other)
   symlinkSync(outside, join(directory, 'link'))
@@ -242,14 +242,14 @@ t('never removes, places or reads outside the spool', async (ctx) => {
   const outside = ctx.tmp()
   plant(outside, { '0/keep': 'kept' })
   const paths = [
-    outside, spool, join(spool, contract), join(spool, contract, '0', 'x'), '/', 'a/b',
+    outside, spool, join(spool, tranche), join(spool, tranche, '0', 'x'), '/', 'a/b',
     `${spool}/../chunks/ab`,
   ]
   for (const path of paths) {
     await assert.rejects(async () => site.workspace.remove(path), /is a job's directory in/)
   }
-  symlinkSync(outside, join(spool, contract))
-  const planted = site.workspace.directory(contract, 0)
+  symlinkSync(outside, join(spool, tranche))
+  const planted = site.workspace.directory(tranche, 0)
   await assert.rejects(site.workspace.remove(planted), /ENOTDIR/)
   await assert.rejects(site.workspace.place({ files: [], directories: [] }, planted), /ENOTDIR/)
   await assert.rejects(collect(site, planted, '**'), /ENOTDIR/)
@@ -268,7 +268,7 @@ t('places 300 MiB in bounded memory', async (ctx) => {
   let peak = before
   const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage().rss)), 5)
   ctx.after(() => clearInterval(watch))
-  const directory = site.workspace.directory(contract, 0)
+  const directory = site.workspace.directory(tranche, 0)
   await site.workspace.place(manifest, directory)
   assert.equal(statSync(join(directory, 'big')).size, 300 * MiB)
   assert.ok(peak - before < 64 * MiB, `grew by ${Math.round((peak - before) / MiB)} MiB`)
