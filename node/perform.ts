@@ -36,6 +36,7 @@ export function perform(parts: PerformParts, effect: Effect): void {
       parts.network.send(effect.to, encodeMessage(effect.message))
       return
     case 'publishOffer': return parts.network.publish('offers', effect.note)
+    case 'publishCall': return parts.network.publish('announcements', effect.note)
     case 'connectMembers': return parts.connectMembers()
     case 'stageTranche': {
       const { tranche } = effect

@@ -4,16 +4,14 @@
 // Invariant: whatever fails at the start has a message that says what to do, and nothing stays
 // open.
 
-import { statfs } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fromHex } from '../protocol/base/crypto.ts'
 import type { SiteName } from '../protocol/base/ids.ts'
 import type { Tables } from '../protocol/base/tables.ts'
-import { offerContext } from '../protocol/machine/offers.ts'
+import { judgeGossip } from '../protocol/machine/gossip.ts'
 import type { Effect } from '../protocol/machine/effects.ts'
 import type { Self } from '../protocol/machine/state.ts'
 import { addressesMax } from '../protocol/rules/membership.ts'
-import { considerOffer } from '../protocol/rules/offer.ts'
 import { clock } from './clock.ts'
 import type { Config } from './config.ts'
 import { configFileName, readConfig } from './config.ts'
@@ -32,7 +30,7 @@ import { openWatchers } from './local/watchers.ts'
 import { acquireLock } from './lock.ts'
 import type { Loop } from './loop.ts'
 import { createLoop } from './loop.ts'
-import type { GossipVerdict, Member, Network } from './net/network.ts'
+import type { GossipTopic, GossipVerdict, Member, Network } from './net/network.ts'
 import { startNetwork } from './net/network.ts'
 import type { PerformParts } from './perform.ts'
 import { perform } from './perform.ts'
@@ -42,6 +40,7 @@ import { stderrReport } from './report.ts'
 import { driverFor, selfOf } from './self.ts'
 import type { Serving } from './serving.ts'
 import { openServing } from './serving.ts'
+import { chunkGraceMs, releaseOrphans, spoolRoom } from './spool-room.ts'
 import type { Driver } from './scheduler/driver.ts'
 import { openChunkStore } from './staging/chunk-store.ts'
 import type { ChunkStore } from './staging/chunk-store.ts'
@@ -134,7 +133,9 @@ async function run(parts: Parts): Promise<RunningNode> {
   const watchers = openWatchers()
   const chunks = await openChunkStore({
     directory: join(directory, 'chunks'), bytesMax: config.staging.spoolBytesMax,
+    graceMs: chunkGraceMs,
   })
+  await releaseOrphans(parts.tables, chunks)
   const workspace = opened.add(
     await openWorkspace({ spool: join(directory, 'spool'), store: chunks }), (one) => one.close())
   const driver = opened.add(driverFor(config, directory), (one) => one.stop())
@@ -162,7 +163,7 @@ async function run(parts: Parts): Promise<RunningNode> {
     staging: lanes(stagingLanes),
     scheduling: lanes(schedulingLanes),
     clearing: lanes(clearingLanes),
-    connectMembers: () => network.setMembers(membersOf(parts.tables, parts.self.site)),
+    connectMembers: () => network.setMembers(membersOf(parts)),
     lookSoon: () => late.watch?.look(),
   }
   loop.push({ kind: 'started', addresses: [...network.addresses()].slice(0, addressesMax) })
@@ -203,13 +204,14 @@ function openWatch(
 ): Watch {
   const { busy, idle } = lookMs[config.scheduler.kind]
   const { scheduler } = config
+  const room = spoolRoom({ directory, bytesMax: config.staging.spoolBytesMax, chunks })
   return watchScheduler({
     driver,
     loop,
     report,
     walltimeSecondsMax: scheduler.kind === 'embedded'
       ? scheduler.walltimeSecondsMax : Number.MAX_SAFE_INTEGER,
-    spoolBytesFree: () => spoolBytesFree(directory, config, chunks),
+    spoolBytesFree: () => room.bytesFree(),
     busyMs: busy,
     idleMs: idle,
   })
@@ -270,21 +272,21 @@ async function serve(
 }
 
 function openNetwork(
-  { config, keys, tables, self, report }: Parts,
+  parts: Parts,
   { loop, serving, watchers }: { loop: Loop; serving: Serving; watchers: Watchers },
 ): Promise<Network> {
+  const { config, keys, self, report } = parts
   return startNetwork({
     site: self.site,
     networkSecret: keys.network.secretKey,
     listen: config.network.listen,
     ...(config.network.announce.length > 0 && { announce: config.network.announce }),
-    members: membersOf(tables, self.site),
+    members: membersOf(parts),
     federation: self.federation,
     onMessage: (from, encoded) => loop.push({ kind: 'messageReceived', from, encoded }),
     onPeer: (site, state) =>
       loop.push({ kind: state === 'up' ? 'peerCameUp' : 'peerWentDown', site }),
-    onGossip: (topic, from, text) =>
-      topic === 'offers' ? judgeOffer(self, loop, from, text) : 'ignore',
+    onGossip: (topic, from, note) => judge(self, loop, { topic, from, note }),
     onJoin: (encoded) => admit(watchers, loop, encoded),
     onRequest: (from, request) => serving.request(from, request),
     onFetch: (from, header, signal) => serving.fetch(from, header, signal),
@@ -296,17 +298,14 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(messageOf(error))
 }
 
-/** The topic's validator: what is not a fresh offer of its author goes no further. */
-function judgeOffer(self: Self, loop: Loop, from: SiteName, text: string): GossipVerdict {
-  const view = viewOf(loop.tables)
-  const considered = considerOffer(text, offerContext(view, self, clock.now()))
-  if (considered.ok) {
-    if (considered.value.offer.site !== from) return 'reject'
-    loop.push({ kind: 'offerHeard', kept: considered.value })
-    return 'accept'
-  }
-  const { reason } = considered.refusal
-  return reason === 'not_newer' || reason === 'expired' ? 'ignore' : 'reject'
+/** The topics' validator. */
+function judge(
+  self: Self, loop: Loop, heard: { topic: GossipTopic; from: SiteName; note: string },
+): GossipVerdict {
+  const now = { nowEpochMs: clock.now() }
+  const judged = judgeGossip(viewOf(loop.tables), self, { ...heard, ...now })
+  if (judged.verdict === 'accept') loop.push(judged.event)
+  return judged.verdict
 }
 
 async function admit(watchers: Watchers, loop: Loop, encoded: string): Promise<string> {
@@ -317,22 +316,18 @@ async function admit(watchers: Watchers, loop: Loop, encoded: string): Promise<s
   throw Object.assign(new Error(refused.detail), { code: refused.code.replaceAll('_', '-') })
 }
 
-function membersOf(tables: Tables, self: SiteName): Member[] {
+/** Everybody else, where they say they are and where the administrator says to look. */
+function membersOf({ tables, self, config }: Parts): Member[] {
   const members: Member[] = []
   for (const [site, { addresses }] of (tables.get('members') ?? new Map()) as Map<
     SiteName, { addresses: readonly string[] }
   >) {
     const key = fromHex(get(tables, 'ledgerMembers', site)?.keys.network ?? '')
-    if (site !== self && key) members.push({ site, networkKey: key, addresses })
+    if (site === self.site || !key) continue
+    const all = new Set([...config.network.peers.get(site) ?? [], ...addresses])
+    members.push({ site, networkKey: key, addresses: [...all] })
   }
   return members
-}
-
-async function spoolBytesFree(
-  directory: string, config: Config, chunks: ChunkStore,
-): Promise<number> {
-  const { bavail, bsize } = await statfs(directory)
-  return Math.max(0, Math.min(bavail * bsize, config.staging.spoolBytesMax - chunks.usage().bytes))
 }
 
 /** Tells watchers of a job how far its files are, as often as somebody can read. */

@@ -8,6 +8,8 @@ import type { Message } from './messages.ts'
 export type Effect =
   | { readonly kind: 'send'; readonly to: SiteName; readonly message: Message }
   | { readonly kind: 'publishOffer'; readonly note: string }
+  /** A call for proposals to whoever hears it. */
+  | { readonly kind: 'publishCall'; readonly note: string }
   /** The member list or an address has changed. */
   | { readonly kind: 'connectMembers' }
   /** Fetch a tranche's inputs from its home and lay out its tasks' directories. */
@@ -26,7 +28,7 @@ export type Effect =
       readonly host: SiteName
       readonly tree: string
     }
-  /** The job has ended: its inputs need not be kept. */
+  /** The job has ended: its inputs need not be kept; or it was forgotten: nothing of it need be. */
   | { readonly kind: 'releaseInputs'; readonly job: JobId }
   | { readonly kind: 'answer'; readonly request: string; readonly answer: Answer }
   /** Something of this job changed that a watcher wants to see. */

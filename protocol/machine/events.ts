@@ -35,6 +35,8 @@ export type Event = { readonly at: number } & (
   | { readonly kind: 'peerWentDown'; readonly site: SiteName }
   /** Gossip that the topic's validator has let pass. */
   | { readonly kind: 'offerHeard'; readonly kept: KeptOffer }
+  /** A call for proposals of `from`, by gossip; the topic's validator has let it pass. */
+  | { readonly kind: 'callHeard'; readonly from: SiteName; readonly note: string }
   | { readonly kind: 'capacityObserved'; readonly capacity: CapacityRecord }
   | { readonly kind: 'jobSubmitted'; readonly request: string; readonly job: SignedJob }
   | { readonly kind: 'cancelRequested'; readonly request: string; readonly job: JobId }

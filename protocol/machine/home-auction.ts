@@ -52,6 +52,7 @@ export function openAuction(turn: Turn, id: JobId): void {
     openedEpochMs: turn.now,
     closesEpochMs: turn.now + turn.self.market.windowMs,
     closedEpochMs: 0,
+    gossiped: false,
     told: false,
     entries,
   }
@@ -157,14 +158,15 @@ export function onAnswer(turn: Turn, from: SiteName, message: MessageOf<'answer'
   const said = read.value
   const key = view.get('auctionKeys', said.auction)
   const auction = key === undefined ? undefined : view.get('auctions', key)
-  if (!key || !auction || auction.entries[from] === undefined) return count(turn, 'answer_unasked')
+  if (!key || !auction || !wasAsked(turn, auction, from)) return count(turn, 'answer_unasked')
   if (auction.closedEpochMs > 0) {
     // [AWARD-2] Late: kept as such for `why`, and told, so that nothing stays reserved.
     if (auction.entries[from]?.kind === 'silent') setEntry(turn, key, from, { kind: 'late' })
     if (said.kind === 'bid') tellClosed(turn, from, auction.id)
     return undefined
   }
-  if (auction.entries[from]?.kind !== 'asked') return undefined
+  const standing = auction.entries[from]?.kind
+  if (standing !== 'asked' && !(auction.gossiped && standing !== 'bid')) return undefined
   if (said.kind === 'refusal') {
     const { reason, detail } = said
     setEntry(turn, key, from, { kind: 'refused', reason, detail })
@@ -174,8 +176,19 @@ export function onAnswer(turn: Turn, from: SiteName, message: MessageOf<'answer'
     setEntry(turn, key, from, entry)
   }
   const now = view.get('auctions', key)
-  const answered = now && Object.values(now.entries).every((entry) => entry.kind !== 'asked')
+  // Who may still have heard a call by gossip nobody knows: its window is waited out.
+  const answered = now && !now.gossiped &&
+    Object.values(now.entries).every((entry) => entry.kind !== 'asked')
   if (answered) closeAuction(turn, auction.id)
+}
+
+/** [ANNOUNCE-12] A call by gossip asks every member that the job does not rule out. */
+function wasAsked(turn: Turn, auction: Auction, site: SiteName): boolean {
+  const standing = auction.entries[site]?.kind
+  if (!auction.gossiped) return standing !== undefined
+  const { place, sites } = documentOf(turn, auction.job)
+  const listed = sites.length === 0 || sites.includes(site)
+  return standing !== 'unfit' && listed && place !== 'home' && site !== turn.self.site
 }
 
 function setEntry(turn: Turn, key: string, site: SiteName, entry: AuctionEntry): void {
@@ -219,6 +232,7 @@ export function closeAuction(turn: Turn, id: string): void {
   const key = turn.view.get('auctionKeys', id)
   const auction = key === undefined ? undefined : turn.view.get('auctions', key)
   if (!key || !auction || auction.closedEpochMs > 0) return
+  if (callEverybody(turn, key, auction)) return
   setTimer(turn, `window/${id}`, undefined)
   const entries: Entries = {}
   for (const [site, entry] of Object.entries(auction.entries)) {
@@ -238,6 +252,28 @@ export function closeAuction(turn: Turn, id: string): void {
     changeJob(turn, job.id, working ? { idleRounds } : { idleRounds, note })
   }
   afterCommit(turn, job.id)
+}
+
+/**
+ * [ANNOUNCE-13] No other site's offer is known, or nobody who was asked has answered: the directory
+ * may be wrong, so the call goes out once more, by gossip, for one more window.
+ */
+function callEverybody(turn: Turn, key: string, auction: Auction): boolean {
+  const { view, self, now } = turn
+  const job = view.get('jobs', auction.job)
+  if (auction.gossiped || job?.state.kind !== 'open') return false
+  if (documentOf(turn, job.id).place === 'home') return false
+  const others = [...view.entries('offers')].some(([site]) => site !== self.site)
+  const standings = Object.values(auction.entries).map((entry) => entry.kind)
+  const unanswered = standings.includes('asked') &&
+    standings.every((kind) => kind === 'asked' || kind === 'unfit')
+  const alone = !others && !standings.includes('bid')
+  if (!(alone || unanswered) || [...view.entries('links')].length === 0) return false
+  const closesEpochMs = now + self.market.windowMs
+  view.put('auctions', key, { ...auction, gossiped: true, closesEpochMs })
+  setTimer(turn, `window/${auction.id}`, closesEpochMs)
+  turn.effects.push({ kind: 'publishCall', note: callFor(turn, job, auction) })
+  return true
 }
 
 /** Nobody else is needed: what the losers reserved is free again. */

@@ -13,7 +13,7 @@ import type { JobDocument } from '../rules/job.ts'
 import type { LedgerSigner, LedgerTables } from '../rules/ledger.ts'
 import { coldLedgerTables } from '../rules/ledger.ts'
 import type { KeptOffer } from '../rules/offer.ts'
-import type { TaskReport } from '../rules/run.ts'
+import type { TaskReport, UsageTotal } from '../rules/run.ts'
 
 /** Who this node is and what its administrator has set: constant between a start and the next. */
 export interface Self {
@@ -120,6 +120,8 @@ export interface Auction {
   readonly openedEpochMs: number
   readonly closesEpochMs: number
   readonly closedEpochMs: number
+  /** Nobody who was asked could answer, so the call went out to everybody. */
+  readonly gossiped: boolean
   /** The losers were told; until then they are the next best if a winner withdraws. */
   readonly told: boolean
   readonly entries: Readonly<Record<string, AuctionEntry>>
@@ -156,9 +158,17 @@ export interface HomeTranche {
   /** Not ended yet at the host, as far as we know. */
   readonly open: Ranges
   readonly taken: Ranges
+  /** What the host has said of tasks that ended, each once: the most that it may claim. */
+  readonly reported: ReportedUsage
   readonly revision: number
   readonly stop: boolean
+  /** Why its claim is not accepted, for both operators; '' when nothing is wrong. */
+  readonly trouble: string
   readonly state: HomeTrancheState
+}
+
+export interface ReportedUsage extends UsageTotal {
+  readonly ended: Ranges
 }
 
 export type HomeTrancheState =

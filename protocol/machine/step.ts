@@ -12,6 +12,7 @@ import { deliver, onStatements, resend } from './delivery.ts'
 import type { Effect } from './effects.ts'
 import type { Event } from './events.ts'
 import { closeAuction, onAnswer } from './home-auction.ts'
+import { onUsage } from './home-claims.ts'
 import * as homeJobs from './home-jobs.ts'
 import * as home from './home-tranches.ts'
 import * as bids from './host-bids.ts'
@@ -57,6 +58,8 @@ function route(turn: Turn, event: Event): void {
     case 'peerCameUp': return onPeerUp(turn, event.site)
     case 'peerWentDown': return peers.onPeerDown(turn, event.site)
     case 'offerHeard': return onOffer(turn, event.kept.note)
+    case 'callHeard':
+      return bids.onAnnounce(turn, event.from, { kind: 'announce', note: event.note })
     case 'capacityObserved':
       turn.view.put('capacity', 'own', event.capacity)
       return refresh(turn)
@@ -142,7 +145,7 @@ function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
     case 'hold': return bids.onHold(turn, logged, statement)
     case 'held': return home.onHeld(turn, from, statement.hold)
     case 'declined': return home.onDeclined(turn, from, statement.hold, statement.reason)
-    case 'usage': return home.onUsage(turn, from, statement.hold)
+    case 'usage': return onUsage(turn, from, statement.hold)
     case 'accept': return onAccept(turn, from, statement.hold, statement.final)
     case 'void': return home.onVoid(turn, from, statement.hold, statement.reason)
     default: return unreachable(statement)

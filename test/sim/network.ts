@@ -2,8 +2,14 @@
 // ends; messages that are late, lost, doubled and out of order; partitions. A connection is between two
 // processes, so it ends with either of them.
 
+import type { GossipTopic } from '../../protocol/machine/gossip.ts'
 import type { Random } from './random.ts'
 import type { VirtualTime } from './virtual-time.ts'
+
+export interface Gossip {
+  readonly topic: GossipTopic
+  readonly note: string
+}
 
 /** What the network needs of a process. */
 export interface Endpoint {
@@ -13,7 +19,8 @@ export interface Endpoint {
   cameUp(peer: string): void
   wentDown(peer: string): void
   received(from: string, encoded: string): void
-  heard(note: string): void
+  /** Gossip of `from`. */
+  heard(from: string, gossip: Gossip): void
 }
 
 export interface NetworkOptions {
@@ -33,7 +40,7 @@ export interface Network {
   connected(left: string, right: string): boolean
   send(from: string, to: string, encoded: string): void
   /** Gossip: to everybody connected. */
-  publish(from: string, note: string): void
+  publish(from: string, gossip: Gossip): void
   /** Connections between these two are cut and refused until `mend`. */
   cut(left: string, right: string): void
   mend(left: string, right: string): void
@@ -161,12 +168,12 @@ export function createNetwork(options: NetworkOptions): Network {
       deliver(pair, session, { from, to, encoded })
       if (chance.chance(options.doubled)) deliver(pair, session, { from, to, encoded })
     },
-    publish(from, note) {
+    publish(from, gossip) {
       for (const [to, endpoint] of endpoints) {
         const { session } = pairOf(from, to)
         if (to === from || session === undefined || chance.chance(options.loss)) continue
         time.after(chance.int(2 * options.delayMsMax), () => {
-          if (endpoints.get(to) === endpoint) endpoint.heard(note)
+          if (endpoints.get(to) === endpoint) endpoint.heard(from, gossip)
         })
       }
     },

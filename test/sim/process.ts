@@ -5,9 +5,8 @@ import { draft } from '../../protocol/base/tables.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
 import { encodeMessage } from '../../protocol/machine/messages.ts'
-import { offerContext } from '../../protocol/machine/offers.ts'
+import { judgeGossip } from '../../protocol/machine/gossip.ts'
 import type { CoreTables, Self } from '../../protocol/machine/state.ts'
-import { considerOffer } from '../../protocol/rules/offer.ts'
 import { createLoop } from '../../node/loop.ts'
 import type { Happening } from '../../node/loop.ts'
 import { performWork } from './effects.ts'
@@ -77,11 +76,12 @@ function endpointOf(machine: Machine, self: Self, process: () => Process): Endpo
     },
     received: (from, encoded) =>
       push({ kind: 'messageReceived', from: from as SiteName, encoded }),
-    heard(note) {
-      const now = machine.world.time.now() + machine.skewMs
-      const context = offerContext(draft<CoreTables>(process().loop.tables), self, now)
-      const considered = considerOffer(note, context)
-      if (considered.ok) push({ kind: 'offerHeard', kept: considered.value })
+    heard(from, { topic, note }) {
+      const nowEpochMs = machine.world.time.now() + machine.skewMs
+      const view = draft<CoreTables>(process().loop.tables)
+      const heard = { topic, from: from as SiteName, note, nowEpochMs }
+      const judged = judgeGossip(view, self, heard)
+      if (judged.verdict === 'accept') push(judged.event)
     },
   }
 }
@@ -95,7 +95,11 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
       world.log(machine, `tells ${effect.to} ${summaryOf(effect.message)}`)
       return world.network.send(identity.site, effect.to, encoded)
     }
-    case 'publishOffer': return world.network.publish(identity.site, effect.note)
+    case 'publishOffer':
+      return world.network.publish(identity.site, { topic: 'offers', note: effect.note })
+    case 'publishCall':
+      world.log(machine, 'calls everybody')
+      return world.network.publish(identity.site, { topic: 'announcements', note: effect.note })
     case 'answer': return world.answered(effect.request, effect.answer)
     case 'connectMembers':
     case 'jobChanged': return undefined
