@@ -76,6 +76,11 @@ export async function takeResult(
   }
 }
 
+/** With the job's end its inputs, with the end of its record its results too. */
 export async function releaseInputs(parts: HomeParts, job: JobId): Promise<void> {
   await parts.store.release(inputsOwner(job))
+  if (parts.loop.tables.get('jobs')?.has(job)) return
+  for (const owner of await parts.store.owners()) {
+    if (owner.startsWith(`result-${job}-`)) await parts.store.release(owner)
+  }
 }

@@ -23,7 +23,6 @@ import { auctionKey, taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { isUp, sendBehind, setTimer } from './turn.ts'
 
-const remembersMs = 30 * 86_400_000
 
 export function onJobSubmitted(turn: Turn, event: EventOf<'jobSubmitted'>): void {
   const { view, now } = turn
@@ -288,7 +287,7 @@ function end(turn: Turn, job: Job, how: 'done' | 'failed' | 'cancelled' | 'expir
   const note = how === 'expired' ? job.note : summaryOf(job)
   changeJob(turn, job.id, { state: { kind: 'ended', how, epochMs: turn.now }, note })
   setTimer(turn, `round/${job.id}`, undefined)
-  setTimer(turn, `forget/${job.id}`, turn.now + remembersMs)
+  setTimer(turn, `forget/${job.id}`, forgetAt(turn))
   turn.effects.push({ kind: 'releaseInputs', job: job.id })
 }
 
@@ -299,14 +298,19 @@ function summaryOf(job: Job): string {
   return parts.join(', ')
 }
 
-/** Long after its end a job's records go; what it cost stays on the ledger. */
+/** How long an ended job is remembered, and its results kept, is the administrator's to say. */
+function forgetAt({ now, self }: Turn): number {
+  return now + self.keepResultsSeconds * 1000
+}
+
+/** Long after its end a job's records go, and its results; what it cost stays on the ledger. */
 export function onForget(turn: Turn, id: JobId): void {
   const { view } = turn
   const job = view.get('jobs', id)
   if (job?.state.kind !== 'ended') return
   const unsettled = job.contracts.some((contract) =>
     (view.get('homeContracts', contract)?.tranches.length ?? 0) > 0)
-  if (unsettled) return setTimer(turn, `forget/${id}`, turn.now + remembersMs)
+  if (unsettled) return setTimer(turn, `forget/${id}`, forgetAt(turn))
   for (const [key, task] of view.entries('homeTasks')) {
     if (task.job === id) view.remove('homeTasks', key)
   }
@@ -318,6 +322,7 @@ export function onForget(turn: Turn, id: JobId): void {
   for (const contract of job.contracts) forgetContract(turn, contract)
   view.remove('jobNotes', id)
   view.remove('jobs', id)
+  turn.effects.push({ kind: 'releaseInputs', job: id })
 }
 
 function forgetContract(turn: Turn, id: ContractId): void {

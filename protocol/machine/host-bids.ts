@@ -273,6 +273,7 @@ export function takeTranche(
     tries: 0,
     detail: '',
   })
-  setTimer(turn, `keep/${named.id}`, now + turn.self.keepResultsSeconds * 1000)
+  // [CLAIM-4] Nothing has begun: slots do not wait for a home that is silent.
+  setTimer(turn, `keep/${named.id}`, now + contract.leaseSeconds * 1000)
   turn.toReport.add(named.id)
 }

@@ -106,9 +106,19 @@ export function onAck(turn: Turn, from: SiteName, ack: Ack): void {
   const sentEpochMs = answered ? 0 : tranche.sentEpochMs
   const heard = { ...tranche, directive, leaseUntilEpochMs, ackedRevision, taken, sentEpochMs }
   view.put('hostTranches', tranche.id, heard)
-  setTimer(turn, `keep/${tranche.id}`, turn.now + turn.self.keepResultsSeconds * 1000)
   if (directive !== 'go' && tranche.directive !== directive) stopTranche(turn, heard)
   proceed(turn, tranche.id)
+  keepFor(turn, tranche.id)
+}
+
+/** How long we wait for another word: a lease for what has not begun, long for results. */
+function keepFor(turn: Turn, id: TrancheId): void {
+  const tranche = turn.view.get('hostTranches', id)
+  if (!tranche || tranche.phase === 'settled') return
+  const lease = turn.view.get('hostContracts', tranche.contract)?.leaseSeconds
+  const seconds = tranche.phase === 'waiting' && lease !== undefined
+    ? lease : turn.self.keepResultsSeconds
+  setTimer(turn, `keep/${id}`, turn.now + seconds * 1000)
 }
 
 const strictness = { none: 0, go: 1, stop: 2, lapsed: 3 } as const
