@@ -44,10 +44,11 @@ export function offerRow(
 
 export function peerRows(tables: Tables, own: SiteName, now: number): PeerRow[] {
   const view = viewOf(tables)
+  const claims = claimTroubles(tables)
   return sorted(tables, 'members').filter(([site]) => site !== own).map(([name, member]) => {
     const site = name as SiteName
     const kept = get(tables, 'offers', site)
-    const trouble = get(tables, 'troubles', site)
+    const trouble = get(tables, 'troubles', site)?.detail ?? claims.get(site)
     const acked = get(tables, 'delivery', site)?.acked ?? 0
     return {
       site,
@@ -59,9 +60,18 @@ export function peerRows(tables: Tables, own: SiteName, now: number): PeerRow[] 
       creditReceived: String(creditLimit(view, site, own)),
       balance: String(balanceOf(view, own, site)),
       undelivered: lastIssued(view, own, site) - acked,
-      ...(trouble && { trouble: trouble.detail }),
+      ...(trouble !== undefined && { trouble }),
     }
   })
+}
+
+/** A claim of each site that is not accepted because its reports do not carry it. */
+function claimTroubles(tables: Tables): Map<SiteName, string> {
+  const troubles = new Map<SiteName, string>()
+  for (const [, { host, trouble, state }] of viewOf(tables).entries('homeTranches')) {
+    if (trouble !== '' && state.kind !== 'settled') troubles.set(host, trouble)
+  }
+  return troubles
 }
 
 export function ledgerSummary(tables: Tables, own: SiteName): LedgerSummary {

@@ -3,8 +3,6 @@
 //
 // [TRANCHE-1] A hold is on the ledger before its tasks are committed to anybody.
 // [TRANCHE-2] Only when the lease has run out are open tasks placed again; a word in time renews it.
-// [TRANCHE-3] A claim is accepted when no result of the tranche is still on its way, and it is what the
-//   host reported; one that lapsed before is paid for what the host could claim in time, at most the hold.
 // [TRANCHE-4] Results that a connected host cannot hand over in `resultTriesMax` tries are not there: the task
 //   is placed again; if it is we who cannot keep them, it has failed; if the job is being cancelled, it is over.
 
@@ -25,6 +23,7 @@ import type { TaskReport } from '../rules/run.ts'
 import { verdictOf } from '../rules/run.ts'
 import { say } from './delivery.ts'
 import type { EventOf } from './events.ts'
+import { acceptIfDue, allIn, nothingReported, noteUsage } from './home-claims.ts'
 import { awardNext, creditLeft, tellLosers } from './home-auction.ts'
 import {
   afterCommit, budgetLeft, changeJob, closeContract, documentOf, isOver, placeAgain, refill,
@@ -91,6 +90,8 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
     cap,
     open: tasks,
     taken: emptyRanges,
+    reported: nothingReported,
+    trouble: '',
     revision: 0,
     stop: false,
     state: { kind: 'awarded' },
@@ -256,7 +257,7 @@ function ended(turn: Turn, id: TrancheId, tasks: Ranges): void {
 }
 
 /** The hold is resolved: what was reserved and not spent is free again. */
-function settled(
+export function settled(
   turn: Turn, tranche: HomeTranche, how: 'accepted' | 'declined' | 'void' | 'local', paid: bigint,
 ): void {
   const { view } = turn
@@ -319,43 +320,6 @@ export function onVoid(turn: Turn, from: SiteName, hold: Sid, reason: string): v
   refill(turn, tranche.job)
 }
 
-export function onUsage(turn: Turn, from: SiteName, hold: Sid): void {
-  const tranche = turn.view.get('homeTranches', trancheIdOf(hold))
-  if (tranche?.host === from) acceptIfDue(turn, tranche.id)
-}
-
-/** [TRANCHE-3] */
-export function acceptIfDue(turn: Turn, id: TrancheId): void {
-  const { view } = turn
-  const tranche = view.get('homeTranches', id)
-  if (!tranche || tranche.state.kind === 'settled' || tranche.hold === '') return
-  const hold = view.get('ledgerHolds', tranche.hold)
-  const claim = hold?.claims.find((open) => open.final === 1)
-  if (!hold || !claim) return
-  if (tranche.state.kind === 'live' && !allIn(turn, tranche)) return
-  const said = say(turn, {
-    kind: 'accept',
-    to: tranche.host,
-    hold: hold.sid,
-    usage: claim.sid,
-    amount: claim.amount,
-    final: 1,
-  })
-  if (!said.ok) return count(turn, `accept_refused_${said.refusal.reason}`)
-  settled(turn, tranche, 'accepted', claim.amount)
-  afterCommit(turn, tranche.job)
-}
-
-/** Every task of the tranche is over, as far as this host is concerned. */
-function allIn(turn: Turn, tranche: HomeTranche): boolean {
-  if (rangesSize(tranche.open) > 0) return false
-  for (const task of rangesValues(tranche.tasks)) {
-    const known = turn.view.get('homeTasks', taskKey(tranche.job, task))
-    if (known?.tranche === tranche.id && !isOver(known) && known.state !== 'waiting') return false
-  }
-  return true
-}
-
 export function onReports(turn: Turn, from: SiteName, message: MessageOf<'reports'>): void {
   for (const report of message.reports) onReport(turn, from, report)
 }
@@ -368,7 +332,8 @@ function onReport(turn: Turn, from: SiteName, report: Report): void {
   if (tranche.state.kind === 'lapsed' || tranche.state.kind === 'settled') {
     const revision = Math.max(tranche.revision, report.revision)
     view.put('homeTranches', tranche.id, { ...tranche, revision })
-    return
+    noteUsage(turn, tranche.id, report)
+    return acceptIfDue(turn, tranche.id)
   }
   const local = tranche.hold === ''
   // A remote host has not taken the award before its `held` is on our log.
@@ -376,6 +341,7 @@ function onReport(turn: Turn, from: SiteName, report: Report): void {
   const revision = Math.max(tranche.revision, report.revision)
   if (tranche.state.kind === 'awarded') begin(turn, { ...tranche, revision })
   else renew(turn, { ...tranche, revision })
+  noteUsage(turn, tranche.id, report)
   for (const task of report.tasks) onTaskReport(turn, tranche, task)
   changeJob(turn, tranche.job, {})
   closeLocal(turn, tranche.id)

@@ -55,6 +55,7 @@ export function verdictOf(report: TaskReport): Verdict {
     case 'memory':
       return { kind: 'failed', detail: 'killed for using more memory than it asked for' }
     default:
+      if (report.tree === '') return { kind: 'again', detail: 'nothing came of its output' }
       if (report.exit_code !== 0) {
         return { kind: 'failed', detail: `exit code ${report.exit_code}` }
       }

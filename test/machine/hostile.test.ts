@@ -3,7 +3,9 @@
 import { must } from '../sim/identity.ts'
 import { jobWith } from '../sim/users.ts'
 import { assert, suite } from '../harness.ts'
+import { sha256Hex } from '../../protocol/base/crypto.ts'
 import type { Sid } from '../../protocol/base/ids.ts'
+import { peerRows } from '../../node/local/site-view.ts'
 import { applyWrites } from '../../protocol/base/tables.ts'
 import { microcredits } from '../../protocol/base/units.ts'
 import { coldTables } from '../../protocol/machine/state.ts'
@@ -11,11 +13,14 @@ import type { Message, MessageOf } from '../../protocol/machine/messages.ts'
 import type { Bid } from '../../protocol/rules/bid.ts'
 import { sealAnnouncement } from '../../protocol/rules/announce.ts'
 import { termsFor, trancheCommitment } from '../../protocol/rules/contract.ts'
+import { chargeFor } from '../../protocol/rules/ledger-accounts.ts'
+import { account } from '../../protocol/rules/ledger-book.ts'
 import { receiveStatement } from '../../protocol/rules/ledger.ts'
 import type { SignedJob } from '../../protocol/rules/job.ts'
 import type { Site, World } from './pair.ts'
 import {
-  carry, federation, happen, homeTranches, hostTranches, state, submitJob, tell, view,
+  carry, federation, happen, homeTranches, hostTranches, pass, runAll, state, submitJob, takeAll,
+  tell, view,
 } from './pair.ts'
 
 const t = suite('hostile members')
@@ -165,3 +170,53 @@ function hear(at: Site, from: Site, notes: readonly string[]): void {
   for (const note of notes) must(receiveStatement(trial, at.name, from.name, note))
   applyWrites(at.tables, trial.writes(), coldTables)
 }
+
+t('an honest claim is paid', () => {
+  const [world, home, host] = federation(2)
+  submitJob(world, home!, remote())
+  runAll(world, host!)
+  takeAll(world, home!)
+  const [tranche] = homeTranches(home!)
+  assert.equal(tranche?.state, { kind: 'settled', how: 'accepted' })
+  assert.equal([...view(home!).entries('jobs')].map(([, job]) => job.spent), [2_000n])
+})
+
+/** The host claims by hand; its own machine is left out of it. */
+function claim(world: World, host: Site, home: Site, used: { core_s: number }): void {
+  const of = homeTranches(home)[0]!.hold as Sid
+  const record = view(host).get('ledgerHolds', of)!
+  const usage = { tasks: 1, gib_s: 0, ...used }
+  const amount = chargeFor(view(host), record, usage)
+  const meter = sha256Hex('made up')
+  state(world, host, home, {
+    kind: 'usage', to: home.name, hold: of, amount, final: 1, ...usage, meter,
+  })
+}
+
+t('a claim for more than was reported is not paid, and shown', () => {
+  const [world, home, host] = federation(2)
+  submitJob(world, home!, remote())
+  const liar = clone(host!)
+  const notClaims = (message: Message, from: Site): boolean =>
+    message.kind === 'statements' && from === host
+  runAll(world, host!, 1_000, notClaims)
+  claim(world, liar, home!, { core_s: 60 })
+  takeAll(world, home!, notClaims)
+  const [tranche] = homeTranches(home!)
+  assert.equal(tranche?.state.kind, 'live')
+  assert.match(tranche!.trouble, /claims 1 tasks, 60 core-seconds/)
+  const [peer] = peerRows(home!.tables, home!.name, world.nowMs)
+  assert.match(peer!.trouble!, /but has reported 1 tasks, 1 core-seconds/)
+  assert.equal([...view(home!).entries('jobs')].map(([, job]) => job.state.kind), ['ended'])
+})
+
+t('a tranche that lapsed is not paid for what was never reported', () => {
+  const [world, home, host] = federation(2)
+  submitJob(world, home!, remote({ sites: [host!.name] }))
+  const liar = clone(host!)
+  pass(world, 120_000, (_, from) => from === host)
+  assert.equal(homeTranches(home!)[0]!.state.kind, 'lapsed')
+  claim(world, liar, home!, { core_s: 60 })
+  assert.equal(homeTranches(home!)[0]!.state.kind, 'lapsed')
+  assert.equal(account(view(home!), host!.name, home!.name).posted, 0n)
+})

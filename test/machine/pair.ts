@@ -3,6 +3,8 @@
 
 import type { Sid, SiteName } from '../../protocol/base/ids.ts'
 import type { Draft, Tables } from '../../protocol/base/tables.ts'
+import { sha256Hex } from '../../protocol/base/crypto.ts'
+import { rangesValues } from '../../protocol/base/ranges.ts'
 import { applyWrites, draft } from '../../protocol/base/tables.ts'
 import { microcredits } from '../../protocol/base/units.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
@@ -220,3 +222,37 @@ export function homeTranches(site: Site): HomeTranche[] {
   return [...view(site).entries('homeTranches')].map(([, tranche]) => tranche)
 }
 
+
+/** The host's scheduler and staging area do what they should for its only tranche. */
+export function runAll(
+  world: World, host: Site, ranMs = 1_000, keep?: Parameters<typeof carry>[1],
+): void {
+  const tranche = hostTranches(host)[0]!
+  const { id } = tranche
+  happen(world, host, { kind: 'trancheStaged', tranche: id })
+  happen(world, host, { kind: 'trancheSubmitted', tranche: id, localId: '1' })
+  for (const task of rangesValues(tranche.tasks)) {
+    const startedEpochMs = world.nowMs
+    const status = {
+      kind: 'ended', how: 'exited', exitCode: 0, startedEpochMs, endedEpochMs: world.nowMs + ranMs,
+    } as const
+    happen(world, host, { kind: 'tasksObserved', tasks: [{ tranche: id, task, status }] })
+    happen(world, host, {
+      kind: 'taskCollected', tranche: id, task, tree: sha256Hex(`${id} ${task}`), treeBytes: 1,
+      missing: [],
+    })
+  }
+  carry(world, keep)
+}
+
+/** The home gets every result that it has asked for. */
+export function takeAll(
+  world: World, home: Site, keep?: Parameters<typeof carry>[1],
+): void {
+  for (const effect of home.effects.splice(0)) {
+    if (effect.kind !== 'takeResult') continue
+    const { job, task, tranche } = effect
+    happen(world, home, { kind: 'resultTaken', job, task, tranche })
+  }
+  carry(world, keep)
+}
