@@ -12,7 +12,7 @@ import { showWaysOn, writeEnvironment } from './demo/keep.ts'
 import { isAlive } from './demo/process-identity.ts'
 import type { Processes } from './demo/processes.ts'
 import { endEverything, killEverything, openProcesses } from './demo/processes.ts'
-import { directoryPrefix, readRecord } from './demo/record.ts'
+import { abandonedDemos, directoryPrefix, readRecord } from './demo/record.ts'
 import type { Screen } from './demo/screen.ts'
 import { openScreen, shellWord } from './demo/screen.ts'
 import { runTour } from './demo/tour.ts'
@@ -67,43 +67,57 @@ async function tour(
   terminal: Terminal, commandLine: CommandLine, keep: boolean,
 ): Promise<number> {
   const screen = openScreen(terminal)
-  const interrupt = new AbortController()
-  const onSignal = (): void => interrupt.abort(new Error('interrupted'))
-  for (const signal of endSignals) process.on(signal, onSignal)
-  const directory = freshDirectory()
+  const over = new AbortController()
+  const { signal } = over
+  const interrupted = new Error('interrupted')
+  const onSignal = (): void => over.abort(interrupted)
+  for (const name of endSignals) process.on(name, onSignal)
+  const parent = temporaryDirectory()
+  await nameAbandoned(screen, parent)
+  const directory = mkdtempSync(join(parent, directoryPrefix))
   let processes: Processes | undefined
   const emergency = (): void => killEverything(directory, processes?.started() ?? [])
   process.on('exit', emergency)
   let kept = false
   try {
-    const { signal } = interrupt
     const visitor = visitorOf({ commandLine, terminal, screen, directory, signal })
-    processes = openProcesses(directory, visitor.env)
+    processes = openProcesses({
+      directory, env: visitor.env, onLost: (error) => over.abort(error),
+    })
     await runTour({ screen, processes, visitor, directory, signal }, keep)
-    signal.throwIfAborted()
     await sayGoodbye(screen, directory, keep)
+    signal.throwIfAborted()
+    if (keep) processes.leaveRunning()
     kept = keep
     return exitCodes.done
   } catch (error) {
-    if (interrupt.signal.aborted) {
+    if (signal.reason === interrupted) {
       await screen.line('\ninterrupted; ending the sites')
       return exitCodes.interrupted
     }
-    await reportFailure(terminal, screen, processes, error)
+    await reportFailure(terminal, screen, processes, signal.aborted ? signal.reason : error)
     return exitCodes.failed
   } finally {
     if (!kept) await endEverything(directory, processes?.started() ?? [])
     process.off('exit', emergency)
-    for (const signal of endSignals) process.off(signal, onSignal)
+    for (const name of endSignals) process.off(name, onSignal)
     if (!kept) await screen.line('Nothing is left running; the temporary directory is removed.')
   }
 }
 
-function freshDirectory(): string {
+/** Where demos are made: sockets in there must have short paths. */
+function temporaryDirectory(): string {
   const own = realpathSync(tmpdir())
   const example = join(own, `${directoryPrefix}XXXXXX`, home, 'node.sock')
-  const parent = Buffer.byteLength(example) <= socketPathBytesMax ? own : realpathSync('/tmp')
-  return mkdtempSync(join(parent, directoryPrefix))
+  return Buffer.byteLength(example) <= socketPathBytesMax ? own : realpathSync('/tmp')
+}
+
+async function nameAbandoned(screen: Screen, parent: string): Promise<void> {
+  for (const directory of abandonedDemos(parent)) {
+    await screen.say(
+      'note: an earlier demo was killed before it could clean up. This ends what it has left:')
+    await screen.line(`  npm start -- --stop ${shellWord(directory)}`)
+  }
 }
 
 async function sayGoodbye(screen: Screen, directory: string, keep: boolean): Promise<void> {
@@ -119,15 +133,15 @@ async function sayGoodbye(screen: Screen, directory: string, keep: boolean): Pro
   }
   const env = writeEnvironment(directory)
   await screen.say(
-    'The three sites go on. This makes your shell a user of alder, with gridnode in its PATH; the ' +
-      'other commands then work as they stand here:',
+    'The three sites go on. This makes your shell a user of alder, with gridnode in its PATH; ' +
+      'the other commands then work as they stand here:',
   )
   await screen.line()
   await showWaysOn(screen, [
     [`. ${shellWord(env)}`, 'first; for each new shell'],
     ['gridnode status', 'the jobs; gridnode status JOB for one of them'],
-    ['gridnode submit --wait -- sh -c \'echo hello from "$(pwd)"\'', 'a job of your own'],
-    ['gridnode submit --place remote --wait -- date', 'one that leaves home'],
+    ['gridnode submit --fetch hello -- echo hello', 'a job of your own; see hello/stdout'],
+    ['gridnode submit --wait --place remote -- date', 'one that leaves home'],
     ['gridnode offers --where \'speed_permille > 1000\'', 'who is fast'],
     ['gridnode ledger entries', 'what alder has signed and was told'],
     [`gridnode peers --dir ${shellWord(join(directory, 'birch'))}`, 'as another site sees it'],
@@ -135,7 +149,7 @@ async function sayGoodbye(screen: Screen, directory: string, keep: boolean): Pro
   ])
   await screen.line()
   await screen.line('To end them and remove everything, in this checkout:')
-  await showWaysOn(screen, [[`npm start -- --stop ${shellWord(directory)}`, '']])
+  await screen.line(`  ${screen.style.cyan(`npm start -- --stop ${shellWord(directory)}`)}`)
 }
 
 async function reportFailure(

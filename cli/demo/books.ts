@@ -9,24 +9,21 @@ import { apiPaths } from '../../node/http/api.ts'
 import type { Column, Style } from '../output.ts'
 import { credits, plural, table } from '../output.ts'
 import type { Parts } from './federation.ts'
-import { demandNodes, home, siteNames } from './federation.ts'
+import { home, siteNames } from './federation.ts'
 import { copyLedgers, forge } from './tamper.ts'
 import { until } from './waiting.ts'
 
 const settleSeconds = 60
 
 export async function showAccounts(parts: Parts, jobs: readonly string[]): Promise<void> {
-  const { screen, visitor, signal, processes } = parts
+  const { screen, visitor, signal } = parts
   await screen.section('The accounts')
   await screen.say(
     'A host signs what was used, the home accepts it, and both write it down. Each site keeps a ' +
       'ledger of its own; a positive balance is owed to it.',
   )
   const ledgers = await until({ what: 'the accounts to settle', seconds: settleSeconds, signal },
-    () => {
-      demandNodes(processes)
-      return settled(parts)
-    })
+    () => settled(parts))
   await screen.line()
   await visitor.type(home, ['ledger', '--dir', home])
   await screen.line()
@@ -37,9 +34,12 @@ export async function showAccounts(parts: Parts, jobs: readonly string[]): Promi
   const own = ledgers.find(({ site }) => site === home)
   const owed = (own?.pairs ?? []).reduce((sum, { balance }) => sum - BigInt(balance), 0n)
   let spent = 0n
-  for (const job of jobs) spent += BigInt((await visitor.ask<JobDetail>(home, ['status', job])).spent)
+  for (const job of jobs) {
+    spent += BigInt((await visitor.ask<JobDetail>(home, ['status', job])).spent)
+  }
   if (owed !== spent) {
-    throw new Error(`${home} owes ${credits(String(owed))} cr for jobs of ${credits(String(spent))}`)
+    const [owes, cost] = [owed, spent].map((amount) => credits(String(amount)))
+    throw new Error(`${home} owes ${owes} cr, its jobs have cost ${cost} cr`)
   }
   await screen.check(
     `What each site says of another, the other says too, and all balances together are zero. ` +

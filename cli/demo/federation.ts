@@ -58,8 +58,8 @@ export interface Parts {
 /** Makes, starts and joins the sites; in the end each knows the offers of all. */
 export async function openFederation(parts: Parts): Promise<void> {
   const { screen } = parts
-  await Promise.all(plans.map((plan) => runAlone(parts, initArguments(plan))))
   for (const plan of plans) await screen.command(initArguments(plan))
+  await Promise.all(plans.map((plan) => runAlone(parts, initArguments(plan))))
   await screen.line()
   await screen.say(
     `${home} founds the federation and starts. Then it invites the others: a token lets one site ` +
@@ -70,8 +70,8 @@ export async function openFederation(parts: Parts): Promise<void> {
   await startSite(parts, home)
   const others = plans.slice(1).map(({ site }) => site)
   for (const site of others) await join(parts, site)
-  await Promise.all(others.map((site) => startSite(parts, site)))
   for (const site of others) await screen.command(['start', '--dir', site])
+  await Promise.all(others.map((site) => startSite(parts, site)))
   await until({ ...wait(parts, meetSeconds), what: 'all sites to know the offers of all' },
     () => everybodyMet(parts))
 }
@@ -112,17 +112,16 @@ function wait({ signal }: Parts, seconds: number): { seconds: number; signal: Ab
 }
 
 async function answers(parts: Parts, site: string): Promise<NodeInfo | undefined> {
-  demandNodes(parts.processes)
   try {
     return await parts.visitor.client(site).get<NodeInfo>(apiPaths.info)
   } catch (error) {
-    if (error instanceof CommandFailure && error.exitCode === exitCodes.unreachable) return undefined
+    const notYet = error instanceof CommandFailure && error.exitCode === exitCodes.unreachable
+    if (notYet) return undefined
     throw error
   }
 }
 
 async function everybodyMet(parts: Parts): Promise<true | undefined> {
-  demandNodes(parts.processes)
   for (const site of siteNames) {
     const client = parts.visitor.client(site)
     const offers = await client.get<readonly OfferRow[]>(apiPaths.offers)
@@ -135,14 +134,6 @@ async function everybodyMet(parts: Parts): Promise<true | undefined> {
     if (!met) return undefined
   }
   return true
-}
-
-/** @throws when a node is not running any more */
-export function demandNodes({ nodes }: Processes): void {
-  for (const { site, exit } of nodes) {
-    const end = exit()
-    if (end !== undefined) throw new Error(`the node of ${site} has ended: ${end}`)
-  }
 }
 
 const logLinesShown = 8

@@ -5,7 +5,9 @@ import type { JobEvent, JobSummary } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import { formatBytes } from '../../protocol/base/units.ts'
 import type { Client } from '../client.ts'
+import type { Style } from '../output.ts'
 import { plural, printable } from '../output.ts'
+import { siteNames } from './federation.ts'
 import type { Screen } from './screen.ts'
 import { within } from './waiting.ts'
 
@@ -30,7 +32,8 @@ export async function followJob(parts: {
       await showEvent(parts.screen, event, told)
       if (event.kind !== 'award') continue
       for (const task of tasksOf(event.tasks)) {
-        const label = `${`task ${task}`.padEnd(8)}${event.site.padEnd(6)}`
+        const label = paintSite(parts.screen.style, event.site,
+          `${`task ${task}`.padEnd(8)}${event.site.padEnd(6)} |`)
         outputs.push(showOutput({ ...parts, signal: either }, task, label))
       }
     }
@@ -52,7 +55,7 @@ async function showEvent(screen: Screen, event: JobEvent, told: Set<string>): Pr
   const once = async (text: string): Promise<void> => {
     if (told.has(text)) return
     told.add(text)
-    await screen.line(screen.style.green(text))
+    await screen.line(screen.style.bold(text))
   }
   switch (event.kind) {
     case 'award': {
@@ -71,6 +74,12 @@ async function showEvent(screen: Screen, event: JobEvent, told: Set<string>): Pr
   }
 }
 
+/** Lines of one site have one colour. */
+function paintSite(style: Style, site: string, text: string): string {
+  const paints = [style.yellow, style.green, style.cyan]
+  return (paints[siteNames.indexOf(site)] ?? style.dim)(text)
+}
+
 /** `0-2,5` → 0, 1, 2, 5 */
 function tasksOf(ranges: string): number[] {
   return ranges.split(',').flatMap((range) => {
@@ -86,7 +95,7 @@ async function showOutput(
   const decoder = new TextDecoder()
   let rest = ''
   const show = (line: string): Promise<void> =>
-    screen.line(`${screen.style.dim(`${label} |`)} ${printable(line)}`)
+    screen.line(`${label} ${printable(line)}`)
   const query = { task, stream: 'stdout', follow: 1 }
   try {
     for await (const piece of client.bytes(apiPaths.log(job), query, signal)) {

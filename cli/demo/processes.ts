@@ -34,27 +34,36 @@ export interface Processes {
   readonly nodes: readonly Node[]
   /** Everything that was ever started, in its order. */
   started(): readonly ProcessIdentity[]
-  startNode(site: string): Node
+  startNode(site: string): void
   /** Runs one command to its end; `stdin` is all it gets to read. */
   run(args: readonly string[], options: {
     readonly stdin?: string; readonly signal: AbortSignal
   }): Promise<Ran>
-  /** Asks the nodes to stop and waits until they have; the exit codes are the nodes' own. */
+  /** Asks the nodes to stop, and waits until they have. */
   stopNodes(): Promise<void>
+  /** This program ends, and the nodes do not. */
+  leaveRunning(): void
+}
+
+export interface ProcessOptions {
+  readonly directory: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** A node has ended that was not asked to. */
+  readonly onLost: (error: Error) => void
 }
 
 const commandSeconds = 60
 const politeSeconds = 10
 const killedSeconds = 10
 
-export function openProcesses(
-  directory: string, env: Readonly<Record<string, string | undefined>>,
-): Processes {
+export function openProcesses({ directory, env, onLost }: ProcessOptions): Processes {
   const started: ProcessIdentity[] = []
-  const nodes: Node[] = []
+  const nodes: (Node & { readonly child: ChildProcess })[] = []
   const owner = identify(process.pid)!
-  const note = (): void => writeRecord(directory, { demo: 'gridnode', owner, processes: started })
-  note()
+  let expected = false
+  const note = (kept: boolean): void =>
+    writeRecord(directory, { demo: 'gridnode', owner, kept, processes: started })
+  note(false)
   const launch = (args: readonly string[], stdio: ('pipe' | 'ignore' | number)[]): Started => {
     // In a session of its own, so that Ctrl-C reaches the demo alone and it ends things in order.
     const child = spawn(program, args, { cwd: directory, env, stdio, detached: true })
@@ -73,7 +82,7 @@ export function openProcesses(
     const identity = child.pid === undefined ? undefined : identify(child.pid)
     if (identity) {
       started.push(identity)
-      note()
+      note(false)
     }
     return { child, identity, ended, end: () => end }
   }
@@ -84,11 +93,13 @@ export function openProcesses(
       const logPath = join(directory, `${site}.log`)
       const log = openSync(logPath, 'a', 0o600)
       try {
-        const { identity, end } = launch(['start', '--dir', site], ['ignore', 'ignore', log])
+        const { child, identity, end } = launch(
+          ['start', '--dir', site], ['ignore', 'ignore', log])
         if (!identity) throw new Error(`the node of ${site} ended at once`)
-        const node = { site, logPath, identity, exit: end }
-        nodes.push(node)
-        return node
+        nodes.push({ site, logPath, identity, exit: end, child })
+        child.once('exit', () => {
+          if (!expected) onLost(new Error(`the node of ${site} has ended: ${end()}`))
+        })
       } finally {
         closeSync(log)
       }
@@ -103,8 +114,14 @@ export function openProcesses(
       return { code: child.exitCode ?? 1, out, err }
     },
     async stopNodes() {
+      expected = true
       for (const { identity } of nodes) signalProcess(identity, 'SIGTERM')
       await gone(nodes.map(({ identity }) => identity), politeSeconds)
+    },
+    leaveRunning() {
+      expected = true
+      note(true)
+      for (const { child } of nodes) child.unref()
     },
   }
 }

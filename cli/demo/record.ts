@@ -1,10 +1,11 @@
 // `demo.json` in the demo's directory: the processes that the demo has started. It is written
 // before the next one starts, so that `--stop` can end them whatever has become of the demo.
 
-import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { usageFailure } from '../failure.ts'
 import type { ProcessIdentity } from './process-identity.ts'
+import { isAlive } from './process-identity.ts'
 
 export const directoryPrefix = 'gridnode-demo-'
 const recordName = 'demo.json'
@@ -14,6 +15,8 @@ export interface DemoRecord {
   readonly demo: 'gridnode'
   /** The program that made the directory. */
   readonly owner: ProcessIdentity
+  /** Whether it was to stay after its owner has ended. */
+  readonly kept: boolean
   readonly processes: readonly ProcessIdentity[]
 }
 
@@ -43,10 +46,23 @@ export function readRecord(directory: string): DemoRecord {
   return value
 }
 
+/** Directories of this user's demos under `parent` that were killed before they could clean up. */
+export function abandonedDemos(parent: string): string[] {
+  const names = readdirSync(parent).filter((name) => name.startsWith(directoryPrefix))
+  return names.map((name) => join(parent, name)).filter((directory) => {
+    try {
+      const { kept, owner } = readRecord(directory)
+      return !kept && !isAlive(owner)
+    } catch {
+      return false
+    }
+  })
+}
+
 function isRecord(value: unknown): value is DemoRecord {
   const record = value as Partial<DemoRecord> | null
-  return record?.demo === 'gridnode' && isIdentity(record.owner) &&
-    Array.isArray(record.processes) && record.processes.length <= processesMax &&
+  return record?.demo === 'gridnode' && typeof record.kept === 'boolean' &&
+    isIdentity(record.owner) && Array.isArray(record.processes) && record.processes.length <= processesMax &&
     record.processes.every(isIdentity)
 }
 

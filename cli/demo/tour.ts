@@ -34,16 +34,16 @@ async function showSites(parts: Parts): Promise<void> {
   const { screen, visitor } = parts
   await screen.section('Three sites')
   await screen.say(
-    'Each of the three nodes stands for a cluster with an administrator of its own: a process with ' +
-      'its own data directory, keys and ledger, and no master above them. They talk over TCP ' +
-      '(here on loopback) and run jobs with the embedded executor.',
+    'Each of the three nodes stands for a cluster with an administrator of its own: a process ' +
+      'with its own data directory, keys and ledger, and no master above them. They talk over ' +
+      'TCP (here on loopback) and run jobs with the embedded executor.',
   )
   await screen.line()
   await openFederation(parts)
   await screen.line()
   await screen.say(
-    `Every site tells the others what it has and what it asks for. This is what ${home} (marked *) ` +
-      'has heard; prices are credits for an hour of a core:',
+    `Every site tells the others what it has and what it asks for. This is what ${home} (marked ` +
+      '*) has heard; prices are credits for an hour of a core:',
   )
   await screen.line()
   await visitor.type(home, ['offers'])
@@ -54,8 +54,8 @@ async function submitWordcount(parts: Parts): Promise<SubmitAnswer> {
   cpSync(jobFiles, join(directory, 'job'), { recursive: true })
   await screen.section('A job')
   await screen.say(
-    'An array of ten tasks: each counts the words of one text and sorts them. The script says what ' +
-      'it needs; all texts travel with it.',
+    'An array of ten tasks: each counts the words of one text and sorts them. The script says ' +
+      'what it needs; all texts travel with it.',
   )
   await screen.line()
   const script = readFileSync(join(directory, 'job', 'wordcount.sh'), 'utf8')
@@ -76,9 +76,9 @@ async function showAuction(parts: Parts, job: string): Promise<void> {
   const { screen, visitor } = parts
   await screen.section('The auction')
   await screen.say(
-    `${home} asks the sites that fit for firm bids, waits a moment, ranks them by the job's policy ` +
-      '(balanced: price and time) and awards tasks. Runs at home cost nothing. Who does not bid ' +
-      'says why; nobody else decides.',
+    `${home} asks the sites that fit for firm bids, ranks them by the job's policy (balanced: ` +
+      'price and time) and awards tasks. Runs at home cost nothing. Every other site decides for ' +
+      'itself whether it bids and what it asks, and says why if it does not.',
   )
   await screen.line()
   await auctionOver(parts, job)
