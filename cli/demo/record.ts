@@ -62,8 +62,8 @@ export function abandonedDemos(parent: string): string[] {
 function isRecord(value: unknown): value is DemoRecord {
   const record = value as Partial<DemoRecord> | null
   return record?.demo === 'gridnode' && typeof record.kept === 'boolean' &&
-    isIdentity(record.owner) && Array.isArray(record.processes) && record.processes.length <= processesMax &&
-    record.processes.every(isIdentity)
+    isIdentity(record.owner) && Array.isArray(record.processes) &&
+    record.processes.length <= processesMax && record.processes.every(isIdentity)
 }
 
 function isIdentity(value: unknown): value is ProcessIdentity {
