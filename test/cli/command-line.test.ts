@@ -24,7 +24,7 @@ usage('exits 2, does nothing, and says what was meant', async (ctx) => {
     [['status', '--limit', '--open'], "--limit needs a value, got the option-like '--open'"],
     [['status', '--open=1'], "--open takes no value, got '1'"],
     [['status', '--limit', '5', '-n', '6'], "--limit is given twice: '5' and '6'"],
-    [['status', '--limit', 'x'], "--limit: expected a number from 1 to 99999, got 'x'"],
+    [['status', '--limit', 'x'], "--limit: expected a number from 1 to 1000, got 'x'"],
     [['status', '--open', '--ended'], 'choose one of --open and --ended'],
     [['why'], "expected a job's id"],
     [['logs', '3f2a', '--stream', 'x'], "--stream: expected stdout or stderr, got 'x'"],
@@ -52,7 +52,7 @@ usage('exits 2, does nothing, and says what was meant', async (ctx) => {
 usage('is JSON on stderr with --json, but not after --', async (ctx) => {
   const json = await run(ctx, ['status', '--json', '--limit', 'x'])
   assert.equal(JSON.parse(json.err), {
-    error: { code: 'usage', message: "--limit: expected a number from 1 to 99999, got 'x'" },
+    error: { code: 'usage', message: "--limit: expected a number from 1 to 1000, got 'x'" },
   })
   const plain = await run(ctx, ['submit', '--walltime', 'x', '--', 'tool', '--json'])
   assert.match(plain.err, /^gridnode: --walltime/)
