@@ -54,27 +54,35 @@ interface Task {
   callOff?: () => void
 }
 
+/** Where the outcomes of tasks come from. */
+export interface Fates {
+  readonly seed: number
+  /** Every task ends so. */
+  readonly outcome?: Outcome
+}
+
 export function outcomeOf(
-  seed: number, mischief: number, name: { readonly tag: string; readonly task: number },
+  fates: Fates, name: { readonly tag: string; readonly task: number }, lostPermille = 0,
 ): Outcome {
-  const chance = random(seed, `task ${name.tag}/${name.task}`)
+  if (fates.outcome) return fates.outcome
+  const chance = random(fates.seed, `task ${name.tag}/${name.task}`)
   const durationMs = chance.chance(100) ? chance.between(0, 900) : chance.between(1_000, 45_000)
   const exitCode = chance.chance(60) ? chance.between(1, 255) : 0
   const missing = chance.chance(40) ? ['out.txt'] : []
-  const lost = chance.chance(mischief)
+  const lost = chance.chance(lostPermille)
   const lostAfterMs = lost ? chance.between(1, durationMs + 1) : undefined
   return { durationMs, exitCode, missing, lostAfterMs }
 }
 
 export function batchScheduler(options: {
   readonly time: VirtualTime
-  readonly seed: number
+  readonly fates: Fates
   readonly size: Size
   /** In a thousand: tasks lost, submissions refused. */
   readonly mischief: { readonly lost: number; readonly refused: number }
   readonly log: (text: string) => void
 }): BatchScheduler {
-  const { time, size, seed, mischief } = options
+  const { time, size, fates, mischief } = options
   const tags = new Map<TrancheId, Task[]>()
   const waiting: Task[] = []
   const starts = new Map<string, number>()
@@ -118,7 +126,7 @@ export function batchScheduler(options: {
     running++
     task.status = { kind: 'running', startedEpochMs: time.now() }
     options.log(`task ${key} starts`)
-    const fate = outcomeOf(seed, mischief.lost, { tag: submission.tag, task: task.task })
+    const fate = outcomeOf(fates, { tag: submission.tag, task: task.task }, mischief.lost)
     const walltimeMs = submission.walltimeSeconds * 1_000
     const after = Math.min(fate.durationMs, walltimeMs)
     const lost = fate.lostAfterMs
@@ -137,7 +145,7 @@ export function batchScheduler(options: {
       if (tags.has(tag)) return 'known'
       if (submitted.has(tag)) throw new Error(`law 2: ${tag} is submitted again after it was forgotten`)
       const refused = refusals.get(tag) ??
-        random(seed, `refuse ${tag}`).chance(mischief.refused)
+        random(fates.seed, `refuse ${tag}`).chance(mischief.refused)
       refusals.set(tag, refused)
       if (refused || submission.walltimeSeconds > size.walltimeSecondsMax) return 'refused'
       submitted.add(tag)

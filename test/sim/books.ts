@@ -47,7 +47,7 @@ function checkStory(world: World, home: Machine, id: string): void {
     const name = `${task.tranche}/${task.task}`
     const host = world.machines.find(({ identity }) => identity.site === task.host)
     demand(host?.scheduler.starts.get(name) === 1, 'law 2', () => `${name} is done and never ran`)
-    const { exitCode, missing } = outcomeOf(world.profile.seed, 0, { tag: task.tranche, task: task.task })
+    const { exitCode, missing } = outcomeOf(world.profile, { tag: task.tranche, task: task.task })
     demand(exitCode === 0 && missing.length === 0, 'law 1', () => `${name} is done, and failed`)
     demand(home.spool.taken.has(`${id}/${task.task}`), 'law 1', () => `${name} has no results at home`)
   }

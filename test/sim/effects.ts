@@ -134,7 +134,7 @@ function collect(
     if (!spool.workspaces.has(tranche)) throw new Error(`${tranche} is collected without a workspace`)
     const tree = treeOf(tranche, task)
     keepResult(spool, tranche, tree)
-    const { missing } = outcomeOf(world.profile.seed, 0, { tag: tranche, task })
+    const { missing } = outcomeOf(world.profile, { tag: tranche, task })
     result(machine, process, { kind: 'taskCollected', tranche, task, tree, treeBytes: 7, missing })
   })
 }

@@ -79,7 +79,7 @@ function borrowed(victim: Machine, from: SiteName, heard: Overheard): void {
   if (kind === 'offers' || kind === 'members') return
   const tables = stepped(victim, from, heard.encoded)
   demand(tables.every((table) => harmless.has(table)), 'law 7', () =>
-    `a ${kind} of ${heard.from}, said by ${from}, changed ${tables.join(', ')} at ` +
+    `a ${kind} of ${heard.from} (${heard.encoded.slice(0, 200)}), said by ${from}, changed ${tables.join(', ')} at ` +
     victim.identity.site)
   // Who claims to have statements that it lacks harms itself alone, and for good.
   if (kind === 'statements') return

@@ -75,7 +75,7 @@ export function openMachine(world: Surroundings, at: number): Machine {
     spool: emptySpool(),
     scheduler: batchScheduler({
       time,
-      seed: profile.seed,
+      fates: profile,
       size: own.size,
       mischief: profile.faults,
       log: (text) => world.log(machine, text),

@@ -4,7 +4,7 @@
 import { microcredits } from '../../protocol/base/units.ts'
 import type { Microcredits } from '../../protocol/base/units.ts'
 import { random } from './random.ts'
-import type { Size } from './batch-scheduler.ts'
+import type { Outcome, Size } from './batch-scheduler.ts'
 
 export interface SiteProfile {
   readonly size: Size
@@ -48,6 +48,8 @@ export interface Profile {
   readonly windowMs: number
   readonly leaseSeconds: number
   readonly keepResultsSeconds: number
+  /** What every task comes to, instead of chance. */
+  readonly outcome?: Outcome
   readonly faults: Faults
 }
 
@@ -106,7 +108,7 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
     commitMsMax: chance.pick([0, 5, 50, 300]),
     windowMs,
     leaseSeconds: chance.pick([40, 90, 300]),
-    keepResultsSeconds: 3_600,
+    keepResultsSeconds: 6 * 3_600,
     faults: { ...noFaults, ...kind.faults },
   }
 }
