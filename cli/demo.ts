@@ -21,9 +21,10 @@ import { visitorOf } from './demo/visitor.ts'
 import { exitCodes, failure, usageFailure } from './failure.ts'
 import type { Terminal } from './terminal.ts'
 
-const help = `Usage: npm start [-- OPTION]
+export const demoHelp = `Usage: npm start [-- OPTION]
+       gridnode demo [OPTION]
 
-Brings up three sites on this machine, runs a job among them, settles, verifies their
+Brings up three sites on this machine, runs jobs among them, settles, verifies the
 ledgers, and removes everything again. Takes less than a minute.
 
 Options:
@@ -49,7 +50,7 @@ export async function runDemo(
 ): Promise<number> {
   const parsed = parseArguments(args, { options, stopAtWord: false, command: 'demo' })
   if (parsed.flag('help')) {
-    await terminal.out.write(help)
+    await terminal.out.write(demoHelp)
     return exitCodes.done
   }
   if (parsed.words.length > 0 || parsed.rest !== undefined) {

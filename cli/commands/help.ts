@@ -31,7 +31,8 @@ async function runHelp(context: Context): Promise<number> {
     return exitCodes.done
   }
   const entry = Object.hasOwn(commandTable, word) ? commandTable[word] : undefined
-  const page = Object.hasOwn(helpPages, word) ? helpPages[word] : undefined
+  const page = word === 'demo' ? { text: (await import('../demo.ts')).demoHelp }
+    : Object.hasOwn(helpPages, word) ? helpPages[word] : undefined
   if (!entry && !page) {
     const near = nearest(word, [...Object.keys(commandTable), ...Object.keys(helpPages)])
     const hint = near === undefined ? '' : ` Did you mean '${near}'?`

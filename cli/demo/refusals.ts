@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sha256Hex } from '../../protocol/base/crypto.ts'
-import type { JobSummary, SubmitAnswer, WhyAnswer } from '../../node/http/api.ts'
+import type { WhyAnswer } from '../../node/http/api.ts'
 import { auctionOver } from './auction.ts'
 import type { Parts } from './federation.ts'
 import { home } from './federation.ts'
@@ -33,8 +33,7 @@ async function showBigJob(parts: Parts): Promise<string> {
     '--', 'sha256sum', 'sample.txt',
   ])
   await screen.line()
-  const [newest] = await visitor.ask<readonly JobSummary[]>(home, ['status', '--limit', '1'])
-  const job = newest?.job ?? ''
+  const job = await visitor.newestJob(home)
   const { rounds } = await visitor.ask<WhyAnswer>(home, ['why', job])
   const rows = rounds[0]?.rows ?? []
   const refused = rows.filter(({ verdict }) => verdict !== 'bid').map(({ site }) => site)
@@ -69,9 +68,9 @@ async function showImpossibleJob(parts: Parts): Promise<void> {
       'what it waits for.',
   )
   await screen.line()
-  const args = ['submit', '--cores', '64', '--', 'true']
-  await screen.command(args)
-  const { job } = await visitor.ask<SubmitAnswer>(home, args)
+  await visitor.type(home, ['submit', '--cores', '64', '--', 'true'])
+  await screen.line()
+  const job = await visitor.newestJob(home)
   await auctionOver(parts, job)
   await visitor.type(home, ['why', job])
   await screen.line()

@@ -4,9 +4,8 @@
 import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { JobDetail, SubmitAnswer } from '../../node/http/api.ts'
+import type { JobDetail } from '../../node/http/api.ts'
 import { endedText } from '../job-text.ts'
-import { credits, plural } from '../output.ts'
 import { bar } from '../progress.ts'
 import { auctionOver } from './auction.ts'
 import { showAccounts, showVerification } from './books.ts'
@@ -21,7 +20,7 @@ const topWords = 8
 
 export async function runTour(parts: Parts, keep: boolean): Promise<void> {
   await showSites(parts)
-  const { job } = await submitWordcount(parts)
+  const job = await submitWordcount(parts)
   await showAuction(parts, job)
   const detail = await showRun(parts, job)
   await showResults(parts, detail)
@@ -49,7 +48,7 @@ async function showSites(parts: Parts): Promise<void> {
   await visitor.type(home, ['offers'])
 }
 
-async function submitWordcount(parts: Parts): Promise<SubmitAnswer> {
+async function submitWordcount(parts: Parts): Promise<string> {
   const { screen, visitor, directory } = parts
   cpSync(jobFiles, join(directory, 'job'), { recursive: true })
   await screen.section('A job')
@@ -63,13 +62,8 @@ async function submitWordcount(parts: Parts): Promise<SubmitAnswer> {
     if (line !== '#') await screen.line(`  ${screen.style.dim(line)}`)
   }
   await screen.line()
-  const args = ['submit', 'job/wordcount.sh']
-  await screen.command(args)
-  const answer = await visitor.ask<SubmitAnswer>(home, args)
-  const detail = await visitor.ask<JobDetail>(home, ['status', answer.job])
-  await screen.line(`job ${screen.style.bold(answer.job)} submitted: ${detail.name}, ` +
-    `${plural(detail.tasks.total, 'task')}, at most ${credits(detail.budget)} cr`)
-  return answer
+  await visitor.type(home, ['submit', 'job/wordcount.sh'])
+  return visitor.newestJob(home)
 }
 
 async function showAuction(parts: Parts, job: string): Promise<void> {

@@ -2,6 +2,7 @@
 // screen as its terminal, its own user key, and a site's data directory in the environment.
 
 import { join } from 'node:path'
+import type { JobSummary } from '../../node/http/api.ts'
 import type { Client } from '../client.ts'
 import { openClient } from '../client.ts'
 import type { Terminal } from '../terminal.ts'
@@ -14,10 +15,10 @@ export interface Visitor {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Shows the command and what it prints. @throws when it ends with another code than expected */
   type(site: string, args: readonly string[], expectedCode?: number): Promise<string>
-  /** The same, unseen. */
-  run(site: string, args: readonly string[]): Promise<string>
-  /** What a command answers to `--json`. */
+  /** What a command answers to `--json`; it is not shown. */
   ask<Answer>(site: string, args: readonly string[]): Promise<Answer>
+  /** The id of the job that was submitted last. */
+  newestJob(site: string): Promise<string>
   /** For what goes on at a site while commands are typed. */
   client(site: string): Client
 }
@@ -63,17 +64,22 @@ export function visitorOf(parts: {
     const words = expected.shown ? '' : `:\n${written.join('').trim()}`
     throw new Error(`gridnode ${args.join(' ')} ended with ${code}, not ${expected.code}${words}`)
   }
+  const ask = async <Answer>(site: string, args: readonly string[]): Promise<Answer> => {
+    const [verb = '', ...rest] = args
+    const text = await run(site, [verb, '--json', ...rest], { code: 0, shown: false })
+    return JSON.parse(text) as Answer
+  }
   return {
     env,
+    ask,
     async type(site, args, code = 0) {
       await screen.command(args)
       return run(site, args, { code, shown: true })
     },
-    run: (site, args) => run(site, args, { code: 0, shown: false }),
-    async ask<Answer>(site: string, args: readonly string[]) {
-      const [verb = '', ...rest] = args
-      const text = await run(site, [verb, '--json', ...rest], { code: 0, shown: false })
-      return JSON.parse(text) as Answer
+    async newestJob(site) {
+      const [newest] = await ask<readonly JobSummary[]>(site, ['status', '--limit', '1'])
+      if (!newest) throw new Error(`${site} knows of no job`)
+      return newest.job
     },
     client: (site) => openClient(join(directory, site)),
   }
