@@ -1,6 +1,6 @@
-// The room in the spool: how much there is for new files, and that it comes back. Chunks that no job
-// and no tranche keeps any more are a cache; when the spool is half full, those that nobody asked
-// about for a while go.
+// The room in the spool: how much there is for new files, and that it comes back. Chunks that no
+// job and no tranche keeps any more are a cache; when the spool is half full, those that nobody
+// asked about for a while go.
 
 import { statfs } from 'node:fs/promises'
 import type { Tables } from '../protocol/base/tables.ts'

@@ -1,5 +1,5 @@
-// A member that does not keep the rules: a process with the keys of a real site says what a test says. All
-// of it changes counters at most, and the others go on working.
+// A member that does not keep the rules: a process with the keys of a real site says what a test
+// says. All of it changes counters at most, and the others go on working.
 // time limit: 180 s
 
 import { randomBytes } from 'node:crypto'
@@ -31,7 +31,9 @@ let federation: Federation
 
 t.before(async (ctx) => {
   federation = await openFederation(ctx, {
-    sites: [{ name: 'a.example', cores: 1 }, { name: 'b.example', cores: 2 }, { name: 'm.example' }],
+    sites: [
+      { name: 'a.example', cores: 1 }, { name: 'b.example', cores: 2 }, { name: 'm.example' },
+    ],
   })
 }, { timeoutSeconds: 90 })
 
@@ -64,7 +66,7 @@ async function impersonate(ctx: Context, target: Site): Promise<Network> {
     onFetch: async function* () { yield new Uint8Array(0) },
   })
   ctx.after(() => own.stop())
-  await eventually(() => own.isUp(parseSiteName(target.name)!), { what: `linked to ${target.name}` })
+  await eventually(() => own.isUp(parseSiteName(target.name)!), { what: 'the member is linked' })
   return own
 }
 
@@ -80,7 +82,8 @@ function nonsense(tranche: string, contract: string, note: string): string[] {
   const ack = { tranche, revision: 99, directive: 'lapsed', lease_seconds: 1, taken: '' }
   return [
     '', 'not json', '{', '[]', 'null', '"text"', '{"kind":"statements"}', '{"kind":"no-such"}',
-    ' {"kind":"documents_wanted"} ', `{"kind":"documents_wanted","tranche":"${tranche.toUpperCase()}"}`,
+    ' {"kind":"documents_wanted"} ',
+    `{"kind":"documents_wanted","tranche":"${tranche.toUpperCase()}"}`,
     '['.repeat(5_000), 'x'.repeat(limits.messageBytes - 16),
     encode({ kind: 'statements', notes: [note, 'no note', ''], have: 0 }),
     encode({ kind: 'statements', notes: [], have: Number.MAX_SAFE_INTEGER }),
@@ -93,7 +96,9 @@ function nonsense(tranche: string, contract: string, note: string): string[] {
     encode({ kind: 'auction_closed', auction: hex(8) }),
     encode({ kind: 'contract_closed', contract }),
     encode({ kind: 'documents_wanted', tranche }),
-    encode({ kind: 'documents', contract, tranche, job: note, document: { salt: hex(16), tasks: '0' } }),
+    encode({
+      kind: 'documents', contract, tranche, job: note, document: { salt: hex(16), tasks: '0' },
+    }),
   ]
 }
 
@@ -110,7 +115,8 @@ t('frames that make no sense, or are not its to send, change nothing but counter
   const { contract } = running.contracts[0]!
   const tranche = hold.sid.slice(0, contract.length)
   for (const target of [home(), host()]) {
-    const before = { ...(await ledgerOf(target)), info: await target.client.get<NodeInfo>(apiPaths.info) }
+    const info = await target.client.get<NodeInfo>(apiPaths.info)
+    const before = { ...(await ledgerOf(target)), info }
     const hostile = await impersonate(ctx, target)
     const name = parseSiteName(target.name)!
     const foreign = await noteOf(home(), hold.index)

@@ -1,5 +1,5 @@
-// Jobs as a user makes them: a key of the test's own, inputs snapshotted and handed over, the document
-// signed; and what a test wants to know of their results.
+// Jobs as a user makes them: a key of the test's own, inputs snapshotted and handed over, the
+// document signed; and what a test wants to know of their results.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { takeSnapshot, uploadSnapshot } from '../../cli/inputs.ts'

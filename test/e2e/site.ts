@@ -1,8 +1,8 @@
-// One real site of a test: its data directory, its process, its API. It can be killed at any moment and
-// started again on the same directory.
+// One real site of a test: its data directory, its process, its API. It can be killed at any moment
+// and started again on the same directory.
 //
-// Invariant: every process that was started is ended by its own id when the test is over, and so are the
-// tasks of its embedded executor, which would otherwise go on without it.
+// Invariant: every process that was started is ended by its own id when the test is over, and so
+// are the tasks of its embedded executor, which would otherwise go on without it.
 
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
@@ -46,10 +46,13 @@ export interface Launched {
 
 const program = join(import.meta.dirname, '..', '..', 'cli', 'main.ts')
 
-/** Not from the range that the system gives to outgoing connections, so that a restart finds it free. */
+/** Where the search begins differs from process to process. */
+let portsTried = process.pid * 17
+
+/** Not one that the system gives to outgoing connections, so that a restart finds it free. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 20_000)
+    const port = 10_000 + (portsTried++ % 20_000)
     const server = createServer()
     const free = await new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(false))
@@ -128,12 +131,13 @@ function setKey(directory: string, path: string, value: string): void {
   writeFileSync(file, lines.join('\n'))
 }
 
-/** Ends what the embedded executor of a site that is gone has left running, by its start records. */
+/** Ends what the embedded executor of a site that is gone has left running. */
 export function endTasks(directory: string): void {
   const records = join(directory, 'embedded', 'records')
   if (!existsSync(records)) return
   for (const name of readdirSync(records)) {
-    if (!name.endsWith('.start') || existsSync(join(records, name.replace(/start$/, 'end')))) continue
+    const isOver = existsSync(join(records, name.replace(/start$/, 'end')))
+    if (!name.endsWith('.start') || isOver) continue
     const pid = Number(/^start (\d+) /.exec(readFileSync(join(records, name), 'utf8'))?.[1])
     const sameTask = pid > 1 && commandLine(pid).includes(join(records, name.slice(0, -6)))
     if (sameTask) process.kill(pid, 'SIGTERM')

@@ -1,5 +1,6 @@
-// A federation whose second site hands its jobs to a real Slurm: a job walks there and back, the node goes
-// away and comes back while Slurm goes on, the controller goes away while the node goes on.
+// A federation whose second site hands its jobs to a real Slurm: a job walks there and back, the
+// node goes away and comes back while Slurm goes on, the controller goes away while the node goes
+// on.
 // time limit: 300 s
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
@@ -35,7 +36,7 @@ t.before(async (ctx) => {
         set: { 'scheduler.conf': JSON.stringify(cluster.confPath) },
       },
     ],
-    // A walltime counts in whole minutes in Slurm, so leases of seconds would only measure patience.
+    // A short lease would only measure how patient the test is.
     set: { 'market.lease': '"2m"' },
   })
 }, { timeoutSeconds: 150 })
@@ -142,7 +143,8 @@ t('a controller that is away for a while ends no job and takes no new one', asyn
   assert.equal((await jobOf(home(), job)).state, 'active')
   const other = await submit(home(), { script: '#!/bin/sh\ntrue\n', ...there })
   await untilJob(home(), other, ({ note }) => note.includes('no site can run it now'))
-  const row = (await whyOf(home(), other)).rounds.at(-1)?.rows.find(({ site }) => site === 's.example')
+  const { rounds } = await whyOf(home(), other)
+  const row = rounds.at(-1)?.rows.find(({ site }) => site === 's.example')
   assert.equal([row?.verdict, row?.reason], ['refused', 'scheduler_unknown'])
   writeFileSync(gate, '')
   await cluster.startController()

@@ -1,5 +1,5 @@
-// The whole walk among three real sites: inputs and results byte for byte, work at more than one site, the
-// books equal at both ends and verified offline, and what a person is told on the way.
+// The whole walk among three real sites: inputs and results byte for byte, work at more than one
+// site, the books equal at both ends and verified offline, and what a person is told on the way.
 // time limit: 240 s
 
 import { randomBytes } from 'node:crypto'
@@ -125,7 +125,9 @@ t('a job that nobody can run says why, waits, and can be cancelled', async () =>
 
 t('a job that nobody can run expires when its patience is over', async () => {
   const job = await submit(a(), {
-    script: '#!/bin/sh\ntrue\n', startWithinSeconds: 1, options: { requirements: 'cores_total > 99' },
+    script: '#!/bin/sh\ntrue\n',
+    startWithinSeconds: 1,
+    options: { requirements: 'cores_total > 99' },
   })
   const detail = await ended(a(), job)
   assert.equal(detail.state, 'expired')
@@ -176,6 +178,6 @@ while :; do echo "$GRIDNODE_TASK_ID" >>${beats}; sleep 0.2; done
   assert.equal(lines(), atEnd, 'nothing runs any more')
   const { spent, held } = await jobOf(a(), job)
   assert.equal(held, '0')
-  // One credit is a core's second here: more than two seconds of three cores, far less than the caps.
+  // A credit is a core's second: more than two seconds of three cores, far less than the caps.
   assert.ok(BigInt(spent) >= 6_000_000n && BigInt(spent) < 100_000_000n, `spent ${spent}`)
 }, { timeoutSeconds: 90 })
