@@ -86,6 +86,11 @@ function borrowed(victim: Machine, from: SiteName, heard: Overheard): void {
   victim.process!.loop.push({ kind: 'messageReceived', from, encoded: heard.encoded })
 }
 
+/** Says every message that was overheard once more, to whom it was said. */
+export function replayEverything(world: World): void {
+  for (const heard of [...world.overheard]) again(world, heard)
+}
+
 function again(world: World, { from, to, encoded }: Overheard): void {
   const victim = world.machines.find(({ identity }) => identity.site === to)
   victim?.process?.loop.push({ kind: 'messageReceived', from, encoded })

@@ -63,7 +63,7 @@ export interface WorldOptions {
 
 const askAgainMs = 5_000
 const linesKept = 400
-const overheardKept = 60
+const overheardKept = 300
 /** One commit in so many is checked. */
 const checkEvery = 16
 
