@@ -17,13 +17,16 @@ import { creditLimit, exposure } from '../rules/ledger.ts'
 import type { ContractOffer, PairStatement, StatementOf } from '../rules/statement.ts'
 import { capFor } from '../rules/tariff.ts'
 import { say } from './delivery.ts'
-import { committed, coresLeft, loadFactor, othersLeave } from './host-capacity.ts'
+import { committed, coresLeft, loadFactor, memoryLeft, othersLeave } from './host-capacity.ts'
 import type { MessageOf } from './messages.ts'
 import { verifierOf } from './offers.ts'
 import type { HostContract, HostTranche } from './state.ts'
 import { openBidKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, send, setTimer } from './turn.ts'
+
+/** However long a lease the home has asked for. */
+const unbegunSecondsMax = 600
 
 export function onAnnounce(turn: Turn, from: SiteName, message: MessageOf<'announce'>): void {
   const verifier = verifierOf(turn.view, from)
@@ -183,12 +186,14 @@ export function onContractOffer(
 export function openContract(
   turn: Turn,
   terms: Omit<
-    HostContract, 'outstanding' | 'running' | 'tranches' | 'reservedUntilEpochMs' | 'open'
+    HostContract,
+    'kept' | 'outstanding' | 'running' | 'tranches' | 'reservedUntilEpochMs' | 'open'
   >,
 ): HostContract {
   const reservedUntilEpochMs = turn.now + turn.self.market.bidValidSeconds * 1000
   const contract: HostContract = {
-    ...terms, outstanding: 0, running: 0, tranches: 0, reservedUntilEpochMs, open: true,
+    ...terms, kept: terms.slots, outstanding: 0, running: 0, tranches: 0, reservedUntilEpochMs,
+    open: true,
   }
   turn.view.put('hostContracts', contract.id, contract)
   setTimer(turn, `idle/${contract.id}`, reservedUntilEpochMs)
@@ -225,7 +230,12 @@ function noRoom(
   if (!contract.open && !fits) return 'contract_closed'
   if (turn.self.draining) return 'draining'
   const most = tasksCommittedMax(contract)
-  return contract.outstanding + hold.tasks > most ? 'no_room' : undefined
+  if (contract.outstanding + hold.tasks > most) return 'no_room'
+  // Slots that it did not use went back: for more than it kept there has to be room.
+  const beyond = contract.outstanding + hold.tasks - (most - contract.slots + contract.kept)
+  const over = beyond > 0 && (beyond * contract.cores > coresLeft(turn) ||
+    beyond * contract.memoryMib > memoryLeft(turn))
+  return over ? 'no_room' : undefined
 }
 
 function capOf(turn: Turn, contract: HostContract, tasks: number): bigint {
@@ -274,6 +284,7 @@ export function takeTranche(
     detail: '',
   })
   // [CLAIM-4] Nothing has begun: slots do not wait for a home that is silent.
-  setTimer(turn, `keep/${named.id}`, now + contract.leaseSeconds * 1000)
+  const seconds = Math.min(contract.leaseSeconds, unbegunSecondsMax)
+  setTimer(turn, `keep/${named.id}`, now + seconds * 1000)
   turn.toReport.add(named.id)
 }

@@ -37,7 +37,7 @@ export function committed(turn: Turn): Committed {
     memoryMib += bid.slots * bid.memoryMib
   }
   for (const [, contract] of view.entries('hostContracts')) {
-    const idle = contract.open && contract.reservedUntilEpochMs > now ? contract.slots : 0
+    const idle = contract.open && contract.reservedUntilEpochMs > now ? contract.kept : 0
     const tasks = Math.max(contract.outstanding, idle)
     cores += tasks * contract.cores
     memoryMib += tasks * contract.memoryMib

@@ -26,6 +26,8 @@ import { count, setTimer } from './turn.ts'
 
 const keepAgainMs = 60_000
 
+const removalRetryMs = 300_000
+
 /** Claims, voids or closes, as far as the tranche's state allows; doing it again changes nothing. */
 export function settle(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('hostTranches', id)
@@ -88,9 +90,13 @@ function close(turn: Turn, tranche: HostTranche): void {
   for (const name of ['report', 'keep', 'retry', 'stop']) {
     setTimer(turn, `${name}/${tranche.id}`, undefined)
   }
-  turn.effects.push({
-    kind: 'removeTranche', tranche: tranche.id, contract: tranche.contract,
-  })
+  askRemoval(turn, tranche)
+}
+
+/** Asked again until it is done: a disk may be in the way for a while. */
+export function askRemoval(turn: Turn, { id, contract }: HostTranche): void {
+  setTimer(turn, `retry/${id}`, turn.now + removalRetryMs)
+  turn.effects.push({ kind: 'removeTranche', tranche: id, contract })
 }
 
 /** Its directories are gone: the last trace goes too. */
@@ -98,6 +104,7 @@ export function onTrancheRemoved(turn: Turn, id: TrancheId): void {
   const { view } = turn
   const tranche = view.get('hostTranches', id)
   if (tranche?.phase !== 'settled') return
+  setTimer(turn, `retry/${id}`, undefined)
   let running = 0
   for (const task of rangesValues(tranche.tasks)) {
     if (view.get('hostTasks', taskKey(id, task))?.state === 'running') running++

@@ -16,7 +16,7 @@ import { trancheTasks } from '../rules/contract.ts'
 import { meteredUsage, unstartedTask } from '../rules/run.ts'
 import type { TaskReport } from '../rules/run.ts'
 import { onAuctionClosed, openContract, takeTranche } from './host-bids.ts'
-import { settle } from './host-claims.ts'
+import { askRemoval, settle } from './host-claims.ts'
 import type { Ack, MessageOf, Report } from './messages.ts'
 import type { EventOf, ObservedTask } from './events.ts'
 import type { HostContract, HostTask, HostTranche } from './state.ts'
@@ -96,7 +96,7 @@ export function onAck(turn: Turn, from: SiteName, ack: Ack): void {
   const taken = parseRanges(ack.taken, { last: 999_999_999 })
   if (!taken) return count(turn, 'ack_malformed')
   // Only ever stricter: a go that was sent before a stop and comes after it changes nothing.
-  const directive = stricter(tranche.directive, ack.directive)
+  const directive = stricter(tranche.directive, heardDirective(turn, tranche, ack))
   // The oldest report that may not have been answered before: counting from it errs on the safe side.
   const answered = tranche.sentEpochMs > 0 && ack.revision >= tranche.sentRevision
   const leaseUntilEpochMs = directive === 'go' && answered
@@ -111,14 +111,26 @@ export function onAck(turn: Turn, from: SiteName, ack: Ack): void {
   keepFor(turn, tranche.id)
 }
 
-/** How long we wait for another word: a lease for what has not begun, long for results. */
+/**
+ * How long we wait for another word. No word prolongs it for what has not begun, nor for what has
+ * ended: else a home could keep slots and results here for nothing but words.
+ */
 function keepFor(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('hostTranches', id)
-  if (!tranche || tranche.phase === 'settled') return
-  const lease = turn.view.get('hostContracts', tranche.contract)?.leaseSeconds
-  const seconds = tranche.phase === 'waiting' && lease !== undefined
-    ? lease : turn.self.keepResultsSeconds
-  setTimer(turn, `keep/${id}`, turn.now + seconds * 1000)
+  if (!tranche || tranche.phase === 'settled' || tranche.phase === 'waiting') return
+  const since = tranche.endedEpochMs > 0 ? tranche.endedEpochMs : turn.now
+  setTimer(turn, `keep/${id}`, since + turn.self.keepResultsSeconds * 1000)
+}
+
+/**
+ * The home's lease outlives ours, so while ours lives it cannot have lapsed: who says so to pay for
+ * less has stopped the tranche.
+ */
+function heardDirective(
+  turn: Turn, tranche: HostTranche, { directive }: Ack,
+): Ack['directive'] {
+  const early = directive === 'lapsed' && tranche.hold !== '' && leaseLives(turn, tranche)
+  return early ? 'stop' : directive
 }
 
 const strictness = { none: 0, go: 1, stop: 2, lapsed: 3 } as const
@@ -233,9 +245,11 @@ function retryLater(turn: Turn, tranche: HostTranche, detail: string): void {
 }
 
 export function onRetry(turn: Turn, id: TrancheId): void {
-  const phase = turn.view.get('hostTranches', id)?.phase
+  const tranche = turn.view.get('hostTranches', id)
+  const phase = tranche?.phase
   if (phase === 'staging') turn.effects.push({ kind: 'stageTranche', tranche: id })
   if (phase === 'submitting') turn.effects.push({ kind: 'submitTranche', tranche: id })
+  if (tranche && phase === 'settled') askRemoval(turn, tranche)
 }
 
 export function onSubmitted(turn: Turn, event: EventOf<'trancheSubmitted'>): void {
@@ -260,7 +274,7 @@ export function onSubmitFailed(turn: Turn, event: EventOf<'trancheSubmitFailed'>
 
 /** After a start: whatever was asked of the world and not answered is asked again. */
 export function resumeTranche(turn: Turn, tranche: HostTranche): void {
-  const { id, contract } = tranche
+  const { id } = tranche
   switch (tranche.phase) {
     case 'waiting': return proceed(turn, id)
     case 'staging': return void turn.effects.push({ kind: 'stageTranche', tranche: id })
@@ -271,8 +285,7 @@ export function resumeTranche(turn: Turn, tranche: HostTranche): void {
     case 'running': return resumeTasks(turn, tranche)
     case 'settling': return settle(turn, id)
     case 'claimed': return undefined
-    case 'settled':
-      return void turn.effects.push({ kind: 'removeTranche', tranche: id, contract })
+    case 'settled': return askRemoval(turn, tranche)
     default: return unreachable(tranche.phase)
   }
 }
@@ -447,7 +460,8 @@ export function onIdle(turn: Turn, id: HostContract['id']): void {
   if (!contract) return
   if (contract.outstanding > 0) {
     const reservedUntilEpochMs = turn.now + turn.self.market.bidValidSeconds * 1000
-    turn.view.put('hostContracts', id, { ...contract, reservedUntilEpochMs })
+    const kept = Math.min(contract.kept, contract.outstanding)
+    turn.view.put('hostContracts', id, { ...contract, kept, reservedUntilEpochMs })
     return setTimer(turn, `idle/${id}`, reservedUntilEpochMs)
   }
   if (contract.tranches > 0) turn.view.put('hostContracts', id, { ...contract, open: false })

@@ -40,7 +40,7 @@ export const ackShape = record({
   revision: count,
   /** go: run, the lease is renewed. stop: end what runs, claim what was used. lapsed: claim only `taken`. */
   directive: oneOf('go', 'stop', 'lapsed'),
-  lease_seconds: count,
+  lease_seconds: integer({ min: 0, max: 1_000_000_000 }),
   /** Tasks whose results are safe at the home. */
   taken: ranges,
 })

@@ -204,6 +204,8 @@ export interface HostContract {
   readonly leaseSeconds: number
   readonly slots: number
   readonly queueSlots: number
+  /** Of the slots, those that are kept free for it: it loses what it does not use. */
+  readonly kept: number
   readonly tasksMax: number
   /** Tasks of its tranches that have not ended; those of them that run. */
   readonly outstanding: number

@@ -4,12 +4,13 @@ import { must } from '../sim/identity.ts'
 import { jobWith } from '../sim/users.ts'
 import { assert, suite } from '../harness.ts'
 import { sha256Hex } from '../../protocol/base/crypto.ts'
-import type { Sid } from '../../protocol/base/ids.ts'
+import type { ContractId, Sid, TrancheId } from '../../protocol/base/ids.ts'
 import { peerRows } from '../../node/local/site-view.ts'
 import { applyWrites } from '../../protocol/base/tables.ts'
 import { microcredits } from '../../protocol/base/units.ts'
 import { coldTables } from '../../protocol/machine/state.ts'
-import type { Message, MessageOf } from '../../protocol/machine/messages.ts'
+import type { Ack, Message, MessageOf } from '../../protocol/machine/messages.ts'
+import { decodeMessage, encodeMessage } from '../../protocol/machine/messages.ts'
 import type { Bid } from '../../protocol/rules/bid.ts'
 import { sealAnnouncement } from '../../protocol/rules/announce.ts'
 import { termsFor, trancheCommitment } from '../../protocol/rules/contract.ts'
@@ -219,4 +220,100 @@ t('a tranche that lapsed is not paid for what was never reported', () => {
   claim(world, liar, home!, { core_s: 60 })
   assert.equal(homeTranches(home!)[0]!.state.kind, 'lapsed')
   assert.equal(account(view(home!), host!.name, home!.name).posted, 0n)
+})
+
+/** The home says how it stands with a tranche, whatever its own machine thinks. */
+function ack(
+  world: World, home: Site, host: Site,
+  said: { directive: Ack['directive']; taken?: string; lease_seconds?: number },
+): void {
+  for (const { id: tranche, revision, home: owner } of hostTranches(host)) {
+    if (owner !== home.name) continue
+    const acks = [{ tranche, revision: revision + 9, lease_seconds: 60, taken: '', ...said }]
+    tell(world, home, host, { kind: 'acks', acks })
+  }
+}
+
+/** Time at the host alone, with the home's word every ten seconds. */
+function wait(world: World, host: Site, seconds: number, say: () => void): void {
+  for (let passed = 0; passed < seconds; passed += 10) {
+    world.nowMs += 10_000
+    happen(world, host, { kind: 'woken' })
+    host.out.length = 0
+    say()
+  }
+}
+
+/** A held tranche of one task, with a contract for `tasks`. */
+function take(world: World, home: Site, host: Site, tasks = 1): void {
+  const job = remote()
+  const of = contract(world, home, host, job, call(world, home, host, { tasks }))
+  const held = hold(world, home, host, of)
+  tell(world, home, host, {
+    kind: 'documents', job: job.note, contract: of.slice(0, 16) as ContractId,
+    tranche: held.slice(0, 16) as TrancheId, document: { salt: '00'.repeat(16), tasks: '0' },
+  })
+}
+
+t('slots do not wait for a home that says go and never says what', () => {
+  const [world, home, host] = federation(2)
+  const of = contract(world, home!, host!, remote(), call(world, home!, host!))
+  hold(world, home!, host!, of)
+  wait(world, host!, 700, () => ack(world, home!, host!, { directive: 'go' }))
+  assert.equal(hostTranches(host!).filter(({ phase }) => phase !== 'settled'), [])
+})
+
+t('a contract that uses one slot does not keep eight', () => {
+  const [world, home, host, other] = federation(3)
+  take(world, home!, host!, 8)
+  ack(world, home!, host!, { directive: 'go' })
+  const [tranche] = hostTranches(host!)
+  happen(world, host!, { kind: 'trancheStaged', tranche: tranche!.id })
+  wait(world, host!, 200, () => ack(world, home!, host!, { directive: 'go' }))
+  assert.equal(hostTranches(host!).map(({ phase }) => phase), ['submitting'])
+  const { bid } = call(world, other!, host!, { tasks: 8 })
+  assert.equal(bid.slots, 7)
+})
+
+t('results are not kept for ever for a home that does not pay', () => {
+  const [world, home, host] = federation(2, [{}, { keepResultsSeconds: 3_600 }])
+  take(world, home!, host!)
+  ack(world, home!, host!, { directive: 'go' })
+  runAll(world, host!, 1_000, () => true)
+  assert.equal(hostTranches(host!).map(({ phase }) => phase), ['claimed'])
+  wait(world, host!, 3_700, () => ack(world, home!, host!, { directive: 'go' }))
+  assert.equal(hostTranches(host!).map(({ phase }) => phase), ['settled'])
+})
+
+t('a home that calls a living lease lapsed pays for what ran all the same', () => {
+  const [world, home, host] = federation(2)
+  take(world, home!, host!)
+  ack(world, home!, host!, { directive: 'go' })
+  happen(world, host!, { kind: 'trancheStaged', tranche: hostTranches(host!)[0]!.id })
+  ack(world, home!, host!, { directive: 'lapsed' })
+  runAll(world, host!, 1_000, () => true)
+  assert.equal(hostTranches(host!).map(({ phase }) => phase), ['claimed'])
+})
+
+t('what could not be cleared up is cleared up later', () => {
+  const [world, home, host] = federation(2)
+  take(world, home!, host!)
+  ack(world, home!, host!, { directive: 'stop' })
+  assert.equal(hostTranches(host!).map(({ phase }) => phase), ['settled'])
+  const removals = (): number =>
+    host!.effects.filter(({ kind }) => kind === 'removeTranche').length
+  const before = removals()
+  wait(world, host!, 600, () => undefined)
+  assert.ok(removals() > before, 'it is asked for again')
+  happen(world, host!, { kind: 'trancheRemoved', tranche: hostTranches(host!)[0]!.id })
+  wait(world, host!, 60, () => undefined)
+  assert.equal([...view(host!).entries('hostContracts')].length, 0)
+})
+
+t('a lease without end is no lease', () => {
+  const acks = [{
+    tranche: 'ab'.repeat(8) as TrancheId, revision: 1, directive: 'go' as const,
+    lease_seconds: Number.MAX_SAFE_INTEGER, taken: '',
+  }]
+  assert.equal(decodeMessage(encodeMessage({ kind: 'acks', acks })).ok, false)
 })
