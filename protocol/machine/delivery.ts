@@ -1,5 +1,10 @@
-// Statements between two logs: said once, delivered until acknowledged. The counter of each direction is
-// the retransmission state, so loss, doubling and reordering do no harm [DELIVER-1].
+// Statements between two logs: said once, delivered until acknowledged.
+//
+// [DELIVER-1] The counter of each direction is the retransmission state, so loss, doubling and
+//   reordering do no harm.
+// [DELIVER-3] On each connection nothing is delivered before the peer has said how far its copy of
+//   our log goes. A copy that goes further than our log means that our database is an old one:
+//   whatever we said now would contradict it, so nothing is said to that peer any more.
 
 import type { SiteName } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
@@ -39,6 +44,7 @@ export function onStatements(
   react: (logged: Logged<PairStatement>) => void,
 ): void {
   acknowledge(turn, from, message.have)
+  if (message.heard === 0) turn.toDeliver.add(from)
   for (const note of message.notes) {
     const received = receiveStatement(turn.view, turn.self.site, from, note)
     if (!received.ok) {
@@ -52,7 +58,7 @@ export function onStatements(
   if (message.notes.length > 0) turn.toDeliver.add(from)
 }
 
-/** [DELIVER-2] A gap asks for what is missing by its acknowledgement; the rest is trouble, shown to people. */
+/** [DELIVER-2] A gap is answered by our counter; any other refusal is trouble, shown to people. */
 function noteTrouble(turn: Turn, from: SiteName, refusal: LedgerRefusal): void {
   count(turn, `statement_refused_${refusal.reason}`)
   if (refusal.reason === 'gap') return
@@ -63,15 +69,34 @@ function noteTrouble(turn: Turn, from: SiteName, refusal: LedgerRefusal): void {
 function acknowledge(turn: Turn, peer: SiteName, have: number): void {
   const { view, self } = turn
   const acked = view.get('delivery', peer)?.acked ?? 0
-  // A peer cannot have what was never said; a peer that has less than before was restored from a backup.
-  if (have <= acked || have > lastIssued(view, self.site, peer)) return
+  const last = lastIssued(view, self.site, peer)
+  if (have > last) return behind(turn, peer, { have, last })
+  hear(turn, peer, last > have)
+  if (have <= acked) return
   for (let number = acked + 1; number <= have; number++) {
     view.remove('outbox', outboxKey(peer, number))
   }
   view.put('delivery', peer, { acked: have })
   const link = view.get('links', peer)
   if (link && link.sentThrough < have) view.put('links', peer, { ...link, sentThrough: have })
-  if (have === lastIssued(view, self.site, peer)) setTimer(turn, `deliver/${peer}`, undefined)
+  if (have === last) setTimer(turn, `deliver/${peer}`, undefined)
+}
+
+/** The peer's counter is known on this connection: from here on statements are delivered. */
+function hear(turn: Turn, peer: SiteName, owed: boolean): void {
+  const link = turn.view.get('links', peer)
+  if (!link || link.heard) return
+  turn.view.put('links', peer, { ...link, heard: true })
+  if (owed) turn.toDeliver.add(peer)
+}
+
+function behind(turn: Turn, peer: SiteName, { have, last }: { have: number; last: number }): void {
+  count(turn, 'ledger_behind_peer')
+  const link = turn.view.get('links', peer)
+  if (link?.heard) turn.view.put('links', peer, { ...link, heard: false })
+  const detail = `it holds ${have} statements of ours and our ledger has ${last}: this database is ` +
+    'older than what the peer has seen; nothing more is said to it'
+  turn.view.put('troubles', peer, { detail, epochMs: turn.now })
 }
 
 export function onPeerUp(turn: Turn, peer: SiteName): void {
@@ -94,7 +119,10 @@ export function deliver(turn: Turn): void {
     const link = view.get('links', peer)
     if (!link) continue
     const have = nextExpected(view, peer, self.site) - 1
-    const last = lastIssued(view, self.site, peer)
+    const said = lastIssued(view, self.site, peer)
+    const heard = link.heard ? 1 : 0
+    // Until the peer is heard only our own counter goes out, and asks for its.
+    const last = link.heard ? said : link.sentThrough
     let next = link.sentThrough + 1
     do {
       const notes: string[] = []
@@ -102,10 +130,10 @@ export function deliver(turn: Turn): void {
         const note = view.get('outbox', outboxKey(peer, next++))
         if (note !== undefined) notes.push(note)
       }
-      send(turn, peer, { kind: 'statements', notes, have })
+      send(turn, peer, { kind: 'statements', notes, have, heard })
     } while (next <= last)
     view.put('links', peer, { ...link, sentThrough: last })
-    const waits = (view.get('delivery', peer)?.acked ?? 0) < last
+    const waits = (view.get('delivery', peer)?.acked ?? 0) < said
     if (waits) setTimer(turn, `deliver/${peer}`, turn.now + retryMs)
   }
 }

@@ -58,8 +58,12 @@ const messageShape = union('kind', {
   answer: record({ note, tariff: text({ bytesMax: limits.statementBytes }) }),
   /** Told to every bidder that got nothing: its reservation is free again. */
   auction_closed: record({ auction: hex({ bytes: 8 }) }),
-  /** `have`: the last number of yours that I logged. */
-  statements: record({ notes: list(note, { max: limits.statementsPerMessage }), have: count }),
+  /** `have`: the last number of yours that I logged; `heard`: whether I know yours of mine. */
+  statements: record({
+    notes: list(note, { max: limits.statementsPerMessage }),
+    have: count,
+    heard: integer({ min: 0, max: 1 }),
+  }),
   /** What a hold pays for; `job` is the owner's signed note. */
   documents: record({
     contract: contractId(),

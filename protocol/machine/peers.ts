@@ -42,7 +42,7 @@ export function sortedMembers(turn: Turn): [SiteName, MemberRecord][] {
 
 export function onPeerUp(turn: Turn, site: SiteName): void {
   if (!isMember(turn.view, site)) return
-  turn.view.put('links', site, { up: true, sentThrough: 0 })
+  turn.view.put('links', site, { up: true, sentThrough: 0, heard: false })
   sendSummary(turn, site)
   deliverOnUp(turn, site)
 }

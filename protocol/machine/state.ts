@@ -313,7 +313,7 @@ export interface CoreTables extends LedgerTables {
   timers: number
 
   /** volatile: key site */
-  links: { readonly up: true; readonly sentThrough: number }
+  links: { readonly up: true; readonly sentThrough: number; readonly heard: boolean }
   /** volatile: key site */
   offers: KeptOffer
   /** volatile: key 'own' */

@@ -74,7 +74,7 @@ export function state(world: World, from: Site, to: Site, said: Said): Sid {
   const input = { ...said, at: world.nowMs } as StatementInput
   const issued = must(issueStatement(trial, from.identity.signer, input))
   applyWrites(from.tables, trial.writes(), coldTables)
-  tell(world, from, to, { kind: 'statements', notes: [issued.note], have: 0 })
+  tell(world, from, to, { kind: 'statements', notes: [issued.note], have: 0, heard: 1 })
   return issued.sid
 }
 
