@@ -3,7 +3,6 @@
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { draft } from '../../protocol/base/tables.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
-import type { Message } from '../../protocol/machine/messages.ts'
 import { encodeMessage } from '../../protocol/machine/messages.ts'
 import { judgeGossip } from '../../protocol/machine/gossip.ts'
 import type { CoreTables, Self } from '../../protocol/machine/state.ts'
@@ -13,6 +12,7 @@ import { performWork } from './effects.ts'
 import type { Machine, Process } from './machine.ts'
 import { crash, pass, selfOf } from './machine.ts'
 import type { Endpoint } from './network.ts'
+import { summaryOf } from './transcript.ts'
 import { startWatch } from './watch.ts'
 
 export function startMachine(machine: Machine): void {
@@ -104,20 +104,5 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
     case 'connectMembers':
     case 'jobChanged': return undefined
     default: return performWork(machine, process, effect)
-  }
-}
-
-function summaryOf(message: Message): string {
-  switch (message.kind) {
-    case 'statements': {
-      const kinds = message.notes.map((note) => note.slice('gridnode/v1/'.length, note.indexOf('\n')))
-      return `statements [${kinds.join(' ')}] have ${message.have}`
-    }
-    case 'reports': return `reports ${message.reports.map(({ tranche, phase, tasks }) =>
-      `${tranche.slice(0, 6)} ${phase} [${tasks.map(({ task, state, how }) =>
-        `${task} ${state} ${how}`.trim()).join(', ')}]`).join('; ')}`
-    case 'acks': return `acks ${message.acks.map(({ tranche, directive, taken }) =>
-      `${tranche.slice(0, 6)} ${directive} taken [${taken}]`).join('; ')}`
-    default: return message.kind
   }
 }

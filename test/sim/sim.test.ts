@@ -19,7 +19,7 @@ import { jobWith } from './users.ts'
 import type { World } from './world.ts'
 import { createWorld, startEpochMs } from './world.ts'
 
-const seeds = 240
+const seeds = 200
 const t = suite('the simulator')
 
 for (let first = 1; first <= seeds; first += 40) {
