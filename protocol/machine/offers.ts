@@ -8,6 +8,7 @@ import { compareBytes } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import type { Verifier } from '../base/note.ts'
 import type { View } from '../base/tables.ts'
+import { readAddresses } from '../rules/membership.ts'
 import type { ClusterOffer, OfferContext } from '../rules/offer.ts'
 import { considerOffer, sealOffer } from '../rules/offer.ts'
 import { statementSignerName } from '../rules/statement.ts'
@@ -130,8 +131,10 @@ export function keepOffer(turn: Turn, note: string): boolean {
 
 function rememberAddresses(turn: Turn, offer: ClusterOffer): void {
   const member = turn.view.get('members', offer.site)
-  if (!member || member.addresses.join() === offer.addresses.join()) return
-  turn.view.put('members', offer.site, { ...member, addresses: offer.addresses })
+  // What is passed on to newcomers must be what they take for addresses.
+  const addresses = readAddresses(offer.addresses)
+  if (!member || member.addresses.join() === addresses.join()) return
+  turn.view.put('members', offer.site, { ...member, addresses })
   turn.effects.push({ kind: 'connectMembers' })
 }
 

@@ -11,7 +11,9 @@ import { tentative } from '../base/tables.ts'
 import type { LedgerTables } from '../rules/ledger.ts'
 import { admitMember, isMember, issueStatement } from '../rules/ledger.ts'
 import type { JoinRequest } from '../rules/membership.ts'
-import { encodeJoinAnswer, readJoinRequest, secretHashOf } from '../rules/membership.ts'
+import {
+  encodeJoinAnswer, readAddresses, readJoinRequest, secretHashOf,
+} from '../rules/membership.ts'
 import { parseStatement } from '../rules/statement.ts'
 import { grantCredit, onPeerUp as deliverOnUp } from './delivery.ts'
 import type { Answer } from './effects.ts'
@@ -101,7 +103,7 @@ function learnMember(turn: Turn, member: Omit<MemberRecord, 'site'>): boolean {
   const notes = { genesis: member.genesis, ...(member.policy && { policy: member.policy }) }
   const admitted = admitMember(view, self.site, notes)
   if (!admitted.ok) return false
-  view.put('members', site, { site, ...member })
+  view.put('members', site, { site, ...member, addresses: readAddresses(member.addresses) })
   grantCredit(turn, site)
   return true
 }
@@ -165,7 +167,7 @@ function admit(turn: Turn, request: JoinRequest): Answer {
   view.put('invites', secretHash, { ...invite, usedBy: site })
   const federation = view.get('federationNote', 'own') ?? ''
   const members = sortedMembers(turn).map(([, member]) =>
-    ({ genesis: member.genesis, policy: member.policy, addresses: member.addresses }))
+    ({ genesis: member.genesis, policy: member.policy, addresses: readAddresses(member.addresses) }))
   return { kind: 'joined', encoded: encodeJoinAnswer({ federation, members }) }
 }
 

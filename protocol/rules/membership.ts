@@ -24,10 +24,10 @@ export const addressesMax = 16
 
 const note = text({ bytesMax: limits.statementBytes })
 /** Multiaddrs without `/p2p`, such as `/ip4/192.0.2.7/tcp/7700`. */
-const addresses = list(
-  text({ bytesMax: 256, pattern: /^\/(ip4|ip6|dns|dns4|dns6)\/[^/\s]+\/tcp\/[0-9]{1,5}$/ }),
-  { max: addressesMax },
-)
+const address = text({
+  bytesMax: 256, pattern: /^\/(ip4|ip6|dns|dns4|dns6)\/[^/\s]+\/tcp\/[0-9]{1,5}$/,
+})
+const addresses = list(address, { max: addressesMax })
 const epochMs = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 
 const tokenShape = record({
@@ -87,6 +87,11 @@ export function parseJoinToken(token: string): Outcome<JoinToken, Malformed> {
   const { detail } = parsed.refusal
   // A text that was cut is no JSON; saying so would send people looking for the wrong thing.
   return malformed(detail === 'not JSON' ? broken : `${broken} (${detail})`)
+}
+
+/** Of what somebody says to be addresses, those that can be passed on to a newcomer. */
+export function readAddresses(said: readonly string[]): string[] {
+  return said.filter((one) => shaped(address, one).ok).slice(0, addressesMax)
 }
 
 /** [MEMBER-2] What the sponsor keeps of a secret, as the request carries it. */

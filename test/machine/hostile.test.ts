@@ -1,6 +1,6 @@
 // What a member that means harm can make of the core: each test is a lie, and what it must not do.
 
-import { must } from '../sim/identity.ts'
+import { genesisOf, identityOf, must } from '../sim/identity.ts'
 import { jobWith } from '../sim/users.ts'
 import { assert, suite } from '../harness.ts'
 import { sha256Hex } from '../../protocol/base/crypto.ts'
@@ -12,6 +12,10 @@ import { coldTables } from '../../protocol/machine/state.ts'
 import type { Ack, Message, MessageOf } from '../../protocol/machine/messages.ts'
 import { decodeMessage, encodeMessage } from '../../protocol/machine/messages.ts'
 import type { Bid } from '../../protocol/rules/bid.ts'
+import {
+  encodeJoinRequest, readJoinAnswer, secretHashOf,
+} from '../../protocol/rules/membership.ts'
+import { sealOffer } from '../../protocol/rules/offer.ts'
 import { sealAnnouncement } from '../../protocol/rules/announce.ts'
 import { termsFor, trancheCommitment } from '../../protocol/rules/contract.ts'
 import { chargeFor } from '../../protocol/rules/ledger-accounts.ts'
@@ -316,4 +320,27 @@ t('a lease without end is no lease', () => {
     lease_seconds: Number.MAX_SAFE_INTEGER, taken: '',
   }]
   assert.equal(decodeMessage(encodeMessage({ kind: 'acks', acks })).ok, false)
+})
+
+t('no member keeps newcomers out by the addresses that it gives', () => {
+  const [world, sponsor, liar] = federation(2)
+  const { offer } = view(sponsor!).get('offers', liar!.name)!
+  const addresses = ['/ip4/192.0.2.9/tcp/1', 'nowhere\u001b[2J']
+  const next = { ...offer, sequence: offer.sequence + 1, addresses }
+  const notes = [sealOffer(next, liar!.identity.signer.statement)]
+  tell(world, liar!, sponsor!, { kind: 'offers', notes })
+  assert.equal(view(sponsor!).get('members', liar!.name)?.addresses, ['/ip4/192.0.2.9/tcp/1'])
+  const secret = '00'.repeat(16)
+  happen(world, sponsor!, {
+    kind: 'inviteRequested', request: 'i', secretHash: secretHashOf(secret),
+    expiresEpochMs: world.nowMs + 60_000,
+  })
+  const guest = identityOf(5)
+  const encoded = encodeJoinRequest({
+    secret, genesis: genesisOf(guest, sponsor!.self.federation, world.nowMs), addresses: [],
+  })
+  const told = happen(world, sponsor!, { kind: 'joinRequested', request: 'j', encoded })
+    .flatMap((effect) => effect.kind === 'answer' ? [effect.answer] : [])
+  assert.equal(told.map(({ kind }) => kind), ['joined'])
+  assert.ok(readJoinAnswer((told[0] as { encoded: string }).encoded).ok, 'the guest can read it')
 })
