@@ -16,14 +16,14 @@ export function onStarted(turn: Turn, event: EventOf<'started'>): void {
   postTariff(turn)
   startPeers(turn, event)
   // Bids that were on their way are lost; their rounds end with what is here.
-  for (const [, auction] of [...turn.view.entries('auctions')]) {
+  for (const [, auction] of Array.from(turn.view.entries('auctions'))) {
     if (auction.closedEpochMs === 0) closeAuction(turn, auction.id)
   }
-  for (const [, tranche] of [...turn.view.entries('homeTranches')]) resumeOwn(turn, tranche)
+  for (const [, tranche] of Array.from(turn.view.entries('homeTranches'))) resumeOwn(turn, tranche)
   for (const [, task] of turn.view.entries('homeTasks')) {
     if (task.state === 'returning') askResult(turn, task)
   }
-  for (const [, tranche] of [...turn.view.entries('hostTranches')]) resumeTranche(turn, tranche)
+  for (const [, tranche] of Array.from(turn.view.entries('hostTranches'))) resumeTranche(turn, tranche)
   for (const [, job] of turn.view.entries('jobs')) {
     if (job.state.kind === 'ended') turn.effects.push({ kind: 'releaseInputs', job: job.id })
   }

@@ -109,7 +109,7 @@ export function batchScheduler(options: {
   }
 
   const startMore = (): void => {
-    for (const task of [...waiting]) {
+    for (const task of waiting.slice()) {
       const { submission } = task
       if (submission.cores > coresFree || submission.memoryMib > memoryFree) continue
       waiting.splice(waiting.indexOf(task), 1)

@@ -47,7 +47,7 @@ interface Named {
   readonly over: () => void
 }
 
-function read<K extends keyof CoreTables & string>(
+function read<K extends keyof CoreTables>(
   process: Process, table: K, key: string,
 ): CoreTables[K] | undefined {
   return process.loop.tables.get(table)?.get(key) as CoreTables[K] | undefined

@@ -88,7 +88,7 @@ function borrowed(victim: Machine, from: SiteName, heard: Overheard): void {
 
 /** Says every message that was overheard once more, to whom it was said. */
 export function replayEverything(world: World): void {
-  for (const heard of [...world.overheard]) again(world, heard)
+  for (const heard of world.overheard.slice()) again(world, heard)
 }
 
 function again(world: World, { from, to, encoded }: Overheard): void {

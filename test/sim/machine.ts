@@ -139,7 +139,8 @@ export function result(machine: Machine, process: Process, happening: Happening)
 }
 
 function idsOf(happening: object): string {
-  const { tranche, task, detail } = happening as Record<string, unknown>
+  const { tranche, task, detail } =
+    happening as { readonly tranche?: string; readonly task?: number; readonly detail?: string }
   return [tranche, task, detail].filter((part) => part !== undefined).join(' ')
 }
 

@@ -110,7 +110,7 @@ function openAt(machine: Machine): string[] {
   const { site } = machine.identity
   const tables = machine.process?.loop.tables
   if (!tables || !machine.process?.loop.idle()) return [`${site} does not run idly`]
-  const rows = <K extends keyof CoreTables & string>(table: K): [string, CoreTables[K]][] =>
+  const rows = <K extends keyof CoreTables>(table: K): [string, CoreTables[K]][] =>
     [...tables.get(table) ?? []] as [string, CoreTables[K]][]
   const open: string[] = []
   for (const [id, job] of rows('jobs')) {

@@ -2,7 +2,7 @@
 // and change their minds about some.
 
 import { toHex } from '../../protocol/base/crypto.ts'
-import type { JobId, SiteName } from '../../protocol/base/ids.ts'
+import type { SiteName } from '../../protocol/base/ids.ts'
 import { microcredits } from '../../protocol/base/units.ts'
 import type { JobDocument, SignedJob } from '../../protocol/rules/job.ts'
 import { readJob, signJob, userSignerName } from '../../protocol/rules/job.ts'
