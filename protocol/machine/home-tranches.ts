@@ -29,6 +29,7 @@ import {
   afterCommit, budgetLeft, changeJob, closeContract, documentOf, isOver, placeAgain, refill,
   withoutTree,
 } from './home-jobs.ts'
+import { movedBy, standsStill } from './home-patience.ts'
 import type { Ack, MessageOf, Report } from './messages.ts'
 import type { HomeContract, HomeTask, HomeTranche, Job } from './state.ts'
 import { taskKey } from './state.ts'
@@ -94,6 +95,7 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
     trouble: '',
     revision: 0,
     stop: false,
+    movedEpochMs: now,
     state: { kind: 'awarded' },
   }
   view.put('homeTranches', tranche.id, tranche)
@@ -335,12 +337,14 @@ function onReport(turn: Turn, from: SiteName, report: Report): void {
     noteUsage(turn, tranche.id, report)
     return acceptIfDue(turn, tranche.id)
   }
-  const local = tranche.hold === ''
   // A remote host has not taken the award before its `held` is on our log.
-  if (tranche.state.kind === 'awarded' && !local) return void turn.toAck.delete(tranche.id)
+  const early = tranche.state.kind === 'awarded' && tranche.hold !== ''
+  const movedEpochMs = movedBy(turn, tranche, report)
+  const unanswered = early || standsStill(turn, { ...tranche, movedEpochMs })
+  if (unanswered) return void turn.toAck.delete(tranche.id)
   const revision = Math.max(tranche.revision, report.revision)
-  if (tranche.state.kind === 'awarded') begin(turn, { ...tranche, revision })
-  else renew(turn, { ...tranche, revision })
+  if (tranche.state.kind === 'awarded') begin(turn, { ...tranche, revision, movedEpochMs })
+  else renew(turn, { ...tranche, revision, movedEpochMs })
   noteUsage(turn, tranche.id, report)
   for (const task of report.tasks) onTaskReport(turn, tranche, task)
   changeJob(turn, tranche.job, {})
@@ -461,7 +465,7 @@ export function stopTranches(turn: Turn, job: Job): void {
     for (const tranche of turn.view.get('homeContracts', id)?.tranches ?? []) {
       const known = turn.view.get('homeTranches', tranche)
       if (!known || known.state.kind === 'settled') continue
-      turn.view.put('homeTranches', tranche, { ...known, stop: true })
+      turn.view.put('homeTranches', tranche, { ...known, stop: true, movedEpochMs: turn.now })
       turn.toAck.add(tranche)
     }
   }

@@ -162,6 +162,8 @@ export interface HomeTranche {
   readonly reported: ReportedUsage
   readonly revision: number
   readonly stop: boolean
+  /** When a task of it last started or ended, or it was told to stop. */
+  readonly movedEpochMs: number
   /** Why its claim is not accepted, for both operators; '' when nothing is wrong. */
   readonly trouble: string
   readonly state: HomeTrancheState

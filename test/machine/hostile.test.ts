@@ -344,3 +344,36 @@ t('no member keeps newcomers out by the addresses that it gives', () => {
   assert.equal(told.map(({ kind }) => kind), ['joined'])
   assert.ok(readJoinAnswer((told[0] as { encoded: string }).encoded).ok, 'the guest can read it')
 })
+
+/** A host that says every ten seconds that all goes well. */
+function allIsWell(world: World, host: Site, home: Site, seconds: number): void {
+  let [revision, sent] = [1_000, 0]
+  for (; sent < seconds; sent += 10) {
+    world.nowMs += 10_000
+    for (const { id: tranche, state: { kind } } of homeTranches(home)) {
+      if (kind !== 'live') continue
+      const reports = [{ tranche, revision: ++revision, phase: 'running' as const, tasks: [] }]
+      tell(world, host, home, { kind: 'reports', reports })
+    }
+    happen(world, home, { kind: 'woken' })
+    home.out.length = 0
+  }
+}
+
+t('a host that never comes to an end keeps no cancelled job', () => {
+  const [world, home, host] = federation(2)
+  const job = remote()
+  submitJob(world, home!, job)
+  happen(world, home!, { kind: 'cancelRequested', request: 'c', job: job.id })
+  allIsWell(world, host!, home!, 1_200)
+  assert.equal(view(home!).get('jobs', job.id)?.state.kind, 'ended')
+})
+
+t('a host that never comes to an end loses the job after its time', () => {
+  const [world, home, host] = federation(2)
+  submitJob(world, home!, remote({ start_within_seconds: 60, walltime_seconds: 60 }))
+  allIsWell(world, host!, home!, 3_600)
+  assert.equal(homeTranches(home!).map(({ state: { kind } }) => kind), ['live'])
+  allIsWell(world, host!, home!, 300)
+  assert.equal(homeTranches(home!).map(({ state: { kind } }) => kind), ['lapsed'])
+})
