@@ -21,7 +21,7 @@ import type { ManifestFile } from '../../protocol/rules/stage.ts'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
 import { clock } from '../clock.ts'
 import { entropy } from '../entropy.ts'
-import { keepInputs } from '../home-work.ts'
+import { inputsOwner, keepInputs } from '../home-work.ts'
 import type { NodeInfo, ResultFile } from '../http/api.ts'
 import type { ApiReason, ApiRefusal, LocalNode } from '../http/local-node.ts'
 import type { Loop } from '../loop.ts'
@@ -275,7 +275,10 @@ async function submit(
   }
   const answer = await watchers.ask((request) =>
     loop.push({ kind: 'jobSubmitted', request, job: job.value }))
-  if (answer.kind !== 'submitted') return refused(answer)
+  if (answer.kind !== 'submitted') {
+    if (!get(loop.tables, 'jobs', id)) await chunks.release(inputsOwner(id))
+    return refused(answer)
+  }
   return ok({ job: answer.job, already: answer.already })
 }
 
