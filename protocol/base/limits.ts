@@ -24,6 +24,7 @@ export const limits = {
   auctionRounds: 1_000,
   taskAttempts: 5,
   bidsOpenPerHost: 1_000,
+  bidsOpenPerHome: 250,
   contractsOpenPerHost: 10_000,
 
   outboxStatementsPerPeer: 100_000,

@@ -111,7 +111,8 @@ function standingFor(
   const { cores, memory_mib: memoryMib, walltime_seconds: walltimeSeconds } = call
   const task = { tasks: 1, cores, memoryMib, walltimeSeconds }
   const cap = capFor(rates, loadFactor(turn), task)
-  const left = creditLimit(view, self.site, home) - exposure(view, self.site, home)
+  const bids = bidsTo(turn, home)
+  const left = creditLimit(view, self.site, home) - exposure(view, self.site, home) - bids.worth
   return {
     coresTotal: capacity.coresTotal,
     coresFree: free.cores,
@@ -124,13 +125,36 @@ function standingFor(
     walltimeSecondsMax: capacity.walltimeSecondsMax,
     queueCores: Math.floor((capacity.coresTotal * self.market.queueAheadPermille) / 1000),
     bidsOpen: ours.bids,
+    bidsOpenToHome: bids.count,
     draining: self.draining,
     spoolBytesFree: capacity.spoolBytesFree,
-    creditSuffices: home === self.site || left >= cap,
+    tasksAffordable: home === self.site ? limits.tasksPerJob : affordable(left, cap),
     creditDetail: `one task may cost ${formatCredits(cap)}, ` +
       `${home} may owe us ${formatCredits(left > 0n ? left : 0n)} more`,
     secondsToNextEnd: secondsToNextEnd(turn),
   }
+}
+
+function affordable(left: bigint, cap: bigint): number {
+  if (cap === 0n) return limits.tasksPerJob
+  const tasks = left > 0n ? left / cap : 0n
+  return tasks > BigInt(limits.tasksPerJob) ? limits.tasksPerJob : Number(tasks)
+}
+
+/** What a home would owe us if it took every bid that is open to it. */
+function bidsTo(turn: Turn, home: SiteName): { readonly count: number; readonly worth: bigint } {
+  const { view, now } = turn
+  let [count, worth] = [0, 0n]
+  for (const [, open] of view.entries('openBids')) {
+    if (open.home !== home || open.expiresEpochMs <= now) continue
+    const { bid, cores, memoryMib, walltimeSeconds } = open
+    const tariff = view.get('ledgerTariffs', bid.tariff)
+    const tasks = bid.slots + bid.queue_slots
+    count++
+    if (!tariff) continue
+    worth += capFor(tariff, bid.factor_permille, { tasks, cores, memoryMib, walltimeSeconds })
+  }
+  return { count, worth }
 }
 
 /** By the walltimes of what we host; 0 when nothing of ours runs. */

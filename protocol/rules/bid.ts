@@ -89,10 +89,12 @@ export interface HostStanding {
   /** Cores' worth of tasks it takes beyond its free cores. */
   readonly queueCores: number
   readonly bidsOpen: number
+  /** Of them, those to this home. */
+  readonly bidsOpenToHome: number
   readonly draining: boolean
   readonly spoolBytesFree: number
-  /** Whether the home may owe us one more task; always true for ourselves. */
-  readonly creditSuffices: boolean
+  /** How many such tasks the home may owe us beside what we have bid to it already. */
+  readonly tasksAffordable: number
   readonly creditDetail: string
   /** When the earliest of what runs must have ended, by its walltime. */
   readonly secondsToNextEnd: number
@@ -123,11 +125,11 @@ export function considerAnnouncement(
     const [wanted, most] = [call.walltime_seconds, host.walltimeSecondsMax].map(formatDuration)
     return no('walltime', `a task wants ${wanted}, at most ${most} here`)
   }
-  if (!host.creditSuffices) return no('credit', host.creditDetail)
+  if (host.tasksAffordable < 1) return no('credit', host.creditDetail)
   if (host.draining) return no('draining', 'the site takes no new work')
-  if (host.bidsOpen >= limits.bidsOpenPerHost) {
-    return no('too_many_bids', `${host.bidsOpen} bids are open; ask again later`)
-  }
+  const full = host.bidsOpen >= limits.bidsOpenPerHost ||
+    host.bidsOpenToHome >= limits.bidsOpenPerHome
+  if (full) return no('too_many_bids', `${host.bidsOpen} bids are open; ask again later`)
   if (call.inputs_bytes > host.spoolBytesFree) {
     const [wanted, left] = [call.inputs_bytes, host.spoolBytesFree].map(formatBytes)
     return no('spool', `the inputs take ${wanted}, the spool has ${left} left`)
@@ -146,10 +148,12 @@ function roomFor(call: Announcement, host: HostStanding): BidRoom {
   const memoryLeft = host.memoryMibFree - host.memoryMibReserved
   const byCores = Math.floor(coresLeft / call.cores)
   const byMemory = Math.floor(memoryLeft / call.memory_mib)
-  const slots = Math.max(0, Math.min(byCores, byMemory, call.tasks))
+  // Nobody reserves more than it could pay for.
+  const tasks = Math.min(call.tasks, host.tasksAffordable)
+  const slots = Math.max(0, Math.min(byCores, byMemory, tasks))
   // What is reserved beyond the free cores already waits; it uses up the queue's room.
   const queueLeft = host.queueCores + Math.min(0, coresLeft)
-  const queueSlots = Math.max(0, Math.min(Math.floor(queueLeft / call.cores), call.tasks - slots))
+  const queueSlots = Math.max(0, Math.min(Math.floor(queueLeft / call.cores), tasks - slots))
   return { slots, queueSlots, queueSeconds: host.secondsToNextEnd }
 }
 

@@ -35,16 +35,25 @@ const remote = (change: Parameters<typeof jobWith>[0] = {}): SignedJob =>
 
 const auction = 'ab'.repeat(8)
 
-/** A call by hand; gives the bid that it got. */
-function call(
-  world: World, home: Site, host: Site,
-  change: { auction?: string; tasks?: number; cores?: number } = {},
-): { bid: Bid; note: string } {
+interface Call {
+  readonly auction?: string
+  readonly tasks?: number
+  readonly cores?: number
+}
+
+function announce(world: World, home: Site, host: Site, change: Call): void {
   const note = sealAnnouncement({
     fed: home.self.federation, auction, home: home.name, tasks: 1, cores: 1, memory_mib: 256,
     walltime_seconds: 60, inputs_bytes: 0, window_ms: 1_000, ...change,
   }, home.identity.signer.statement)
   tell(world, home, host, { kind: 'announce', note })
+}
+
+/** A call by hand; gives the bid that it got. */
+function call(
+  world: World, home: Site, host: Site, change: Call = {},
+): { bid: Bid; note: string } {
+  announce(world, home, host, change)
   const key = `${home.name}/${change.auction ?? auction}`
   const open = view(host).get('openBids', key)
   assert.ok(open, 'it bids')
@@ -376,4 +385,16 @@ t('a host that never comes to an end loses the job after its time', () => {
   assert.equal(homeTranches(home!).map(({ state: { kind } }) => kind), ['live'])
   allIsWell(world, host!, home!, 300)
   assert.equal(homeTranches(home!).map(({ state: { kind } }) => kind), ['lapsed'])
+})
+
+t('a home reserves no more than it could pay for', () => {
+  const limits = new Map([[identityOf(0).site, microcredits(200_000n)]])
+  const [world, home, host] = federation(2, [
+    {}, { credit: { defaultLimit: microcredits(0n), limits } },
+  ])
+  // A task may cost 61,000.
+  assert.equal(call(world, home!, host!, { tasks: 2 }).bid.slots, 2)
+  assert.equal(call(world, home!, host!, { tasks: 8, auction: 'cd'.repeat(8) }).bid.slots, 1)
+  announce(world, home!, host!, { auction: 'ef'.repeat(8) })
+  assert.equal(view(host!).get('counters', 'call_refused_credit'), 1)
 })
