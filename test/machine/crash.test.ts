@@ -30,6 +30,7 @@ const profile: Profile = {
   seed: 7,
   name: 'walk',
   sites: [site, { ...site, skewMs: 5_000 }],
+  late: false,
   jobs: 0,
   tasksMax: 0,
   minutes: 0,

@@ -3,6 +3,7 @@
 // effect, before the result of one.
 
 import type { FederationId, SiteName } from '../../protocol/base/ids.ts'
+import type { Microcredits } from '../../protocol/base/units.ts'
 import { microcredits } from '../../protocol/base/units.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
@@ -30,6 +31,7 @@ export interface Surroundings {
   /** What goes wrong at present: all of it, or nothing once the world is healed. */
   faults(): Faults
   machine(site: SiteName): Machine | undefined
+  sites(): readonly SiteName[]
   /** True: the machine crashes here and now. */
   point(machine: Machine, what: string): boolean
   answered(request: string, answer: Extract<Effect, { kind: 'answer' }>['answer']): void
@@ -47,6 +49,8 @@ export interface Machine {
   readonly scheduler: BatchScheduler
   readonly chance: Random
   skewMs: number
+  coreHour: Microcredits
+  creditLimit: Microcredits
   federation: FederationId | undefined
   process: Process | undefined
   readonly world: Surroundings
@@ -82,6 +86,8 @@ export function openMachine(world: Surroundings, at: number): Machine {
     }),
     chance,
     skewMs: own.skewMs,
+    coreHour: own.coreHour,
+    creditLimit: own.creditLimit,
     federation: undefined,
     process: undefined,
     world,
@@ -98,7 +104,7 @@ export function selfOf(machine: Machine, federation: FederationId): Self {
     scheduler: 'simulated',
     tariff: {
       task: profile.task,
-      coreHour: profile.coreHour,
+      coreHour: machine.coreHour,
       gibHour: microcredits(1_000n),
       speedPermille: profile.speedPermille,
       loadFactorMaxPermille: 2_000,
@@ -114,7 +120,10 @@ export function selfOf(machine: Machine, federation: FederationId): Self {
       roundRetryMsMin: 1_000,
       roundRetryMsMax: 30_000,
     },
-    credit: { defaultLimit: profile.creditLimit, limits: new Map() },
+    credit: {
+      defaultLimit: machine.creditLimit,
+      limits: new Map(world.sites().map((site) => [site, machine.creditLimit])),
+    },
     offers: { validSeconds: 120, heartbeatMs: 30_000 },
     attributes: profile.attributes,
     keepResultsSeconds: world.profile.keepResultsSeconds,

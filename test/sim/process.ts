@@ -45,6 +45,9 @@ export function startMachine(machine: Machine): void {
         pass(machine, process, `after ${named}`)
       },
       failed: (failure) => crash(machine, failure.message),
+      broken: (_, failure) => {
+        throw failure
+      },
     }),
     endpoint: endpointOf(machine, self, () => process),
   }

@@ -35,12 +35,16 @@ export interface Faults {
   readonly refused: number
   readonly collectFails: number
   readonly stagingFails: number
+  /** Restarts after which the clock, the price or the credit is another one. */
+  readonly changes: number
 }
 
 export interface Profile {
   readonly seed: number
   readonly name: string
   readonly sites: readonly SiteProfile[]
+  /** The last site joins while all this goes on. */
+  readonly late: boolean
   readonly jobs: number
   readonly tasksMax: number
   readonly minutes: number
@@ -56,7 +60,7 @@ export interface Profile {
 export const noFaults: Faults = {
   loss: 0, doubled: 0, overtaking: 0, delayMsMax: 40, crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
   outageEveryMs: 0, diskFailureEveryMs: 0, garbageEveryMs: 0, lost: 0, refused: 0, collectFails: 0,
-  stagingFails: 0,
+  stagingFails: 0, changes: 0,
 }
 
 const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> }[] = [
@@ -64,7 +68,7 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   { name: 'lossy', faults: {
       loss: 150, doubled: 80, overtaking: 300, delayMsMax: 400, breakEveryMs: 30_000,
     } },
-  { name: 'crashes', faults: { crashEveryMs: 8_000, diskFailureEveryMs: 120_000 } },
+  { name: 'crashes', faults: { crashEveryMs: 8_000, diskFailureEveryMs: 120_000, changes: 150 } },
   {
     name: 'partitions',
     faults: { partitionEveryMs: 40_000, breakEveryMs: 30_000, loss: 20, delayMsMax: 150 },
@@ -78,7 +82,7 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
     faults: {
       loss: 80, doubled: 60, overtaking: 200, delayMsMax: 300, crashEveryMs: 15_000, breakEveryMs: 30_000,
       partitionEveryMs: 40_000, outageEveryMs: 60_000, diskFailureEveryMs: 200_000,
-      garbageEveryMs: 4_000, lost: 60, refused: 30, collectFails: 30, stagingFails: 80,
+      garbageEveryMs: 4_000, lost: 60, refused: 30, collectFails: 30, stagingFails: 80, changes: 250,
     },
   },
 ]
@@ -101,6 +105,7 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
   return {
     seed,
     name: kind.name,
+    late: chance.chance(250),
     sites: Array.from({ length: overrides.sites ?? sites }, (_, at) => siteProfile(seed, at)),
     jobs: overrides.jobs ?? jobs,
     tasksMax,

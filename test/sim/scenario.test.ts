@@ -37,6 +37,7 @@ const profile: Profile = {
   seed: 3,
   name: 'walk of three',
   sites: [site(1, 1_000, 1n), site(2, 2_000, 4n), site(4, 1_000, 2n)],
+  late: false,
   jobs: 0,
   tasksMax: 0,
   minutes: 0,

@@ -46,7 +46,7 @@ function calmWorld(change: Partial<Profile> = {}): World {
     ...site, size: { cores: 4, memoryMib: 8_192, walltimeSecondsMax: 3_600 }, skewMs: 0,
   }))
   const outcome = { durationMs: 20_000, exitCode: 0, missing: [], lostAfterMs: undefined }
-  const world = createWorld({ ...drawn, sites, leaseSeconds: 60, outcome, ...change })
+  const world = createWorld({ ...drawn, sites, leaseSeconds: 60, outcome, late: false, ...change })
   world.enrol()
   world.time.runUntil(startEpochMs + enrolledMs)
   return world

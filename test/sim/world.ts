@@ -3,6 +3,7 @@
 
 import type { JobId, SiteName } from '../../protocol/base/ids.ts'
 import { sha256Hex } from '../../protocol/base/crypto.ts'
+import { microcredits } from '../../protocol/base/units.ts'
 import type { Answer } from '../../protocol/machine/effects.ts'
 import { encodeMessage } from '../../protocol/machine/messages.ts'
 import type { SignedJob } from '../../protocol/rules/job.ts'
@@ -16,6 +17,7 @@ import { checkSent, checkSite } from './oracle.ts'
 import { startMachine } from './process.ts'
 import type { Profile } from './profile.ts'
 import { noFaults } from './profile.ts'
+import type { Random } from './random.ts'
 import { random, spread } from './random.ts'
 import type { Asking, SubmittedJob } from './users.ts'
 import type { VirtualTime } from './virtual-time.ts'
@@ -98,6 +100,7 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
     profile,
     faults: () => world.healed ? noFaults : faults,
     machine: (site) => world.machines.find(({ identity }) => identity.site === site),
+    sites: () => world.machines.map(({ identity }) => identity.site),
     point: (machine, what) => world.point(machine, what),
     answered(request, answer) {
       requests.get(request)?.(answer)
@@ -113,6 +116,7 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
     },
     crashed(machine) {
       crashes++
+      if (!world.healed && downs.chance(faults.changes)) change(machine, downs)
       time.after(world.downMs(), () => startMachine(machine))
     },
     log: (machine, what) => log(`${machine.identity.site.split('.')[0]}: ${what}`),
@@ -181,6 +185,20 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
   return world
 }
 
+/** What an administrator, or a clock, does to a site that is down; limits only rise, so the oracle can tell. */
+function change(machine: Machine, chance: Random): void {
+  switch (chance.int(3)) {
+    case 0:
+      machine.skewMs += chance.between(-200_000, 200_000)
+      break
+    case 1:
+      machine.coreHour = microcredits(BigInt(chance.between(0, 30)) * 100_000n)
+      break
+    default:
+      machine.creditLimit = microcredits(machine.creditLimit * 2n + 100_000n)
+  }
+}
+
 function enrol(world: World): void {
   const { machines, profile } = world
   const [founder, ...others] = machines
@@ -192,7 +210,15 @@ function enrol(world: World): void {
   startMachine(founder)
   const next = (at: number): void => {
     const newcomer = others[at]
-    if (newcomer) admit(world, { newcomer, sponsor: machines[Math.floor(at / 2)]! }, () => next(at + 1))
+    const late = profile.late && at > 0 && newcomer === others.at(-1)
+    if (newcomer && late) {
+      const sponsored = (): void =>
+        admit(world, { newcomer, sponsor: machines[1]! }, () => undefined)
+      world.time.after(random(profile.seed, 'late').int(profile.minutes * 60_000), sponsored)
+    } else if (newcomer) {
+      const sponsor = machines[Math.floor(at / 2)]!
+      admit(world, { newcomer, sponsor }, () => next(at + 1))
+    }
   }
   next(0)
 }
