@@ -12,6 +12,7 @@ import type { Effect } from '../protocol/machine/effects.ts'
 import type { Event } from '../protocol/machine/events.ts'
 import type { CoreTables, Self } from '../protocol/machine/state.ts'
 import { coldTables, volatileTables } from '../protocol/machine/state.ts'
+import type { Stepped } from '../protocol/machine/step.ts'
 import { step, wakeAt } from '../protocol/machine/step.ts'
 
 /** What the loop needs of the world. */
@@ -27,8 +28,10 @@ export interface LoopPorts {
   commit(writes: readonly Write[], done: (failure?: Error) => void): void
   /** Starts an effect; its result comes back as an event. Never throws. */
   perform(effect: Effect): void
-  /** A commit failed: the node must stop and recover from what is on disk. */
+  /** A commit or a step of our own failed: the node must stop and recover from what is on disk. */
   failed(failure: Error): void
+  /** A step broke, which is our bug. It changed nothing; a peer's words are left out. */
+  broken(kind: string, failure: Error): void
 }
 
 /** An event as the world pushes it: the loop adds the time. */
@@ -43,6 +46,11 @@ export interface Loop {
   stop(): void
 }
 
+/** Events that carry the words of others. */
+const fromPeers: ReadonlySet<Happening['kind']> = new Set([
+  'messageReceived', 'offerHeard', 'callHeard', 'joinRequested',
+])
+
 const batchEventsMax = 1_000
 const wakeMsMax = 60_000
 
@@ -52,22 +60,47 @@ export function createLoop(self: Self, tables: Tables, ports: LoopPorts): Loop {
   let performing = false
   let stopped = false
   let last = 0
+  let setBackMs = 0
   let callOff: (() => void) | undefined
 
-  const at = (): number => (last = Math.max(last, ports.now()))
+  /** Grows at the clock's pace, also after the clock was set back: deadlines go on to come. */
+  const at = (): number => {
+    const now = ports.now()
+    if (now + setBackMs < last) setBackMs = last - now
+    return (last = now + setBackMs)
+  }
+
+  /** What a peer sent is left out when it breaks; then `undefined`. Anything else ends the node. */
+  const stepped = (happening: Happening): Stepped | undefined => {
+    try {
+      return step(self, tables, { ...happening, at: at() } as Event)
+    } catch (error) {
+      const failure = error instanceof Error ? error : new Error(String(error))
+      ports.broken(happening.kind, failure)
+      if (!fromPeers.has(happening.kind)) throw failure
+      return undefined
+    }
+  }
 
   const pump = (): void => {
     if (writing || performing || stopped || queue.length === 0) return
     const events = queue.splice(0, batchEventsMax)
     const writes = new Map<string, Write>()
     const effects: Effect[] = []
-    for (const happening of events) {
-      const stepped = step(self, tables, { ...happening, at: at() } as Event)
-      applyWrites(tables, stepped.writes, coldTables)
-      for (const write of stepped.writes) {
-        if (!volatileTables.has(write.table)) writes.set(`${write.table}\n${write.key}`, write)
+    try {
+      for (const happening of events) {
+        const done = stepped(happening)
+        if (!done) continue
+        applyWrites(tables, done.writes, coldTables)
+        for (const write of done.writes) {
+          if (!volatileTables.has(write.table)) writes.set(`${write.table}\n${write.key}`, write)
+        }
+        effects.push(...done.effects)
       }
-      effects.push(...stepped.effects)
+    } catch (error) {
+      // Nothing of this batch was said to anybody, and nothing of it is on the disk.
+      stopped = true
+      return ports.failed(error as Error)
     }
     if (writes.size === 0) return performAll(effects)
     writing = true

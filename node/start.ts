@@ -189,6 +189,11 @@ function openLoop(
       void store.commit(writes).then(() => undefined, asError).then((failure) => written(failure))
     },
     perform: act,
+    broken: (kind, error) => {
+      report.error('a step broke and was left out; this is a bug of gridnode', {
+        kind, error: error.stack ?? error.message,
+      })
+    },
     failed: (error) => {
       report.error('the node cannot go on; start it again when this is mended', {
         error: error.message,
