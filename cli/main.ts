@@ -11,7 +11,7 @@ import type { Client } from './client.ts'
 import { helpText, sharedOptions } from './command.ts'
 import { commandTable } from './command-table.ts'
 import { CommandFailure, exitCodes, usageFailure } from './failure.ts'
-import { styleFor } from './output.ts'
+import { printable, styleFor } from './output.ts'
 import { processTerminal } from './terminal.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -101,11 +101,13 @@ async function report(
   const { code: word } = error as { code?: unknown }
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args
   const message = error instanceof Error ? error.message : String(error)
+  // A refusal may quote what a peer has said.
+  const shown = message.split('\n').map(printable).join('\n')
   if (own.includes('--json')) {
     const code = typeof word === 'string' ? word : 'internal'
     await terminal.err.write(`${JSON.stringify({ error: { code, message } })}\n`)
   } else {
-    await terminal.err.write(`${styleFor(terminal.err.colours).red('gridnode:')} ${message}\n`)
+    await terminal.err.write(`${styleFor(terminal.err.colours).red('gridnode:')} ${shown}\n`)
   }
   if (known) return error.exitCode
   // Not foreseen: the whole of it helps whoever mends it.

@@ -8,7 +8,7 @@ import type { Command, Context } from '../command.ts'
 import { CommandFailure, exitCodes, usageFailure } from '../failure.ts'
 import { jobWord } from '../job-word.ts'
 import { paintState, tasksText } from '../job-text.ts'
-import { jsonText } from '../output.ts'
+import { jsonText, printable } from '../output.ts'
 import { openUser } from '../user-key.ts'
 
 export const cancel: Command = {
@@ -42,7 +42,7 @@ async function runCancel(context: Context): Promise<number> {
       // One that cannot be cancelled must not keep the others alive.
       if (!(error instanceof CommandFailure) || error.exitCode !== exitCodes.failed) throw error
       firstRefusal ??= error
-      if (words.length > 1) await terminal.err.write(`job ${word}: ${error.message}\n`)
+      if (words.length > 1) await terminal.err.write(`job ${word}: ${printable(error.message)}\n`)
     }
   }
   if (json && details.length > 0) {

@@ -17,7 +17,6 @@ import { entryKey, ledgerHead } from '../../protocol/rules/ledger-book.ts'
 import { formatJoinToken, secretBytes } from '../../protocol/rules/membership.ts'
 import { offerAttributes } from '../../protocol/rules/offer.ts'
 import { compileRequirement } from '../../protocol/rules/requirements.ts'
-import type { ManifestFile } from '../../protocol/rules/stage.ts'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
 import { clock } from '../clock.ts'
 import { entropy } from '../entropy.ts'
@@ -30,11 +29,11 @@ import { messageOf } from '../problem.ts'
 import type { Serving } from '../serving.ts'
 import type { ChunkStore } from '../staging/chunk-store.ts'
 import { systemCode } from '../staging/staging-error.ts'
-import { loadTree } from '../staging/stored-tree.ts'
 import { exportLedger } from '../store/ledger-export.ts'
 import type { Store } from '../store/level.ts'
 import { markOf, raiseMark } from '../store/mark.ts'
 import { fileBytes, jobEvents, taskLog } from './job-streams.ts'
+import { resultFiles } from './job-results.ts'
 import { jobDetail, jobSummary, tasksOf, whyAnswer } from './job-view.ts'
 import { entryRow, ledgerSummary, offerRow, peerRows } from './site-view.ts'
 import { get, sorted, viewOf } from './tables.ts'
@@ -176,7 +175,7 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
       const job = jobOf(id)
       if (!job.ok) return job
       const files: ResultFile[] = []
-      for (const { path, file } of await resultFiles(parts, job.value)) {
+      for (const { path, file } of await resultFiles(tables, chunks, job.value)) {
         files.push({ path, sizeBytes: file.sizeBytes, executable: file.executable === 1 })
       }
       return ok(files)
@@ -185,7 +184,7 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
     async resultFile(id, path) {
       const job = jobOf(id)
       if (!job.ok) return job
-      const found = (await resultFiles(parts, job.value)).find((one) => one.path === path)
+      const found = (await resultFiles(tables, chunks, job.value)).find((one) => one.path === path)
       if (!found) return no('not_found', `job ${job.value.id} has no result ${path}`)
       const bytes = fileBytes(chunks, found.file)
       return ok({ sizeBytes: found.file.sizeBytes, bytes })
@@ -314,22 +313,6 @@ function onlyTask(
   if (task !== undefined) return ok(task)
   if (job.total === 1) return ok(tasks[0]?.task ?? job.waiting[0]?.[0] ?? 0)
   return no('malformed', `job ${job.id} is an array of ${job.total} tasks; say which with --task N`)
-}
-
-async function resultFiles(
-  parts: SiteNodeParts, job: Job,
-): Promise<{ path: string; file: ManifestFile }[]> {
-  const { document } = get(parts.loop.tables, 'jobNotes', job.id)!
-  const files: { path: string; file: ManifestFile }[] = []
-  for (const task of tasksOf(parts.loop.tables, job.id)) {
-    const over = task.state === 'done' || task.state === 'failed' || task.state === 'cancelled'
-    const tree = over ? parseHash(task.report?.tree ?? '') : undefined
-    if (!tree) continue
-    const { manifest } = await loadTree(parts.chunks, tree)
-    const prefix = document.array === 1 ? `${task.task}/` : ''
-    for (const file of manifest.files) files.push({ path: prefix + file.path, file })
-  }
-  return files
 }
 
 async function invite(

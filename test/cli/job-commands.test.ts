@@ -96,6 +96,13 @@ status('says which id is meant, and what the node answers to one it does not kno
   })
 })
 
+status('shows what a peer has said, and lets it steer nothing', async (ctx) => {
+  const said = 'b.example says \u001b]0;owned\u0007\u001b[2Jgone\u2028and back'
+  const ran = await ask(ctx, { 'GET /v1/jobs/3f2a': refused(409, 'conflict', said) },
+    ['status', '3f2a'])
+  assert.equal(ran.err, 'gridnode: b.example says ?]0;owned??[2Jgone?and back\n')
+})
+
 const why = suite('why')
 
 why('tells each site\'s bid or reason, best first', async (ctx) => {
