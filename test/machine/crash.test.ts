@@ -1,7 +1,7 @@
-// A crash at every point of a small walk: before and after each commit, before and after each effect, before
-// each result, at home and at the host. Wherever it comes, the job ends well, each task runs once and is paid
-// once; and where the crashed site stays away for longer than the lease, the job ends and nobody is cheated.
-// time limit: 300 s
+// A crash at every point of a small walk: before and after each commit, before and after each
+// effect, before each result, at home and at the host. Wherever it comes, the job ends well, each
+// task runs once and is paid once; and where the crashed site stays away for longer than the
+// lease, the job ends and nobody is cheated. time limit: 300 s
 
 import { microcredits } from '../../protocol/base/units.ts'
 import { draft } from '../../protocol/base/tables.ts'
@@ -119,7 +119,7 @@ t('at any point of the walk, and a quick restart: every task runs once and is pa
   })
 }, { timeoutSeconds: 200 })
 
-t('at any point, and a restart when the lease is long over: the job ends, no charge for what never ran', () => {
+t('at any point, and a restart long after the lease: the job ends, only what ran is paid', () => {
   points.forEach((point, at) => {
     if (at % 3 !== 0) return
     const { world } = walk(at, leaseSeconds * 3_000)

@@ -1,6 +1,7 @@
-// The batch scheduler beside a simulated node: cores, memory, first come first served, walltime. It outlives
-// crashes of the node. What a task does is drawn from the seed by the task's name alone.
-// Invariant: it counts every start of every task of every tag for ever, so that a second one is seen.
+// The batch scheduler beside a simulated node: cores, memory, first come first served, walltime.
+// It outlives crashes of the node. What a task does is drawn from the seed by the task's name
+// alone. Invariant: it counts every start of every task of every tag for ever, so that a second
+// one is seen.
 
 import type { ObservedTask } from '../../protocol/machine/events.ts'
 import type { TrancheId } from '../../protocol/base/ids.ts'
@@ -46,6 +47,7 @@ export interface BatchScheduler {
 }
 
 type Status = ObservedTask['status']
+type Ended = Extract<Status, { kind: 'ended' }>
 
 interface Task {
   readonly submission: Submission
@@ -90,7 +92,7 @@ export function batchScheduler(options: {
   const refusals = new Map<TrancheId, boolean>()
   let [coresFree, memoryFree, running] = [size.cores, size.memoryMib, 0]
 
-  const end = (task: Task, how: 'exited' | 'walltime' | 'cancelled' | 'lost', exitCode: number): void => {
+  const end = (task: Task, how: Ended['how'], exitCode: number): void => {
     const { status, submission } = task
     if (status.kind === 'ended') return
     const endedEpochMs = time.now()
@@ -143,7 +145,9 @@ export function batchScheduler(options: {
     submit(submission) {
       const { tag } = submission
       if (tags.has(tag)) return 'known'
-      if (submitted.has(tag)) throw new Error(`law 2: ${tag} is submitted again after it was forgotten`)
+      if (submitted.has(tag)) {
+        throw new Error(`law 2: ${tag} is submitted again after it was forgotten`)
+      }
       const refused = refusals.get(tag) ??
         random(fates.seed, `refuse ${tag}`).chance(mischief.refused)
       refusals.set(tag, refused)

@@ -1,5 +1,5 @@
-// The end of a run: every job's story is compared with what the schedulers really ran, and every ledger is
-// audited from its leaves, alone and against the others.
+// The end of a run: every job's story is compared with what the schedulers really ran, and every
+// ledger is audited from its leaves, alone and against the others.
 
 import type { Sid } from '../../protocol/base/ids.ts'
 import { rangesSize } from '../../protocol/base/ranges.ts'
@@ -49,7 +49,8 @@ function checkStory(world: World, home: Machine, id: string): void {
     demand(host?.scheduler.starts.get(name) === 1, 'law 2', () => `${name} is done and never ran`)
     const { exitCode, missing } = outcomeOf(world.profile, { tag: task.tranche, task: task.task })
     demand(exitCode === 0 && missing.length === 0, 'law 1', () => `${name} is done, and failed`)
-    demand(home.spool.taken.has(`${id}/${task.task}`), 'law 1', () => `${name} has no results at home`)
+    demand(home.spool.taken.has(`${id}/${task.task}`), 'law 1', () =>
+      `${name} has no results at home`)
   }
   checkCharges(world, view, id)
 }
@@ -72,11 +73,13 @@ function checkCharges(world: World, view: ReturnType<typeof draft<CoreTables>>, 
   demand(spent === paid, 'law 3', () => `job ${id}: spent is ${spent}, the ledger says ${paid}`)
 }
 
+const unheardOf = ['leases_lapsed', 'awards_unanswered', 'message_malformed', 'result_failed']
+
 /** Where nothing went wrong, each task ran once and no lease ran out. */
 function checkCalm(world: World): void {
   for (const { process, identity } of world.machines) {
     const view = draft<CoreTables>(process!.loop.tables)
-    for (const name of ['leases_lapsed', 'awards_unanswered', 'message_malformed', 'result_failed']) {
+    for (const name of unheardOf) {
       demand(view.get('counters', name) === undefined, 'calm', () =>
         `${identity.site} counts ${name}: ${view.get('counters', name)}`)
     }
@@ -94,7 +97,8 @@ function replayed(machine: Machine): LogSummary {
   const leaves = [...disk.records('ledgerEntries')].toSorted(([a], [b]) => a < b ? -1 : 1)
   for (const [, text] of leaves) {
     const findings = replay.leaf(Buffer.from(unpack(text) as string))
-    demand(findings.length === 0, 'law 3', () => `the ledger of ${identity.site} has an invalid entry ` +
+    demand(findings.length === 0, 'law 3', () =>
+      `the ledger of ${identity.site} has an invalid entry ` +
       findings.map(({ index, rule, detail }) => `${index} ${rule}: ${detail}`).join('; '))
   }
   const summary = replay.summary()

@@ -1,6 +1,6 @@
-// A disk: synced batches in virtual time. A batch is on it as a whole or not at all; what a crash finds on
-// its way may have arrived. Values are packed as the real store packs them, so what cannot be stored fails
-// here too.
+// A disk: synced batches in virtual time. A batch is on it as a whole or not at all; what a crash
+// finds on its way may have arrived. Values are packed as the real store packs them, so what
+// cannot be stored fails here too.
 
 import { pack, unpack } from '../../protocol/base/record.ts'
 import type { Tables, Write } from '../../protocol/base/tables.ts'
@@ -24,8 +24,15 @@ export interface Disk {
   records(table: string): ReadonlyMap<string, string>
 }
 
+/** Without a text the record goes. */
+interface Packed {
+  readonly table: string
+  readonly key: string
+  readonly text?: string
+}
+
 interface Batch {
-  readonly writes: readonly { readonly table: string; readonly key: string; readonly text?: string }[]
+  readonly writes: readonly Packed[]
   readonly callOff: () => void
 }
 
@@ -39,14 +46,14 @@ export function openDisk(time: VirtualTime, chance: Random, commitMsMax: number)
     if (!records) tables.set(table, (records = new Map()))
     return records
   }
-  const apply = (writes: Batch['writes']): void => {
+  const apply = (writes: readonly Packed[]): void => {
     for (const { table, key, text } of writes) {
       if (text === undefined) recordsOf(table).delete(key)
       else recordsOf(table).set(key, text)
     }
   }
 
-  const packed = (writes: readonly Write[]): Batch['writes'] => writes.map(({ table, key, value }) =>
+  const packed = (writes: readonly Write[]): Packed[] => writes.map(({ table, key, value }) =>
     value === undefined ? { table, key } : { table, key, text: pack(value) })
 
   return {

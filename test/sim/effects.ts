@@ -1,6 +1,7 @@
-// The work of a simulated node: staging, submitting, collecting, fetching, clearing up. Each takes virtual
-// time, may fail, is done once for each name at a time, and tells the core by one event, if there is still a
-// process to be told. What a scheduler was asked, it does, also when the asker is gone.
+// The work of a simulated node: staging, submitting, collecting, fetching, clearing up. Each takes
+// virtual time, may fail, is done once for each name at a time, and tells the core by one event,
+// if there is still a process to be told. What a scheduler was asked, it does, also when the asker
+// is gone.
 
 import type { SiteName, TrancheId } from '../../protocol/base/ids.ts'
 import { rangesValues } from '../../protocol/base/ranges.ts'
@@ -131,7 +132,9 @@ function collect(
       const detail = 'the file system is read-only'
       return result(machine, process, { kind: 'taskCollectFailed', tranche, task, detail })
     }
-    if (!spool.workspaces.has(tranche)) throw new Error(`${tranche} is collected without a workspace`)
+    if (!spool.workspaces.has(tranche)) {
+      throw new Error(`${tranche} is collected without a workspace`)
+    }
     const tree = treeOf(tranche, task)
     keepResult(spool, tranche, tree)
     const { missing } = outcomeOf(world.profile, { tag: tranche, task })

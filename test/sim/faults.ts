@@ -1,5 +1,6 @@
-// What goes wrong: crashes at random times and at random points, broken and cut connections, schedulers that
-// do not answer, disks that fail. Each kind comes at exponential-like distances, drawn from its own stream.
+// What goes wrong: crashes at random times and at random points, broken and cut connections,
+// schedulers that do not answer, disks that fail. Each kind comes at exponential-like distances,
+// drawn from its own stream.
 
 import type { Machine } from './machine.ts'
 import { crash } from './machine.ts'

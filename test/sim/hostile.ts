@@ -1,5 +1,5 @@
-// Messages that nobody should have sent: garbage, cut and changed ones, old ones again, and those of one site
-// in the mouth of another. Law 7: what is not authentic changes nothing but counters.
+// Messages that nobody should have sent: garbage, cut and changed ones, old ones again, and those
+// of one site in the mouth of another. Law 7: what is not authentic changes nothing but counters.
 
 import type { SiteName } from '../../protocol/base/ids.ts'
 import type { Event } from '../../protocol/machine/events.ts'
@@ -43,7 +43,8 @@ export function misbehave(world: World, chance: Random): void {
 }
 
 function noise(chance: Random): string {
-  return Array.from({ length: chance.int(200) }, () => String.fromCharCode(chance.int(256))).join('')
+  const length = chance.int(200)
+  return Array.from({ length }, () => String.fromCharCode(chance.int(256))).join('')
 }
 
 /** Cut short, or one character is another one. */
@@ -79,8 +80,8 @@ function borrowed(victim: Machine, from: SiteName, heard: Overheard): void {
   if (kind === 'offers' || kind === 'members') return
   const tables = stepped(victim, from, heard.encoded)
   demand(tables.every((table) => harmless.has(table)), 'law 7', () =>
-    `a ${kind} of ${heard.from} (${heard.encoded.slice(0, 200)}), said by ${from}, changed ${tables.join(', ')} at ` +
-    victim.identity.site)
+    `a ${kind} of ${heard.from} (${heard.encoded.slice(0, 200)}), said by ${from}, ` +
+    `changed ${tables.join(', ')} at ${victim.identity.site}`)
   // Who claims to have statements that it lacks harms itself alone, and for good.
   if (kind === 'statements') return
   victim.process!.loop.push({ kind: 'messageReceived', from, encoded: heard.encoded })

@@ -1,6 +1,6 @@
-// Sites of the simulator with their keys, and how they come into a federation: the founder opens its ledger,
-// the others ask a running member to admit them, as a real node does.
-// Keys are the same for every seed: nothing decides by them, and checking new ones takes long.
+// Sites of the simulator with their keys, and how they come into a federation: the founder opens
+// its ledger, the others ask a running member to admit them, as a real node does. Keys are the
+// same for every seed: nothing decides by them, and checking new ones takes long.
 
 import { keyPairFromSeed, sha256, toHex } from '../../protocol/base/crypto.ts'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
@@ -11,7 +11,9 @@ import type { Write } from '../../protocol/base/tables.ts'
 import { draft } from '../../protocol/base/tables.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 import type { LedgerSigner } from '../../protocol/rules/ledger.ts'
-import { admitMember, openLedger, sealFederation, sealGenesis } from '../../protocol/rules/ledger.ts'
+import {
+  admitMember, openLedger, sealFederation, sealGenesis,
+} from '../../protocol/rules/ledger.ts'
 import { readJoinAnswer } from '../../protocol/rules/membership.ts'
 import type { SiteKeys } from '../../protocol/rules/statement.ts'
 import { rootSigner, statementSigner } from '../../protocol/rules/statement.ts'

@@ -1,6 +1,6 @@
-// One simulated site: what outlives a crash (disk, spool, scheduler, keys) and the process, while one runs.
-// A crash can come at every point that the process passes: before and after a commit, before and after an
-// effect, before the result of one.
+// One simulated site: what outlives a crash (disk, spool, scheduler, keys) and the process, while
+// one runs. A crash can come at every point that the process passes: before and after a commit,
+// before and after an effect, before the result of one.
 
 import type { FederationId, SiteName } from '../../protocol/base/ids.ts'
 import type { Microcredits } from '../../protocol/base/units.ts'

@@ -43,7 +43,8 @@ for (let seed = number(first); seed <= number(last); seed++) {
     const trace = values.trace === true ? { trace: (line: string) => console.log(line) } : {}
     const { world, hash, virtualMs } = run(profile, trace)
     const { commits, crashes } = world.counts()
-    console.log(`seed ${seed} ${profile.name}: ${profile.sites.length} sites, ${world.jobs.size} jobs, ` +
+    console.log(`seed ${seed} ${profile.name}: ` +
+      `${profile.sites.length} sites, ${world.jobs.size} jobs, ` +
       `${crashes} crashes, ${commits} commits, ${Math.round(virtualMs / 1_000)} s virtual, ` +
       `${Math.round(performance.now() - before)} ms, ${hash}`)
   } catch (error) {

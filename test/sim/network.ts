@@ -1,6 +1,6 @@
-// The network between simulated sites: connections that come and go, seen at different times at their two
-// ends; messages that are late, lost, doubled and out of order; partitions. A connection is between two
-// processes, so it ends with either of them.
+// The network between simulated sites: connections that come and go, seen at different times at
+// their two ends; messages that are late, lost, doubled and out of order; partitions. A connection
+// is between two processes, so it ends with either of them.
 
 import type { GossipTopic } from '../../protocol/machine/gossip.ts'
 import type { Random } from './random.ts'
@@ -48,6 +48,12 @@ export interface Network {
   calm(): void
   /** The connection breaks once. */
   breakOff(left: string, right: string): void
+}
+
+interface Message {
+  readonly from: string
+  readonly to: string
+  readonly encoded: string
 }
 
 interface Pair {
@@ -131,7 +137,7 @@ export function createNetwork(options: NetworkOptions): Network {
     tryLater(pair)
   }
 
-  const deliver = (pair: Pair, session: number, message: { to: string; from: string; encoded: string }) => {
+  const deliver = (pair: Pair, session: number, message: Message): void => {
     const slow = chance.chance(50) ? 5 : 1
     const earliest = time.now() + chance.int(options.delayMsMax * slow)
     const inOrder = !chance.chance(options.overtaking)

@@ -1,5 +1,6 @@
-// What must hold at any time, said a second time in the slowest and plainest way: sums over all records
-// instead of running totals. A breach is an error that names the law of docs/ARCHITECTURE.md.
+// What must hold at any time, said a second time in the slowest and plainest way: sums over all
+// records instead of running totals. A breach is an error that names the law of
+// docs/ARCHITECTURE.md.
 
 import { sha256Hex } from '../../protocol/base/crypto.ts'
 import { rangesHave, rangesSize, rangesValues } from '../../protocol/base/ranges.ts'

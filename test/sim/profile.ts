@@ -1,5 +1,5 @@
-// What a seed stands for: how many sites, how large, what their users want, what goes wrong. Drawn once, so
-// that it can be printed and overridden.
+// What a seed stands for: how many sites, how large, what their users want, what goes wrong. Drawn
+// once, so that it can be printed and overridden.
 
 import { microcredits } from '../../protocol/base/units.ts'
 import type { Microcredits } from '../../protocol/base/units.ts'
@@ -58,7 +58,8 @@ export interface Profile {
 }
 
 export const noFaults: Faults = {
-  loss: 0, doubled: 0, overtaking: 0, delayMsMax: 40, crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
+  loss: 0, doubled: 0, overtaking: 0, delayMsMax: 40,
+  crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
   outageEveryMs: 0, diskFailureEveryMs: 0, garbageEveryMs: 0, lost: 0, refused: 0, collectFails: 0,
   stagingFails: 0, changes: 0,
 }
@@ -80,9 +81,11 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   {
     name: 'all',
     faults: {
-      loss: 80, doubled: 60, overtaking: 200, delayMsMax: 300, crashEveryMs: 15_000, breakEveryMs: 30_000,
-      partitionEveryMs: 40_000, outageEveryMs: 60_000, diskFailureEveryMs: 200_000,
-      garbageEveryMs: 4_000, lost: 60, refused: 30, collectFails: 30, stagingFails: 80, changes: 250,
+      loss: 80, doubled: 60, overtaking: 200, delayMsMax: 300,
+      crashEveryMs: 15_000, breakEveryMs: 30_000, partitionEveryMs: 40_000,
+      outageEveryMs: 60_000, diskFailureEveryMs: 200_000,
+      garbageEveryMs: 4_000, lost: 60, refused: 30, collectFails: 30, stagingFails: 80,
+      changes: 250,
     },
   },
 ]
@@ -118,6 +121,8 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
   }
 }
 
+const plenty = 1_000_000_000n
+
 function siteProfile(seed: number, at: number): SiteProfile {
   const chance = random(seed, `site ${at}`)
   const cores = chance.pick([1, 2, 4, 8, 16])
@@ -126,7 +131,7 @@ function siteProfile(seed: number, at: number): SiteProfile {
     coreHour: microcredits(BigInt(chance.between(0, 20)) * 100_000n),
     task: microcredits(BigInt(chance.pick([0, 0, 1_000, 50_000]))),
     speedPermille: chance.pick([500, 1_000, 2_000]),
-    creditLimit: microcredits(chance.pick([0n, 200_000n, 2_000_000n, 1_000_000_000n, 1_000_000_000n])),
+    creditLimit: microcredits(chance.pick([0n, 200_000n, 2_000_000n, plenty, plenty])),
     skewMs: chance.between(-90_000, 90_000),
     attributes: [{ name: 'gpu', value: chance.pick(['none', 'a100']) }],
   }

@@ -1,5 +1,5 @@
-// Chance for the simulator: small streams of numbers, each named by the seed and what it is for, so that
-// a draw in one place never shifts the draws of another.
+// Chance for the simulator: small streams of numbers, each named by the seed and what it is for,
+// so that a draw in one place never shifts the draws of another.
 
 export interface Random {
   /** 0 to `below` - 1. */

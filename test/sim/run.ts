@@ -1,5 +1,5 @@
-// A whole run: the sites join, the users submit, faults come; then everything is healed, the federation gets
-// a bounded time to come to rest, and the books are checked.
+// A whole run: the sites join, the users submit, faults come; then everything is healed, the
+// federation gets a bounded time to come to rest, and the books are checked.
 
 import type { JobId } from '../../protocol/base/ids.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
@@ -114,7 +114,8 @@ function openAt(machine: Machine): string[] {
     [...tables.get(table) ?? []] as [string, CoreTables[K]][]
   const open: string[] = []
   for (const [id, job] of rows('jobs')) {
-    if (job.state.kind !== 'ended') open.push(`${site}: job ${id} is ${job.state.kind}: ${job.note}`)
+    const { kind } = job.state
+    if (kind !== 'ended') open.push(`${site}: job ${id} is ${kind}: ${job.note}`)
   }
   for (const [id, { state, host }] of rows('homeTranches')) {
     if (state.kind !== 'settled') open.push(`${site}: tranche ${id} at ${host} is ${state.kind}`)

@@ -1,5 +1,6 @@
-// One normal walk of three sites, from submit to settle, as the core really does it: compared with the
-// transcript in test/scenarios. After a change that is meant, write it anew and read the difference:
+// One normal walk of three sites, from submit to settle, as the core really does it: compared with
+// the transcript in test/scenarios. After a change that is meant, write it anew and read the
+// difference:
 //
 //   GRIDNODE_WRITE_SCENARIOS=1 node test/sim/scenario.test.ts
 
@@ -63,8 +64,9 @@ function transcript(): string {
   checkBooks(world)
   const walk = world.lines.slice(from).filter((line) => !chatter.test(line))
   return [
-    'Three sites: a has 1 core, b 2 fast ones at a higher price, c 4. At a somebody submits an array of 7',
-    'tasks of 9 s, to end as soon as possible. Seconds since the founding; ids by order of appearance.',
+    'Three sites: a has 1 core, b 2 fast ones at a higher price, c 4. At a somebody submits an',
+    'array of 7 tasks of 9 s, to end as soon as possible. Seconds since the founding; ids by order',
+    'of appearance.',
     '',
     ...renamed(walk),
     '',

@@ -1,5 +1,5 @@
-// Files of a simulated site, by name only: inputs of its own jobs, workspaces and results of tasks that ran
-// here, results that were taken home. They lie on the disk, so they outlive a crash.
+// Files of a simulated site, by name only: inputs of its own jobs, workspaces and results of tasks
+// that ran here, results that were taken home. They lie on the disk, so they outlive a crash.
 
 import { sha256Hex } from '../../protocol/base/crypto.ts'
 import type { Hash } from '../../protocol/base/ids.ts'

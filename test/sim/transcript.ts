@@ -1,5 +1,5 @@
-// Messages as a person reads them in a transcript: one line each, with what matters of signed notes picked
-// out of their text.
+// Messages as a person reads them in a transcript: one line each, with what matters of signed
+// notes picked out of their text.
 
 import type { Message } from '../../protocol/machine/messages.ts'
 
@@ -9,7 +9,8 @@ export function summaryOf(message: Message): string {
       return `statements [${message.notes.map(statement).join(', ')}] have ${message.have}`
     case 'answer': return bid(message.note)
     case 'announce': return `announce of ${field(message.note, 'tasks')} tasks`
-    case 'documents': return `documents of ${short(message.tranche)}: tasks ${message.document.tasks}`
+    case 'documents':
+      return `documents of ${short(message.tranche)}: tasks ${message.document.tasks}`
     case 'documents_wanted': return `documents_wanted ${short(message.tranche)}`
     case 'contract_closed': return `contract_closed ${short(message.contract)}`
     case 'reports': return `reports ${message.reports.map(({ tranche, phase, tasks }) =>
@@ -45,6 +46,9 @@ function short(id: string): string {
   return id.slice(0, 6)
 }
 
+/** A shortened id, a job's, a contract's or a tranche's; seconds have a point beside them. */
+const idPattern = /(?<![\w.])(?=[a-f]*[0-9])(?:[0-9a-f]{16}|[0-9a-f]{12}|[0-9a-f]{6})(?![\w.])/g
+
 /** Ids in order of appearance, so that a transcript changes only where the walk does. */
 export function renamed(lines: readonly string[]): string[] {
   const names = new Map<string, string>()
@@ -53,6 +57,5 @@ export function renamed(lines: readonly string[]): string[] {
     if (!names.has(key)) names.set(key, `#${names.size + 1}`)
     return names.get(key)!
   }
-  return lines.map((line) => line.replace(/\b(?=[0-9a-f]*[0-9])[0-9a-f]{6}(?:[0-9a-f]{6}|[0-9a-f]{10})?\b/g,
-    (id) => /^\d+$/.test(id) && id.length !== 6 ? id : nameOf(id)))
+  return lines.map((line) => line.replace(idPattern, nameOf))
 }

@@ -1,5 +1,5 @@
-// The users of a simulated federation: they sign jobs of many kinds, submit them until they are answered,
-// and change their minds about some.
+// The users of a simulated federation: they sign jobs of many kinds, submit them until they are
+// answered, and change their minds about some.
 
 import { toHex } from '../../protocol/base/crypto.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'

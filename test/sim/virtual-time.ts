@@ -1,5 +1,6 @@
 // Virtual time: what is to happen, in order of when, ties in order of asking. Nothing here waits.
-// Invariant: time never falls, and a world that turns in place without letting time pass is stopped.
+// Invariant: time never falls, and a world that turns in place without letting time pass is
+// stopped.
 
 export interface VirtualTime {
   /** Epoch milliseconds. */
@@ -70,7 +71,9 @@ export function virtualTime(startEpochMs: number): VirtualTime {
       while (heap.length > 0 && heap[0]!.at <= epochMs) {
         const due = pop()
         sameInstant = due.at === now ? sameInstant + 1 : 0
-        if (sameInstant > sameInstantMax) throw new Error('time stands still: a loop without progress')
+        if (sameInstant > sameInstantMax) {
+          throw new Error('time stands still: a loop without progress')
+        }
         now = due.at
         due.fn?.()
       }

@@ -1,5 +1,5 @@
-// The look at the scheduler, as the node's own watch does it: only what changed becomes an event, and a
-// scheduler that does not answer changes no task.
+// The look at the scheduler, as the node's own watch does it: only what changed becomes an event,
+// and a scheduler that does not answer changes no task.
 
 import type { CapacityRecord } from '../../protocol/machine/state.ts'
 import type { ObservedTask } from '../../protocol/machine/events.ts'

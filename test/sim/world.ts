@@ -1,5 +1,6 @@
-// A simulated federation: sites on virtual time, users, faults. Everything follows from the profile, so the
-// same seed gives the same transcript to the last byte. The phases of a run are in run.ts.
+// A simulated federation: sites on virtual time, users, faults. Everything follows from the
+// profile, so the same seed gives the same transcript to the last byte. The phases of a run are in
+// run.ts.
 
 import type { JobId, SiteName } from '../../protocol/base/ids.ts'
 import { sha256Hex } from '../../protocol/base/crypto.ts'
@@ -185,7 +186,10 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
   return world
 }
 
-/** What an administrator, or a clock, does to a site that is down; limits only rise, so the oracle can tell. */
+/**
+ * What an administrator, or a clock, does to a site that is down; limits only rise, so the oracle
+ * can tell.
+ */
 function change(machine: Machine, chance: Random): void {
   switch (chance.int(3)) {
     case 0:
