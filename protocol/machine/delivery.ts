@@ -20,6 +20,8 @@ import { count, send, setTimer } from './turn.ts'
 import { outboxKey } from './state.ts'
 
 const retryMs = 3_000
+/** Who takes nothing in gets so many again and again, not all that there is to say. */
+const unansweredMax = 512
 
 type Said = Extract<StatementInput, { readonly to: SiteName }>
 
@@ -80,6 +82,7 @@ function acknowledge(turn: Turn, peer: SiteName, have: number): void {
   const link = view.get('links', peer)
   if (link && link.sentThrough < have) view.put('links', peer, { ...link, sentThrough: have })
   if (have === last) setTimer(turn, `deliver/${peer}`, undefined)
+  else if (link && link.sentThrough < last) turn.toDeliver.add(peer)
 }
 
 /** The peer's counter is known on this connection: from here on statements are delivered. */
@@ -122,7 +125,9 @@ export function deliver(turn: Turn): void {
     const said = lastIssued(view, self.site, peer)
     const heard = link.heard ? 1 : 0
     // Until the peer is heard only our own counter goes out, and asks for its.
-    const last = link.heard ? said : link.sentThrough
+    const acked = view.get('delivery', peer)?.acked ?? 0
+    const open = Math.max(link.sentThrough, Math.min(said, acked + unansweredMax))
+    const last = link.heard ? open : link.sentThrough
     let next = link.sentThrough + 1
     do {
       const notes: string[] = []
@@ -133,8 +138,7 @@ export function deliver(turn: Turn): void {
       send(turn, peer, { kind: 'statements', notes, have, heard })
     } while (next <= last)
     view.put('links', peer, { ...link, sentThrough: last })
-    const waits = (view.get('delivery', peer)?.acked ?? 0) < said
-    if (waits) setTimer(turn, `deliver/${peer}`, turn.now + retryMs)
+    if (acked < said) setTimer(turn, `deliver/${peer}`, turn.now + retryMs)
   }
 }
 

@@ -398,3 +398,25 @@ t('a home reserves no more than it could pay for', () => {
   announce(world, home!, host!, { auction: 'ef'.repeat(8) })
   assert.equal(view(host!).get('counters', 'call_refused_credit'), 1)
 })
+
+t('a peer that takes nothing in is not told everything again and again', () => {
+  const [world, site, deaf] = federation(2)
+  const statements = (): number => site!.out.splice(0).reduce((sum, { message }) =>
+    sum + (message.kind === 'statements' ? message.notes.length : 0), 0)
+  for (let limit = 1n; limit <= 1_000n; limit++) {
+    happen(world, site!, {
+      kind: 'creditRequested', request: 'r', site: deaf!.name, limit: microcredits(limit),
+    })
+  }
+  statements()
+  world.nowMs += 3_000
+  happen(world, site!, { kind: 'woken' })
+  assert.equal(statements(), 512)
+  // Who listens hears it all.
+  happen(world, site!, { kind: 'peerWentDown', site: deaf!.name })
+  happen(world, site!, { kind: 'peerCameUp', site: deaf!.name })
+  happen(world, deaf!, { kind: 'peerCameUp', site: site!.name })
+  carry(world)
+  assert.equal(view(deaf!).get('ledgerCredits', `${site!.name}>${deaf!.name}`)?.limit, 1_000n)
+  assert.equal(view(site!).get('timers', `deliver/${deaf!.name}`), undefined)
+})
