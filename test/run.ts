@@ -8,7 +8,7 @@
 //   --root FOLDER                 look for test/ there
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -39,6 +39,8 @@ interface Report {
 
 const inCi = /^(1|true)$/i.test(process.env['CI'] ?? '')
 const scratch = mkdtempSync(join(tmpdir(), 'gridnode-'))
+// Daemons under test that check their paths want to be able to pass through.
+chmodSync(scratch, 0o711)
 const running = new Set<ChildProcess>()
 const reports: Report[] = []
 let started = 0
