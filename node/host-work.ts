@@ -96,6 +96,8 @@ async function bringInputs(parts: HostParts, work: Work, signal: AbortSignal): P
     treeHash,
     store: parts.store,
     owner: `stage-${tranche.id}`,
+    // The bid was made for so many bytes.
+    bytesMax: document.inputs_bytes,
     signal,
   })
 }

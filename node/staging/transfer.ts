@@ -9,7 +9,8 @@
 import type { Hash } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
 import type { Manifest } from '../../protocol/rules/stage.ts'
-import { chunkLength, chunksOf } from '../../protocol/rules/stage.ts'
+import { formatBytes } from '../../protocol/base/units.ts'
+import { chunkLength, chunksOf, sizeOf } from '../../protocol/rules/stage.ts'
 import { describeStageRefusal, unpackRoot } from '../../protocol/rules/stage.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { FrameReader } from './frames.ts'
@@ -40,6 +41,8 @@ export interface FetchOptions {
   readonly owner: string
   readonly signal: AbortSignal
   readonly onProgress?: (progress: TransferProgress) => void
+  /** The most that the tree's files may have in all, as its owner has said before. */
+  readonly bytesMax?: number
 }
 
 const requestBytes = 256 * 1024 * 1024
@@ -69,12 +72,17 @@ export async function fetchManifest(
 
 /**
  * Brings a whole tree here.
- * @throws CHUNK_MISMATCH, CHUNK_ABSENT, CHUNK_REFUSED, TREE_REFUSED, FRAME_BROKEN, SPOOL_FULL,
- *   TRANSFER_INTERRUPTED (fetch again: what came is kept), the signal's reason
+ * @throws CHUNK_MISMATCH, CHUNK_ABSENT, CHUNK_REFUSED, TREE_REFUSED, TREE_TOO_LARGE, FRAME_BROKEN,
+ *   SPOOL_FULL, TRANSFER_INTERRUPTED (fetch again: what came is kept), the signal's reason
  */
 export async function fetchTree(options: FetchOptions): Promise<Manifest> {
   const { store, owner, onProgress } = options
   const { manifest, packing } = await fetchManifest(options)
+  const { bytesMax = Infinity } = options
+  if (sizeOf(manifest) > bytesMax) {
+    const sizes = `expected at most ${formatBytes(bytesMax)}, got ${formatBytes(sizeOf(manifest))}`
+    throw new StagingError('TREE_TOO_LARGE', `tree ${options.treeHash} is too large: ${sizes}`)
+  }
   const chunks = chunksOf(manifest)
   await store.retain(owner, [...chunks.keys(), ...packing])
   let bytesTotal = 0

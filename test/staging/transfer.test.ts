@@ -116,6 +116,16 @@ async function heldBy(site: Site, tree: StoredTree): Promise<Hash[]> {
   return [...chunks.keys()].filter((hash) => !missing.has(hash))
 }
 
+t('a tree that is larger than was said is not fetched', async (ctx) => {
+  const [home, host] = [await openSite(ctx), await openSite(ctx)]
+  const tree = await snapshotOf(ctx, home, { large: randomBytes(MiB) })
+  const bytesMax = MiB - 1
+  await assert.rejects(fetchTree({ ...into(host, tree, wireTo(home.store)), bytesMax }),
+    /expected at most 1024 KiB, got 1 MiB/)
+  assert.equal(await heldBy(host, tree), [])
+  await fetchTree({ ...into(host, tree, wireTo(home.store)), bytesMax: MiB })
+})
+
 t('two fetches at once share what is on its way', async (ctx) => {
   const [home, host] = [await openSite(ctx), await openSite(ctx)]
   const shared = randomBytes(6 * MiB)
