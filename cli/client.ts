@@ -27,7 +27,17 @@ const answerBytesMax = 256 * 1024 * 1024
 const lineBytesMax = 16 * 1024 * 1024
 
 export function openClient(directory: string): Client {
-  const send = (call: Call): Promise<IncomingMessage> => sendRequest(directory, call)
+  const send = async (call: Call): Promise<IncomingMessage> => {
+    try {
+      return await sendRequest(directory, 'node.sock', call)
+    } catch (refusal) {
+      if (!(refusal instanceof CommandFailure) || refusal.code !== 'not_admin') throw refusal
+      // Who may open the administrator's socket is the administrator.
+      return sendRequest(directory, 'admin.sock', call).catch((error: unknown) => {
+        throw isUnreachable(error) ? refusal : error
+      })
+    }
+  }
   return {
     async get(path, query) {
       return answerOf(await send({ method: 'GET', path: withQuery(path, query) }))
@@ -77,12 +87,14 @@ function withQuery(path: string, query: Query = {}): string {
 }
 
 /** Resolves with a 2xx answer whose body was not read yet; anything else throws. */
-async function sendRequest(directory: string, call: Call): Promise<IncomingMessage> {
+async function sendRequest(
+  directory: string, socket: string, call: Call,
+): Promise<IncomingMessage> {
   const silenceMs = silenceMsMax[call.method]
   try {
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing = request({
-        socketPath: join(directory, 'node.sock'),
+        socketPath: join(directory, socket),
         method: call.method,
         path: call.path,
         agent: false,
@@ -161,6 +173,10 @@ function explained(cause: unknown, directory: string): unknown {
 
 function unreachable(message: string): CommandFailure {
   return new CommandFailure(exitCodes.unreachable, 'unreachable', message)
+}
+
+function isUnreachable(error: unknown): boolean {
+  return error instanceof CommandFailure && error.exitCode === exitCodes.unreachable
 }
 
 function cutOff(): CommandFailure {

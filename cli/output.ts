@@ -73,9 +73,13 @@ function shrink(columns: readonly Column[], widths: number[], width: number): vo
   }
 }
 
+/** Controls, and what changes the direction of a line. */
+const steering =
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+
 /** Text that came from elsewhere must not steer the terminal. */
 export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '?')
+  return text.replace(steering, '?')
 }
 
 export function cut(text: string, width: number): string {

@@ -17,7 +17,7 @@ import type { Config } from './config.ts'
 import { configFileName, readConfig } from './config.ts'
 import { databaseName } from './enrol.ts'
 import type { HomeParts } from './home-work.ts'
-import { startServer, socketName } from './http/server.ts'
+import { adminSocketName, startServer, socketName } from './http/server.ts'
 import type { Keys } from './identity.ts'
 import { readKeys, runningKeyUses } from './identity.ts'
 import type { Lanes } from './lanes.ts'
@@ -256,10 +256,17 @@ async function serve(
     }),
   })
   const socketPath = join(directory, socketName)
-  opened.add(await startServer({
-    socketPath, socketMode: config.api.socketMode, node, report,
-    bounds: { connectionsMax: config.limits.apiConnectionsMax },
-  }), (server) => server.stop())
+  const { socketMode } = config.api
+  const listen = async (path: string, mode: number, admin: boolean): Promise<void> => {
+    opened.add(await startServer({
+      socketPath: path, socketMode: mode, admin, node, report,
+      bounds: { connectionsMax: config.limits.apiConnectionsMax },
+    }), (server) => server.stop())
+  }
+  // Where others may use the node, too, they may not speak for the site.
+  const isShared = (socketMode & 0o077) !== 0
+  if (isShared) await listen(join(directory, adminSocketName), 0o600, true)
+  await listen(socketPath, socketMode, !isShared)
   report.info('the site is up', {
     site: self.site, federation: self.federation.slice(0, 16), addresses: network.addresses(),
     scheduler: config.scheduler.kind, socket: socketPath,

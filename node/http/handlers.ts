@@ -46,6 +46,8 @@ export interface Route {
   readonly bodyBytesMax: number
   /** Names of query parameters; others are refused. */
   readonly query: readonly string[]
+  /** Speaks for the whole site: gives credit, admits others, writes files of the node. */
+  readonly admin?: true
   handle(call: Call): Handled
 }
 
@@ -144,15 +146,15 @@ export const routes: readonly Route[] = [
     if (!limit.ok) return limit
     return json(await node.ledgerEntries({ from: from.value, limit: limit.value }))
   }),
-  post(apiPaths.ledgerExport, limits.statementBytes, async ({ node, body }) => {
+  admin(apiPaths.ledgerExport, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(exportShape, body)
     return asked.ok ? json(await node.ledgerExport(asked.value.directory)) : asked
   }),
-  post(apiPaths.credit, limits.statementBytes, async ({ node, body }) => {
+  admin(apiPaths.credit, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(creditShape, body)
     return asked.ok ? json(await node.setCredit(asked.value.site, asked.value.limit)) : asked
   }),
-  post(apiPaths.invites, limits.statementBytes, async ({ node, body }) => {
+  admin(apiPaths.invites, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(inviteShape, body)
     return asked.ok ? json(await node.invite(asked.value.valid_seconds)) : asked
   }),
@@ -166,6 +168,10 @@ function get(path: string, query: readonly string[], handle: Handle): Route {
 
 function post(path: string, bodyBytesMax: number, handle: Handle): Route {
   return { method: 'POST', path, bodyBytesMax, query: [], handle }
+}
+
+function admin(path: string, bodyBytesMax: number, handle: Handle): Route {
+  return { ...post(path, bodyBytesMax, handle), admin: true }
 }
 
 /** A GET about one job, whose id has been checked for shape. */

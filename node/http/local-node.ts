@@ -18,6 +18,8 @@ export const apiStatus = {
   bad_expression: 400,
   bad_signature: 403,
   not_owner: 403,
+  /** The administrator's, who has a socket of his own where others may use the node, too. */
+  not_admin: 403,
   not_found: 404,
   method_not_allowed: 405,
   /** A prefix that several ids have. */

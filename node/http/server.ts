@@ -24,6 +24,8 @@ import { routes } from './handlers.ts'
 import type { ApiReason, ApiRefusal, LocalNode } from './local-node.ts'
 
 export const socketName = 'node.sock'
+/** Of the administrator alone, where the other one is open to a group. */
+export const adminSocketName = 'admin.sock'
 
 export interface ApiBounds {
   readonly connectionsMax: number
@@ -59,6 +61,8 @@ export const apiBounds: ApiBounds = {
 export interface ApiServerOptions {
   readonly socketPath: string
   readonly socketMode: number
+  /** Whether what speaks for the whole site is taken here; yes when left out. */
+  readonly admin?: boolean
   readonly node: LocalNode
   readonly report: Report
   readonly bounds?: Partial<ApiBounds>
@@ -73,6 +77,7 @@ export interface ApiServer {
 
 /** What one server's requests share. */
 interface Shared {
+  readonly admin: boolean
   readonly node: LocalNode
   readonly report: Report
   readonly bounds: ApiBounds
@@ -85,6 +90,7 @@ interface Shared {
 export async function startServer(options: ApiServerOptions): Promise<ApiServer> {
   const bounds = { ...apiBounds, ...options.bounds }
   const shared: Shared = {
+    admin: options.admin ?? true,
     node: options.node,
     report: options.report,
     bounds,
@@ -190,6 +196,11 @@ async function answerTo(
   const found = findRoute(request.method ?? '', path)
   if (!found.ok) return found
   const { route, name } = found.value
+  if (route.admin && !shared.admin) {
+    const detail = `this is for the site's administrator: only who may open ${adminSocketName} ` +
+      'may ask for it'
+    return refuse({ reason: 'not_admin', detail })
+  }
   const query = new URLSearchParams(search)
   const wrong = wrongQuery(query, route.query)
   if (wrong) return refuse(wrong)

@@ -5,7 +5,8 @@ import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { Agent, request as open } from 'node:http'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { openClient } from '../../../cli/client.ts'
 import { sha256Hex } from '../../../protocol/base/crypto.ts'
 import { limits } from '../../../protocol/base/limits.ts'
 import { apiPaths } from '../../../node/http/api.ts'
@@ -36,7 +37,9 @@ interface Got {
   readonly whole: boolean
 }
 
-async function run(ctx: Context, bounds: Partial<ApiBounds> = {}): Promise<Running> {
+async function run(
+  ctx: Context, bounds: Partial<ApiBounds> = {}, admin = true,
+): Promise<Running> {
   const path = join(ctx.tmp(), 'node.sock')
   const node = fakeNode()
   const log: string[] = []
@@ -47,7 +50,7 @@ async function run(ctx: Context, bounds: Partial<ApiBounds> = {}): Promise<Runni
     linesPerSecondMax: 1_000,
   })
   const server = await startServer({
-    socketPath: path, socketMode: 0o600, node, report, bounds: { checkMs: 50, ...bounds },
+    socketPath: path, socketMode: 0o600, admin, node, report, bounds: { checkMs: 50, ...bounds },
   })
   ctx.after(() => server.stop())
   const begin = (method: string, target: string, headers: object = {}): ClientRequest =>
@@ -125,6 +128,34 @@ t('answers every path', async (ctx) => {
     `log "${job}" {"task":3,"stream":"stderr","follow":false}`, `resultFile "${job}" "out/a b"`,
     'entries {"from":0,"limit":100}', 'credit "site-b" "7n"', 'invite 3600',
   ])
+})
+
+t('takes what speaks for the site at the administrator\'s socket only', async (ctx) => {
+  const { ask, node, path } = await run(ctx, {}, false)
+  for (const [target, body] of [
+    [apiPaths.credit, '{"site":"site-b","limit":"7"}'],
+    [apiPaths.invites, '{"valid_seconds":3600}'],
+    [apiPaths.ledgerExport, '{"directory":"/new"}'],
+  ] as const) {
+    const got = await ask('POST', target, body)
+    assert.equal(got.status, 403)
+    assert.match(got.error, /^not_admin: this is for the site's administrator/)
+  }
+  assert.equal(node.asked, [])
+  assert.equal((await ask('GET', apiPaths.peers)).status, 200)
+  // The command goes to the other socket by itself, if it may.
+  const client = openClient(dirname(path))
+  const limit = { site: 'site-b', limit: '7' }
+  await assert.rejects(client.post(apiPaths.credit, limit), /administrator/)
+  const report = createReport({
+    sink: { write: () => undefined }, level: 'error', readable: false, linesPerSecondMax: 1,
+  })
+  const admin = await startServer({
+    socketPath: join(dirname(path), 'admin.sock'), socketMode: 0o600, node, report,
+  })
+  ctx.after(() => admin.stop())
+  await client.post(apiPaths.credit, limit)
+  assert.equal(node.asked, ['credit "site-b" "7n"'])
 })
 
 t('refuses with a stable word and says what was expected', async (ctx) => {
