@@ -14,6 +14,8 @@ export interface Task {
   /** The supervisor's, while it runs. */
   pid: number | undefined
   memoryBytesPeak: number | undefined
+  /** Samples since a cancel's signal was sent; a signal can be lost as a process becomes another. */
+  cancelledSamples: number | undefined
   /** Streams of output that were too long. */
   readonly cut: Set<string>
 }
@@ -66,7 +68,7 @@ export function addTranche(book: Book, entry: {
     tasks.set(taskIndex, {
       tranche, taskIndex, directory, base: entry.baseOf(taskIndex),
       status: { kind: 'queued' }, pid: undefined, memoryBytesPeak: undefined,
-      cut: new Set(),
+      cancelledSamples: undefined, cut: new Set(),
     })
   }
   book.tranches.set(submission.tag, tranche)

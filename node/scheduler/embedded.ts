@@ -82,6 +82,7 @@ const graceSecondsDefault = 10
 const outputBytesMaxDefault = 64 * 1024 * 1024
 const tasksQueuedMaxDefault = 100_000
 const sampleMsDefault = 1_000
+const secondSignalSamples = 3
 
 export class EmbeddedDriver implements Driver {
   readonly kind = 'embedded'
@@ -167,7 +168,10 @@ export class EmbeddedDriver implements Driver {
       // did, it is ready to take the signal.
       const claimed = claimCancelled(task.base)
       if (!claimed || task.status.kind === 'queued') this.#settle(session, task)
-      if (!claimed && task.pid !== undefined) sendSignal(task.pid, 'SIGTERM')
+      if (!claimed && task.pid !== undefined) {
+        sendSignal(task.pid, 'SIGTERM')
+        task.cancelledSamples = 0
+      }
     }
   }
 
@@ -373,7 +377,13 @@ export class EmbeddedDriver implements Driver {
       session: task.pid ?? 0,
       memoryBytesMax: task.tranche.submission.resources.memoryBytesPerTask,
     }])))
-    for (const task of running) boundOutput(task.directory, this.#outputBytesMax, task.cut)
+    for (const task of running) {
+      boundOutput(task.directory, this.#outputBytesMax, task.cut)
+      if (task.cancelledSamples === undefined || task.pid === undefined) continue
+      task.cancelledSamples += 1
+      // Once more, not more often: a task may be using its grace to save what it has.
+      if (task.cancelledSamples === secondSignalSamples) sendSignal(task.pid, 'SIGTERM')
+    }
     for (const [task, { bytes, exceeded }] of sampled) {
       task.memoryBytesPeak = Math.max(task.memoryBytesPeak ?? 0, bytes)
       if (exceeded && task.pid !== undefined) sendSignal(task.pid, 'SIGUSR1')
