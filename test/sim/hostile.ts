@@ -3,6 +3,7 @@
 
 import type { SiteName } from '../../protocol/base/ids.ts'
 import type { Event } from '../../protocol/machine/events.ts'
+import type { Message } from '../../protocol/machine/messages.ts'
 import { decodeMessage } from '../../protocol/machine/messages.ts'
 import { step } from '../../protocol/machine/step.ts'
 import type { Machine } from './machine.ts'
@@ -64,7 +65,9 @@ function stepped(victim: Machine, from: SiteName, encoded: string): readonly str
 
 function garbage(victim: Machine, from: SiteName, encoded: string): void {
   const tables = stepped(victim, from, encoded)
-  if (!decodeMessage(encoded).ok) {
+  const decoded = decodeMessage(encoded)
+  if (decoded.ok && isSelfHarm(decoded.value)) return
+  if (!decoded.ok) {
     demand(tables.every((table) => table === 'counters'), 'law 7', () =>
       `garbage changed ${tables.join(', ')} at ${victim.identity.site}: ${encoded.slice(0, 200)}`)
   }
@@ -82,9 +85,13 @@ function borrowed(victim: Machine, from: SiteName, heard: Overheard): void {
   demand(tables.every((table) => harmless.has(table)), 'law 7', () =>
     `a ${kind} of ${heard.from} (${heard.encoded.slice(0, 200)}), said by ${from}, ` +
     `changed ${tables.join(', ')} at ${victim.identity.site}`)
-  // Who claims to have statements that it lacks harms itself alone, and for good.
-  if (kind === 'statements') return
+  if (isSelfHarm(decoded.value)) return
   victim.process!.loop.push({ kind: 'messageReceived', from, encoded: heard.encoded })
+}
+
+/** Who claims to have statements that it lacks never gets them: it harms itself alone, and for good. */
+function isSelfHarm({ kind }: Message): boolean {
+  return kind === 'statements'
 }
 
 /** Says every message that was overheard once more, to whom it was said. */
