@@ -1,26 +1,46 @@
 // Work that the core asked for and that takes time: at most so many pieces at once, each name once.
-// The same name asked again while it waits or runs is the same piece.
+// The same name asked again while it waits or runs is the same piece. Work that waits for a peer
+// names it: however slow that peer is, half of the lanes are left to others.
 
 import type { Report } from './report.ts'
 import { messageOf } from './problem.ts'
 
 export interface Lanes {
   /** `work` reports its result itself; what it throws is our own fault and is logged. */
-  run(name: string, work: (signal: AbortSignal) => Promise<void>): void
+  run(name: string, work: (signal: AbortSignal) => Promise<void>, peer?: string): void
   /** No new work; what runs is told to end, and waited for. */
   stop(): Promise<void>
+}
+
+interface Piece {
+  readonly name: string
+  readonly work: (signal: AbortSignal) => Promise<void>
+  readonly peer: string | undefined
 }
 
 export function openLanes(width: number, report: Report): Lanes {
   const stopping = new AbortController()
   const known = new Set<string>()
-  const waiting: { name: string; work: (signal: AbortSignal) => Promise<void> }[] = []
+  const waiting: Piece[] = []
   const running = new Set<Promise<void>>()
+  const byPeer = new Map<string, number>()
+  const perPeer = Math.max(1, Math.floor(width / 2))
+  const isFree = ({ peer }: Piece): boolean =>
+    peer === undefined || (byPeer.get(peer) ?? 0) < perPeer
+  const account = ({ peer }: Piece, change: number): void => {
+    if (peer === undefined) return
+    const now = (byPeer.get(peer) ?? 0) + change
+    if (now > 0) byPeer.set(peer, now)
+    else byPeer.delete(peer)
+  }
 
   const next = (): void => {
     while (running.size < width && !stopping.signal.aborted) {
-      const piece = waiting.shift()
+      const at = waiting.findIndex(isFree)
+      const piece = waiting[at]
       if (!piece) return
+      waiting.splice(at, 1)
+      account(piece, 1)
       const done = piece.work(stopping.signal)
         .catch((error: unknown) => {
           if (stopping.signal.aborted) return
@@ -28,6 +48,7 @@ export function openLanes(width: number, report: Report): Lanes {
         })
         .finally(() => {
           known.delete(piece.name)
+          account(piece, -1)
           running.delete(done)
           next()
         })
@@ -36,10 +57,10 @@ export function openLanes(width: number, report: Report): Lanes {
   }
 
   return {
-    run(name, work) {
+    run(name, work, peer) {
       if (known.has(name) || stopping.signal.aborted) return
       known.add(name)
-      waiting.push({ name, work })
+      waiting.push({ name, work, peer })
       next()
     },
     async stop() {

@@ -11,6 +11,7 @@ import {
   cancelTranche, collectTask, removeTranche, stageTranche, submitTranche,
 } from './host-work.ts'
 import type { Lanes } from './lanes.ts'
+import { get } from './local/tables.ts'
 import type { Watchers } from './local/watchers.ts'
 import type { Network } from './net/network.ts'
 
@@ -40,7 +41,9 @@ export function perform(parts: PerformParts, effect: Effect): void {
     case 'connectMembers': return parts.connectMembers()
     case 'stageTranche': {
       const { tranche } = effect
-      return staging.run(`stage ${tranche}`, (signal) => stageTranche(host, tranche, signal))
+      const home = get(host.loop.tables, 'hostTranches', tranche)?.home
+      const work = (signal: AbortSignal): Promise<void> => stageTranche(host, tranche, signal)
+      return staging.run(`stage ${tranche}`, work, home)
     }
     case 'submitTranche': {
       const { tranche } = effect
@@ -69,7 +72,7 @@ export function perform(parts: PerformParts, effect: Effect): void {
       // The tranche is in the name: after a lapse another host's result may be due while the first
       // host's transfer still hangs.
       return staging.run(`take ${effect.job}/${effect.task} ${effect.tranche}`, (signal) =>
-        takeResult(home, effect, signal))
+        takeResult(home, effect, signal), effect.host)
     case 'releaseInputs': {
       const { job } = effect
       return clearing.run(`inputs ${job}`, () => releaseInputs(home, job))

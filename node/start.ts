@@ -54,7 +54,7 @@ import { watchScheduler } from './watch-scheduler.ts'
 export const version = '0.1.0'
 export const markName = 'ledger.mark'
 
-const stagingLanes = 4
+const stagingLanes = 8
 const schedulingLanes = 4
 const clearingLanes = 2
 /** How often the local scheduler is looked at: while it has tasks of ours, and otherwise. */

@@ -4,7 +4,7 @@
 // waited for, not asked for twice.
 //
 // Memory: three chunks a fetch. Time: the caller's signal ends everything; the source has the
-// deadline for a peer that has stopped sending.
+// deadline for a peer that has stopped sending; a request has one by its bytes.
 
 import type { Hash } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
@@ -12,6 +12,7 @@ import type { Manifest } from '../../protocol/rules/stage.ts'
 import { formatBytes } from '../../protocol/base/units.ts'
 import { chunkLength, chunksOf, sizeOf } from '../../protocol/rules/stage.ts'
 import { describeStageRefusal, unpackRoot } from '../../protocol/rules/stage.ts'
+import { clock } from '../clock.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { FrameReader } from './frames.ts'
 import { chunksPerRequest, encodeRequest, openFrameReader } from './frames.ts'
@@ -47,6 +48,9 @@ export interface FetchOptions {
 
 const requestBytes = 256 * 1024 * 1024
 const triesMax = 3
+/** What is slower (32 KB/s) is interrupted after a while; what has come by then is kept. */
+const leastBytesPerMs = 32
+const slackMs = 60_000
 const buffersPerFetch = 3
 
 /**
@@ -231,9 +235,13 @@ async function claimBatch(bringing: Bringing, batch: readonly Hash[]): Promise<v
 async function fetchBatch(bringing: Bringing, batch: readonly Hash[]): Promise<void> {
   const { source, scope, signal } = bringing.options
   const stop = new AbortController()
+  const bytes = batch.reduce((sum, hash) => sum + (bringing.left.get(hash) ?? limits.chunkBytes), 0)
+  // A peer that sends a byte now and then is never silent, and never done.
+  const inTime = clock.deadline(slackMs + Math.ceil(bytes / leastBytesPerMs))
+  const ends = AbortSignal.any([signal, inTime])
   try {
-    await unlessAborted(signal, async (aborted) => {
-      const both = AbortSignal.any([signal, stop.signal])
+    await unlessAborted(ends, async (aborted) => {
+      const both = AbortSignal.any([ends, stop.signal])
       const header = encodeRequest({ scope, hashes: batch })
       const iterator = source.fetch(header, both)[Symbol.asyncIterator]()
       const reader = openFrameReader(async () => {
