@@ -253,7 +253,9 @@ t('join that is killed at any moment can be repeated', async (ctx) => {
   const directory = await newSite(ctx, 'site-b.example')
   const token = sponsor.invite()
   // Killed when the request is on its way: the sponsor admits, and the joiner never hears of it.
-  const child = spawn(process.execPath, [program, directory, token], { stdio: 'ignore' })
+  const child = spawn(process.execPath, [program, directory, token], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   const gone = new Promise((resolve) => child.once('close', resolve))
   sponsor.meddle = (answer) => {
     child.kill('SIGKILL')
