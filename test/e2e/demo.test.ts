@@ -104,7 +104,9 @@ t('shows a job among three sites, verified books, a forgery; and leaves nothing'
   assert.match(text, /all holds: 3 ledgers/)
   assert.match(text, /something does not hold/)
   assert.match(text, /the forged one was found and named:\s+entry \d+ of alder/)
-  const wide = text.split('\n').filter((line) => [...line].length > 80)
+  // A path is as long as it is; here it is longer than people's temporary directories.
+  const wide = text.split('\n')
+    .filter((line) => [...line].length > 80 && !line.includes(demo.temporary))
   assert.equal(wide, [], 'lines fit 80 columns')
   assert.ok(!text.includes('\u001b'), 'no colours where nobody sees them')
 }, { timeoutSeconds: 240 })
