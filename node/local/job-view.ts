@@ -24,8 +24,9 @@ export function tasksOf(tables: Tables, id: JobId): HomeTask[] {
   return found.sort((a, b) => a.task - b.task)
 }
 
-export function jobSummary(tables: Tables, job: Job): JobSummary {
-  const tasks = tasksOf(tables, job.id)
+export function jobSummary(
+  tables: Tables, job: Job, tasks: readonly HomeTask[] = tasksOf(tables, job.id),
+): JobSummary {
   const contracts = contractsOf(tables, job)
   const running = tasks.filter((task) => task.state === 'running' || task.state === 'returning')
   const queued = tasks.filter((task) => task.state === 'queued')
@@ -87,9 +88,10 @@ function contractsOf(tables: Tables, job: Job): HomeContract[] {
 
 export function jobDetail(tables: Tables, job: Job): JobDetail {
   const document = get(tables, 'jobNotes', job.id)!.document
-  const rows = tasksOf(tables, job.id).filter((task) => task.state !== 'waiting').map(taskRow)
+  const tasks = tasksOf(tables, job.id)
+  const rows = tasks.filter((task) => task.state !== 'waiting').map(taskRow)
   return {
-    ...jobSummary(tables, job),
+    ...jobSummary(tables, job, tasks),
     script: document.script,
     cores: document.cores,
     memoryMib: document.memory_mib,

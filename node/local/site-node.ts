@@ -124,8 +124,10 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
         .filter((job) => user === undefined || job.user === user)
         .sort((a, b) => b.submittedEpochMs - a.submittedEpochMs)
         .slice(0, limit)
-        .map((job) => jobSummary(tables, job))
-      return Promise.resolve(ok(rows))
+      // Looked through once for all jobs: anybody may ask, and there may be very many tasks.
+      const tasks = Map.groupBy(sorted(tables, 'homeTasks').map(([, task]) => task), ({ job }) => job)
+      const summaries = rows.map((job) => jobSummary(tables, job, tasks.get(job.id) ?? []))
+      return Promise.resolve(ok(summaries))
     },
 
     job(id) {
@@ -174,11 +176,13 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
     async results(id) {
       const job = jobOf(id)
       if (!job.ok) return job
-      const files: ResultFile[] = []
-      for (const { path, file } of await resultFiles(tables, chunks, job.value)) {
-        files.push({ path, sizeBytes: file.sizeBytes, executable: file.executable === 1 })
+      try {
+        const found = await resultFiles(tables, chunks, job.value)
+        return ok(found.map(({ path, file }): ResultFile =>
+          ({ path, sizeBytes: file.sizeBytes, executable: file.executable === 1 })))
+      } catch (error) {
+        return stagingRefusal(error)
       }
-      return ok(files)
     },
 
     async resultFile(id, path) {
