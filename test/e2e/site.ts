@@ -44,7 +44,8 @@ export interface Launched {
   readonly ended: Promise<number | null>
 }
 
-const program = join(import.meta.dirname, '..', '..', 'cli', 'main.ts')
+/** Becomes the node by exec, so that its pid is the node's. */
+const program = join(import.meta.dirname, '..', '..', 'cli', 'gridnode')
 
 /** Where the search begins differs from process to process. */
 let portsTried = process.pid * 17
@@ -68,9 +69,8 @@ export function siteAt(ctx: Context, name: string, directory: string): Site {
   let current: Launched | undefined
   let log = ''
   const launch = (): Launched => {
-    const child = spawn(process.execPath, [program, 'start', '--dir', directory], {
+    const child = spawn(program, ['start', '--dir', directory], {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, NODE_OPTIONS: '--disable-warning=ExperimentalWarning' },
     })
     let own = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
