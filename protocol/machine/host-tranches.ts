@@ -28,6 +28,9 @@ const reportMsMax = 15_000
 const retryMsMin = 2_000
 const retryMsMax = 60_000
 const stagingTriesMax = 10
+/** Of the promised outputs that a task did not leave, so many are named. */
+const missingMax = 8
+const missingBytesMax = 256
 
 /** What the hold pays for; from ourselves it also opens the contract, since nothing is owed. */
 export function onDocuments(turn: Turn, from: SiteName, message: MessageOf<'documents'>): void {
@@ -45,6 +48,7 @@ export function onDocuments(turn: Turn, from: SiteName, message: MessageOf<'docu
   const tasks = doc === '' ? ownTasks(message)
     : trancheTasks(message.document, { doc, tasks: size })
   if (!tasks) return count(turn, 'documents_wrong_tranche')
+  if (!jobFits(turn, contract, message.job)) return count(turn, 'documents_too_many')
   // Nothing below can fail.
   if (!view.get('hostJobs', contract.id)) {
     const { document, id } = job.value
@@ -56,6 +60,17 @@ export function onDocuments(turn: Turn, from: SiteName, message: MessageOf<'docu
   }
   changeTranche(turn, { ...tranche, tasks, salt: message.document.salt })
   proceed(turn, tranche.id)
+}
+
+/** What one home can have us remember: who pays for one short task may bring a long script. */
+function jobFits(turn: Turn, contract: HostContract, note: string): boolean {
+  const { view } = turn
+  if (contract.home === turn.self.site || view.get('hostJobs', contract.id)) return true
+  let size = note.length
+  for (const [id, known] of view.entries('hostJobs')) {
+    if (view.get('hostContracts', id)?.home === contract.home) size += known.note.length
+  }
+  return size <= limits.hostJobCharactersPerHome
 }
 
 function ownTasks(message: MessageOf<'documents'>): Ranges | undefined {
@@ -353,7 +368,8 @@ function observe(turn: Turn, seen: ObservedTask): void {
 }
 
 export function onTaskCollected(turn: Turn, event: EventOf<'taskCollected'>): void {
-  const { tree, treeBytes: tree_bytes, missing } = event
+  const { tree, treeBytes: tree_bytes } = event
+  const missing = event.missing.slice(0, missingMax).map((name) => clip(name, missingBytesMax))
   collected(turn, event, { tree, tree_bytes, missing })
 }
 
@@ -423,11 +439,21 @@ export function report(turn: Turn): void {
     reports.push(reportOf(turn, sent))
     byHome.set(tranche.home, reports)
   }
-  for (const [home, reports] of byHome) {
-    for (let at = 0; at < reports.length; at += 256) {
-      send(turn, home, { kind: 'reports', reports: reports.slice(at, at + 256) })
+  for (const [home, reports] of byHome) sendReports(turn, home, reports)
+}
+
+/** No message has more tasks than the largest tranche: their words, too, have to fit into one. */
+function sendReports(turn: Turn, home: SiteName, reports: readonly Report[]): void {
+  let [group, tasks]: [Report[], number] = [[], 0]
+  for (const one of reports) {
+    if (group.length === 256 || tasks + one.tasks.length > limits.tasksPerTranche) {
+      send(turn, home, { kind: 'reports', reports: group })
+      ;[group, tasks] = [[], 0]
     }
+    group.push(one)
+    tasks += one.tasks.length
   }
+  if (group.length > 0) send(turn, home, { kind: 'reports', reports: group })
 }
 
 /** [CONTRACT-3] A report after an answered one has a revision of its own, so old answers cannot pass for new. */

@@ -5,6 +5,7 @@
 // Refusals in order of precedence: malformed [JOB-1], also when it is too long [JOB-2];
 // bad_signature [JOB-3], bad_tasks [JOB-4], bad_environment [JOB-5].
 
+import { exceedsBytes } from '../base/encoding.ts'
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
 import { fromHex } from '../base/crypto.ts'
 import type { JobId, Sid } from '../base/ids.ts'
@@ -18,6 +19,7 @@ import type { Shaped } from '../base/shape.ts'
 import {
   amount, hex, integer, list, oneOf, record, shaped, siteName, text, unshape,
 } from '../base/shape.ts'
+import { formatBytes } from '../base/units.ts'
 
 const name = text({ bytesMax: 128, pattern: /^[^\u0000-\u001f\u007f]{1,128}$/ })
 
@@ -81,7 +83,8 @@ export interface JobRefusal {
   readonly detail: string
 }
 
-export const jobNoteBytesMax = limits.scriptBytes * 2 + 256 * 1024
+/** The note travels as one text of a message, so it may be no longer than a text can be [JOB-2]. */
+export const jobNoteBytesMax = limits.jsonStringBytes
 
 /** The name under which a user's key signs: `<user>/gridnode/user`. */
 export function userSignerName(user: string): string {
@@ -99,6 +102,11 @@ export function jobIdOf(sid: Sid): JobId {
 
 /** Checks a job's note from any source; everything later trusts the result's type. */
 export function readJob(note: string): Outcome<SignedJob, JobRefusal> {
+  if (exceedsBytes(note, jobNoteBytesMax)) {
+    const detail = `a job takes at most ${formatBytes(jobNoteBytesMax)} with its script, ` +
+      'arguments and environment; bring data as input files'
+    return refuse({ reason: 'too_large', detail })
+  }
   const sealed = parseSealed(note, { bytesMax: jobNoteBytesMax })
   if (!sealed.ok) return refuse({ reason: 'malformed', detail: sealed.refusal.detail })
   if (sealed.value.kind !== 'job') {

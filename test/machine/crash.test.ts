@@ -121,7 +121,6 @@ t('at any point of the walk, and a quick restart: every task runs once and is pa
 
 t('at any point, and a restart long after the lease: the job ends, only what ran is paid', () => {
   points.forEach((point, at) => {
-    if (at % 3 !== 0) return
     const { world } = walk(at, leaseSeconds * 3_000)
     const where = `crash ${at}: ${point}`
     assert.equal(endOf(world), 'done, 2 done', where)

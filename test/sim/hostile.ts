@@ -89,7 +89,7 @@ function borrowed(victim: Machine, from: SiteName, heard: Overheard): void {
   victim.process!.loop.push({ kind: 'messageReceived', from, encoded: heard.encoded })
 }
 
-/** Who claims to have statements that it lacks never gets them: it harms itself alone, and for good. */
+/** Who claims to have statements that it lacks never gets them: it harms itself alone. */
 function isSelfHarm({ kind }: Message): boolean {
   return kind === 'statements'
 }

@@ -140,6 +140,20 @@ t('law 5: results that a host has lost are made again', () => {
   }
 })
 
+t('a thousand tasks that all have much to say get it through', () => {
+  const missing = Array.from({ length: 256 }, (_, at) => `${'ü'.repeat(500)}${at}`)
+  const outcome = { durationMs: 1_000, exitCode: 0, missing, lostAfterMs: undefined }
+  const world = calmWorld({ outcome })
+  const [home] = world.machines
+  const signed = jobWith({ tasks: '1-1000', array: 1, place: 'remote', memory_mib: 8 })
+  world.submit(home!, signed)
+  rest(world)
+  assert.equal(noteOf(home!, signed.id), 'failed')
+  for (const { process } of world.machines) {
+    assert.equal(process!.loop.tables.get('counters')?.get('message_malformed'), undefined)
+  }
+}, { timeoutSeconds: 120 })
+
 t('a site that starts again and again without anything to do comes to rest', () => {
   const world = calmWorld()
   for (let times = 0; times < 20; times++) {
