@@ -26,6 +26,8 @@ export const limits = {
   bidsOpenPerHost: 1_000,
   bidsOpenPerHome: 250,
   contractsOpenPerHost: 10_000,
+  /** Of the signed jobs that a host keeps for one home while their contracts last. */
+  hostJobCharactersPerHome: 64 * 1024 * 1024,
 
   outboxStatementsPerPeer: 100_000,
   statementsPerMessage: 64,

@@ -81,9 +81,10 @@ function sendMembers(turn: Turn, to: SiteName): void {
 
 /** Members that another member passes on: each is checked like everything else. */
 export function onMembers(turn: Turn, from: SiteName, message: MessageOf<'members'>): void {
-  // A sponsor may stand behind its guest in the list, so go on while something is learnt.
+  // A sponsor may stand behind its guest in the list, so go on while something is learnt; what is
+  // left after some turns is learnt from the next list.
   let waiting = message.members
-  for (let learnt = true; learnt && waiting.length > 0;) {
+  for (let learnt = true, turns = 0; learnt && waiting.length > 0 && turns < 16; turns++) {
     const left = waiting.filter((member) => !learnMember(turn, member))
     learnt = left.length < waiting.length
     waiting = left

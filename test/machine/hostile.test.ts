@@ -7,6 +7,7 @@ import { sha256Hex } from '../../protocol/base/crypto.ts'
 import type { ContractId, Sid, TrancheId } from '../../protocol/base/ids.ts'
 import { peerRows } from '../../node/local/site-view.ts'
 import { applyWrites } from '../../protocol/base/tables.ts'
+import { limits } from '../../protocol/base/limits.ts'
 import { microcredits } from '../../protocol/base/units.ts'
 import { coldTables } from '../../protocol/machine/state.ts'
 import type { Ack, Message, MessageOf } from '../../protocol/machine/messages.ts'
@@ -388,9 +389,9 @@ t('a host that never comes to an end loses the job after its time', () => {
 })
 
 t('a home reserves no more than it could pay for', () => {
-  const limits = new Map([[identityOf(0).site, microcredits(200_000n)]])
+  const allowed = new Map([[identityOf(0).site, microcredits(200_000n)]])
   const [world, home, host] = federation(2, [
-    {}, { credit: { defaultLimit: microcredits(0n), limits } },
+    {}, { credit: { defaultLimit: microcredits(0n), limits: allowed } },
   ])
   // A task may cost 61,000.
   assert.equal(call(world, home!, host!, { tasks: 2 }).bid.slots, 2)
@@ -419,4 +420,16 @@ t('a peer that takes nothing in is not told everything again and again', () => {
   carry(world)
   assert.equal(view(deaf!).get('ledgerCredits', `${site!.name}>${deaf!.name}`)?.limit, 1_000n)
   assert.equal(view(site!).get('timers', `deliver/${deaf!.name}`), undefined)
+})
+
+t('a home has us remember no more than so much of its jobs', () => {
+  const [world, home, host, other] = federation(3)
+  take(world, home!, host!)
+  const jobs = host!.tables.get('hostJobs')! as Map<string, { note: string }>
+  const [[id, kept] = ['', { note: '' }]] = [...jobs]
+  jobs.set(id, { ...kept, note: 'x'.repeat(limits.hostJobCharactersPerHome) })
+  take(world, home!, host!)
+  assert.equal(view(host!).get('counters', 'documents_too_many'), 1)
+  take(world, other!, host!)
+  assert.equal(jobs.size, 2)
 })

@@ -162,12 +162,17 @@ export function federation(
     happen(world, site, { kind: 'started', addresses: site.identity.addresses })
     happen(world, site, { kind: 'capacityObserved', capacity: capacity() })
   }
-  for (const site of sites) {
-    for (const other of sites) {
-      if (other !== site) happen(world, site, { kind: 'peerCameUp', site: other.name })
+  // Twice: who joined early hears of who joined later from the others.
+  for (const turn of [1, 2]) {
+    for (const site of sites) {
+      for (const other of sites) {
+        const linked = turn === 2 && view(site).get('links', other.name)
+        if (other === site || linked) continue
+        happen(world, site, { kind: 'peerCameUp', site: other.name })
+      }
     }
+    carry(world)
   }
-  carry(world)
   for (const site of sites) {
     for (const other of sites) if (other !== site) learnTariffs(site, other)
   }
