@@ -14,7 +14,9 @@ export interface Task {
   /** The supervisor's, while it runs. */
   pid: number | undefined
   memoryBytesPeak: number | undefined
-  /** Samples since a cancel's signal was sent; a signal can be lost as a process becomes another. */
+  /**
+   * Samples since a cancel's signal was sent; a signal can be lost as a process becomes another.
+   */
   cancelledSamples: number | undefined
   /** Streams of output that were too long. */
   readonly cut: Set<string>

@@ -142,7 +142,9 @@ export function deliver(turn: Turn): void {
   }
 }
 
-/** Grants every member the credit that the administrator configured, where it differs from the log. */
+/**
+ * Grants every member the credit that the administrator configured, where it differs from the log.
+ */
 export function grantCredit(turn: Turn, site: SiteName, force?: Microcredits): void {
   const { view, self } = turn
   if (site === self.site) return

@@ -1,6 +1,6 @@
-// What the shell is told to do, in the imperative, after the step's writes are durable. Each effect can be
-// asked for again after a crash (recover.ts derives the open ones from the records), so each is idempotent
-// under its name: the tranche, the task, the request.
+// What the shell is told to do, in the imperative, after the step's writes are durable. Each effect
+// can be asked for again after a crash (recover.ts derives the open ones from the records), so each
+// is idempotent under its name: the tranche, the task, the request.
 
 import type { ContractId, JobId, SiteName, TrancheId } from '../base/ids.ts'
 import type { Message } from './messages.ts'

@@ -1,5 +1,6 @@
-// One round of an auction at the home: shortlist, call, collect for the stated window, rank, award. All of
-// it is kept for `why`. The window ends early only when everybody who was asked has answered.
+// One round of an auction at the home: shortlist, call, collect for the stated window, rank, award.
+// All of it is kept for `why`. The window ends early only when everybody who was asked has
+// answered.
 
 import { sha256Hex } from '../base/crypto.ts'
 import { contractIdOf } from '../base/ids.ts'
@@ -341,7 +342,9 @@ function affordableTasks(turn: Turn, host: SiteName, taskCap: Microcredits): num
   return tasks > BigInt(limits.tasksPerJob) ? limits.tasksPerJob : Number(tasks)
 }
 
-/** Our side of the contract is said before the award leaves; at home there is nobody to say it to. */
+/**
+ * Our side of the contract is said before the award leaves; at home there is nobody to say it to.
+ */
 function openContractWith(
   turn: Turn, id: JobId, { bid, note, taskCap }: RankedBid,
 ): HomeContract | undefined {

@@ -1,4 +1,5 @@
-// The home and what its hosts claim: a claim is held against the host's own reports before it is paid.
+// The home and what its hosts claim: a claim is held against the host's own reports before it is
+// paid.
 //
 // [TRANCHE-3] A claim is accepted when no result of the tranche is still on its way, and it is no more
 //   than the host reported. If the tranche lapsed before, what the host ran by its reports is paid all

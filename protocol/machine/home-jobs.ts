@@ -1,5 +1,5 @@
-// The home's view of a job from submit to its final state. A task is waiting, committed to one host, or
-// over; a job ends when no task is waiting or committed, and says how.
+// The home's view of a job from submit to its final state. A task is waiting, committed to one
+// host, or over; a job ends when no task is waiting or committed, and says how.
 //
 // [JOB-6] The same signed note again is the same job. [JOB-7] A job that nobody can run waits, is tried
 // again with growing pauses, and expires when nothing was placed for `start_within_seconds`.
@@ -101,7 +101,9 @@ export function openContracts(turn: Turn, job: Job): HomeContract[] {
     .sort((a, b) => compareBytes(a.host, b.host))
 }
 
-/** Late binding: waiting tasks flow to the slots that are open now; what is left over is auctioned. */
+/**
+ * Late binding: waiting tasks flow to the slots that are open now; what is left over is auctioned.
+ */
 export function refill(turn: Turn, id: JobId): void {
   const job = turn.view.get('jobs', id)
   if (job?.state.kind !== 'open') return afterCommit(turn, id)
@@ -233,7 +235,10 @@ export function onCancelRequested(turn: Turn, event: EventOf<'cancelRequested'>)
   answer(turn, event.request, { kind: 'done', detail: 'cancelled' })
 }
 
-/** Tasks that no host will finish: placed again, unless they were tried too often or the job is over. */
+/**
+ * Tasks that no host will finish: placed again, unless they were tried too often or the job is
+ * over.
+ */
 export function placeAgain(turn: Turn, id: JobId, tasks: Ranges, detail: string): void {
   const again: [number, number][] = []
   let [failed, cancelled] = [0, 0]

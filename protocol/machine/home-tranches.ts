@@ -1,5 +1,5 @@
-// The home while others work for it: it commits tasks in tranches, each paid from one hold; answers reports
-// with leases; takes the results; accepts what was rightly claimed.
+// The home while others work for it: it commits tasks in tranches, each paid from one hold; answers
+// reports with leases; takes the results; accepts what was rightly claimed.
 //
 // [TRANCHE-1] A hold is on the ledger before its tasks are committed to anybody.
 // [TRANCHE-2] Only when the lease has run out are open tasks placed again; a word in time renews it.
@@ -411,7 +411,9 @@ function finish(turn: Turn, task: HomeTask, verdict = verdictOf(task.report!)): 
   afterCommit(turn, job.id)
 }
 
-/** At home nothing is claimed: the tranche is over with its last task, and its host may clear up. */
+/**
+ * At home nothing is claimed: the tranche is over with its last task, and its host may clear up.
+ */
 function closeLocal(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('homeTranches', id)
   if (!tranche || tranche.hold !== '' || tranche.state.kind === 'settled') return

@@ -1,5 +1,5 @@
-// The host while it is courted: it answers calls with firm bids or reasons, agrees to what it bid, and
-// takes the holds that its slots and the home's credit have room for.
+// The host while it is courted: it answers calls with firm bids or reasons, agrees to what it bid,
+// and takes the holds that its slots and the home's credit have room for.
 
 import { sha256Hex } from '../base/crypto.ts'
 import type { Sid, SiteName } from '../base/ids.ts'

@@ -1,5 +1,6 @@
-// What a host has left to promise. The scheduler's free cores are an observation that lags; what we have
-// committed is known at once, so free = what others leave us, minus all of ours that has not ended.
+// What a host has left to promise. The scheduler's free cores are an observation that lags; what we
+// have committed is known at once, so free = what others leave us, minus all of ours that has not
+// ended.
 
 import type { View } from '../base/tables.ts'
 import type { CoreTables } from './state.ts'

@@ -1,5 +1,5 @@
-// The host when the work is over: it claims what was used, once, under a live lease or by the home's own
-// word, or gives the hold up; then it waits for the acceptance and clears its desk.
+// The host when the work is over: it claims what was used, once, under a live lease or by the
+// home's own word, or gives the hold up; then it waits for the acceptance and clears its desk.
 //
 // [CLAIM-1] A final usage is said once; a hold with nothing to claim is voided.
 // [CLAIM-2] Under a directive `lapsed` only tasks whose results the home has taken are claimed.
@@ -28,12 +28,15 @@ const keepAgainMs = 60_000
 
 const removalRetryMs = 300_000
 
-/** Claims, voids or closes, as far as the tranche's state allows; doing it again changes nothing. */
+/**
+ * Claims, voids or closes, as far as the tranche's state allows; doing it again changes nothing.
+ */
 export function settle(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('hostTranches', id)
   if (tranche?.phase !== 'settling') return
   if (tranche.hold === '') {
-    // At home nothing is claimed; the home has heard of every end when it has taken or dismissed it all.
+    // At home nothing is claimed; the home has heard of every end when it has taken or dismissed it
+    // all.
     const allTaken = subtractRanges(tranche.tasks, tranche.taken).length === 0
     if (allTaken || tranche.directive === 'lapsed') close(turn, tranche)
     return

@@ -1,9 +1,9 @@
 // The host while it works: documents and go → staging → submitting → running → settling → claimed →
-// settled. What the scheduler and the staging area did comes in as events; the home hears of every change
-// by reports, and answers with a lease.
+// settled. What the scheduler and the staging area did comes in as events; the home hears of every
+// change by reports, and answers with a lease.
 //
-// Invariants: nothing is submitted without a go; a tranche is submitted under its own name, so asking
-// twice starts it once; only an observed end ends a task.
+// Invariants: nothing is submitted without a go; a tranche is submitted under its own name, so
+// asking twice starts it once; only an observed end ends a task.
 
 import { unreachable } from '../base/assert.ts'
 import { clip } from '../base/clip.ts'
@@ -112,7 +112,8 @@ export function onAck(turn: Turn, from: SiteName, ack: Ack): void {
   if (!taken) return count(turn, 'ack_malformed')
   // Only ever stricter: a go that was sent before a stop and comes after it changes nothing.
   const directive = stricter(tranche.directive, heardDirective(turn, tranche, ack))
-  // The oldest report that may not have been answered before: counting from it errs on the safe side.
+  // The oldest report that may not have been answered before: counting from it errs on the safe
+  // side.
   const answered = tranche.sentEpochMs > 0 && ack.revision >= tranche.sentRevision
   const leaseUntilEpochMs = directive === 'go' && answered
     ? Math.max(tranche.leaseUntilEpochMs, tranche.sentEpochMs + ack.lease_seconds * 1000)
@@ -281,7 +282,10 @@ export function onSubmitRefused(turn: Turn, event: EventOf<'trancheSubmitRefused
   finishUnstarted(turn, tranche, clip(event.detail, 500) || 'the scheduler refused')
 }
 
-/** [RUN-5] Unknown whether it was submitted: asked again under the same name, never counted as failed. */
+/**
+ * [RUN-5] Unknown whether it was submitted: asked again under the same name, never counted as
+ * failed.
+ */
 export function onSubmitFailed(turn: Turn, event: EventOf<'trancheSubmitFailed'>): void {
   const tranche = turn.view.get('hostTranches', event.tranche)
   if (tranche?.phase === 'submitting') retryLater(turn, tranche, event.detail)
@@ -395,8 +399,8 @@ function collected(
 }
 
 /**
- * When the last task has ended the tranche is ready to be settled; not before its submission was answered,
- * or one that is still under way could start it again after it was cleared up.
+ * When the last task has ended the tranche is ready to be settled; not before its submission was
+ * answered, or one that is still under way could start it again after it was cleared up.
  */
 function checkEnd(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('hostTranches', id)
@@ -456,7 +460,10 @@ function sendReports(turn: Turn, home: SiteName, reports: readonly Report[]): vo
   if (group.length > 0) send(turn, home, { kind: 'reports', reports: group })
 }
 
-/** [CONTRACT-3] A report after an answered one has a revision of its own, so old answers cannot pass for new. */
+/**
+ * [CONTRACT-3] A report after an answered one has a revision of its own, so old answers cannot pass
+ * for new.
+ */
 function stampReport(turn: Turn, tranche: HostTranche): HostTranche {
   if (tranche.sentEpochMs > 0) return tranche
   const revision = tranche.revision + 1

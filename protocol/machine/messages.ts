@@ -1,6 +1,7 @@
-// What two sites say to each other directly. The connection proves who speaks; what a third party must be
-// able to check (offers, calls, bids, statements, jobs) travels inside as signed notes. Messages may be
-// lost, doubled or late: each handler can take each message at any time, and each wait has a retry.
+// What two sites say to each other directly. The connection proves who speaks; what a third party
+// must be able to check (offers, calls, bids, statements, jobs) travels inside as signed notes.
+// Messages may be lost, doubled or late: each handler can take each message at any time, and each
+// wait has a retry.
 
 import type { Malformed } from '../base/encoding.ts'
 import { decode, encode } from '../base/encoding.ts'
@@ -38,7 +39,10 @@ export const ackShape = record({
   tranche: trancheId(),
   /** The newest revision of the host's that the home has taken in. */
   revision: count,
-  /** go: run, the lease is renewed. stop: end what runs, claim what was used. lapsed: claim only `taken`. */
+  /**
+   * go: run, the lease is renewed. stop: end what runs, claim what was used. lapsed: claim only
+   * `taken`.
+   */
   directive: oneOf('go', 'stop', 'lapsed'),
   lease_seconds: integer({ min: 0, max: 1_000_000_000 }),
   /** Tasks whose results are safe at the home. */

@@ -1,6 +1,6 @@
-// The directory: our own offer goes out when something material changed and at a slow heartbeat; of each
-// other site the newest is kept until it expires. Gossip is a hint; the exchange of summaries on every
-// connection, and in turn with one peer after another, carries correctness [DIRECTORY-1].
+// The directory: our own offer goes out when something material changed and at a slow heartbeat; of
+// each other site the newest is kept until it expires. Gossip is a hint; the exchange of summaries
+// on every connection, and in turn with one peer after another, carries correctness [DIRECTORY-1].
 
 import { fromHex, sha256Hex } from '../base/crypto.ts'
 import type { Hash, SiteName } from '../base/ids.ts'
@@ -41,8 +41,8 @@ export function offerContext(
 }
 
 /**
- * Looks whether our offer has to go out; called at the end of every step that may have changed it. True when
- * it has more room than the one before.
+ * Looks whether our offer has to go out; called at the end of every step that may have changed it.
+ * True when it has more room than the one before.
  */
 export function refreshOffer(turn: Turn): boolean {
   const { view, self, now } = turn
@@ -113,7 +113,10 @@ function draftOffer(turn: Turn): ClusterOffer | undefined {
   }
 }
 
-/** Takes an offer in if it is newer and genuine; otherwise only a counter moves. True if it has more room. */
+/**
+ * Takes an offer in if it is newer and genuine; otherwise only a counter moves. True if it has more
+ * room.
+ */
 export function keepOffer(turn: Turn, note: string): boolean {
   const considered = considerOffer(note, offerContext(turn.view, turn.self, turn.now))
   if (!considered.ok) {

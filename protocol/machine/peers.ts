@@ -1,5 +1,6 @@
-// The federation as this node sees it: who belongs to it, who is connected, how a site is invited and
-// admitted. There is no master: any member may sponsor, and everybody checks the chain from the founder.
+// The federation as this node sees it: who belongs to it, who is connected, how a site is invited
+// and admitted. There is no master: any member may sponsor, and everybody checks the chain from the
+// founder.
 //
 // [PEER-1] A site is a member when its genesis and the chain of policies from the founder are in our log.
 // [PEER-2] A secret admits one site, once, before it expires; the same site may repeat its request.

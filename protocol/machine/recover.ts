@@ -1,6 +1,6 @@
-// What a node does when it starts, from its records alone. A record whose effect has no result yet gets the
-// same effect again, under the same name; the doors look it up before they do it twice. This is also the
-// only list of what can be open after a crash.
+// What a node does when it starts, from its records alone. A record whose effect has no result yet
+// gets the same effect again, under the same name; the doors look it up before they do it twice.
+// This is also the only list of what can be open after a crash.
 
 import { issueStatement } from '../rules/ledger.ts'
 import { onStarted as startPeers } from './peers.ts'
@@ -31,7 +31,9 @@ export function onStarted(turn: Turn, event: EventOf<'started'>): void {
   refreshOffer(turn)
 }
 
-/** The posted prices go on the ledger when they are new; what was agreed before keeps its tariff. */
+/**
+ * The posted prices go on the ledger when they are new; what was agreed before keeps its tariff.
+ */
 function postTariff(turn: Turn): void {
   const { view, self, now } = turn
   const wanted = {

@@ -1,7 +1,9 @@
-// Everything a node remembers: keyed records in named tables. Stored tables survive a crash; volatile ones
-// are what was last seen of the world and are empty after a start; cold ones are stored but not in memory.
+// Everything a node remembers: keyed records in named tables. Stored tables survive a crash;
+// volatile ones are what was last seen of the world and are empty after a start; cold ones are
+// stored but not in memory.
 //
-// Invariant: each record that waits for something has a timer in `timers`, so no state can wait for ever.
+// Invariant: each record that waits for something has a timer in `timers`, so no state can wait for
+// ever.
 
 import type { ContractId, FederationId, Hash, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import type { Ranges } from '../base/ranges.ts'
@@ -233,7 +235,10 @@ export interface HostTranche {
   readonly leaseUntilEpochMs: number
   readonly revision: number
   readonly ackedRevision: number
-  /** When the oldest unanswered report was sent, 0 when all are answered: the lease counts from there. */
+  /**
+   * When the oldest unanswered report was sent, 0 when all are answered: the lease counts from
+   * there.
+   */
   readonly sentEpochMs: number
   readonly sentRevision: number
   readonly taken: Ranges

@@ -1,6 +1,6 @@
-// The root of the machine: routes an event to its role and sends what the roles have marked. It decides
-// nothing itself. `step` is a function: the same tables and the same event give the same writes and
-// effects on every machine.
+// The root of the machine: routes an event to its role and sends what the roles have marked. It
+// decides nothing itself. `step` is a function: the same tables and the same event give the same
+// writes and effects on every machine.
 
 import { unreachable } from '../base/assert.ts'
 import type { ContractId, JobId, SiteName, TrancheId } from '../base/ids.ts'

@@ -1,9 +1,9 @@
-// One turn of the machine: what a handler may read, write and ask for. All handlers share one draft, so a
-// step succeeds as a whole or (when an assertion breaks) leaves nothing behind.
+// One turn of the machine: what a handler may read, write and ask for. All handlers share one
+// draft, so a step succeeds as a whole or (when an assertion breaks) leaves nothing behind.
 //
-// Invariants: messages that can be grouped (statements, reports, acks) are only marked here and sent once,
-// at the end of the step, by delivery.ts and the two roles; what makes sense only behind the statements of
-// this step is sent behind them.
+// Invariants: messages that can be grouped (statements, reports, acks) are only marked here and
+// sent once, at the end of the step, by delivery.ts and the two roles; what makes sense only behind
+// the statements of this step is sent behind them.
 
 import type { SiteName, TrancheId } from '../base/ids.ts'
 import { compareBytes } from '../base/ids.ts'
