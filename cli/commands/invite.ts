@@ -13,7 +13,9 @@ export const invite: Command = {
     'Makes a token that admits one site, once. Send it on a way that others cannot read; the ' +
     "site uses it with 'gridnode join'. The token is printed alone on stdout.",
   options: {
-    valid: { kind: 'value', value: 'TIME', help: 'how long it can be used: 1m to 90d (default 1d)' },
+    valid: {
+      kind: 'value', value: 'TIME', help: 'how long it can be used: 1m to 90d (default 1d)',
+    },
   },
   examples: [
     ['gridnode invite', 'a token for one day'],

@@ -125,7 +125,8 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
         .sort((a, b) => b.submittedEpochMs - a.submittedEpochMs)
         .slice(0, limit)
       // Looked through once for all jobs: anybody may ask, and there may be very many tasks.
-      const tasks = Map.groupBy(sorted(tables, 'homeTasks').map(([, task]) => task), ({ job }) => job)
+      const all = sorted(tables, 'homeTasks').map(([, task]) => task)
+      const tasks = Map.groupBy(all, ({ job }) => job)
       const summaries = rows.map((job) => jobSummary(tables, job, tasks.get(job.id) ?? []))
       return Promise.resolve(ok(summaries))
     },

@@ -1,4 +1,4 @@
-// The job directories: `<spool>/<tranche>/<task>/`, with our own `.gridnode/` inside: a task that is
+// The job directories: `<spool>/<tranche>/<task>/`, with our own `.gridnode/` inside. A task that is
 // placed again, also under the same contract, gets a directory of its own. Every path
 // is walked from the spool's handle, name by name; nothing outside the spool is written or removed.
 

@@ -85,8 +85,8 @@ export async function checkMark(
   if (!mark) return
   const quarantine = (what: string): StoreError => new StoreError('QUARANTINE', `${what}. The `
     + 'database was restored from a backup or has lost writes. Going on would contradict what '
-    + 'peers have seen, so this log stays closed. Keep the directory as it is; if the newest copy of '
-    + 'db/ can still be had, put that back')
+    + 'peers have seen, so this log stays closed. Keep the directory as it is; if the newest copy '
+    + 'of db/ can still be had, put that back')
   const shown = `the mark ${path} says that ${mark.size} entries of ${mark.origin} were shown to `
     + 'others'
   if (!head) throw quarantine(`${shown}, but the database has no ledger`)

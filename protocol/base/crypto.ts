@@ -95,7 +95,10 @@ export function checkPublicKey(publicKey: Uint8Array): Outcome<Uint8Array, BadKe
   return ok(publicKey)
 }
 
-/** Keys that passed before: the check takes a millisecond, and an audit meets the same keys in every log. */
+/**
+ * Keys that passed before: the check takes a millisecond, and an audit meets the same keys in
+ * every log.
+ */
 const soundKeys = new Set<string>()
 
 export function sameBytes(left: Uint8Array, right: Uint8Array): boolean {

@@ -97,8 +97,8 @@ function behind(turn: Turn, peer: SiteName, { have, last }: { have: number; last
   count(turn, 'ledger_behind_peer')
   const link = turn.view.get('links', peer)
   if (link?.heard) turn.view.put('links', peer, { ...link, heard: false })
-  const detail = `it holds ${have} statements of ours and our ledger has ${last}: this database is ` +
-    'older than what the peer has seen; nothing more is said to it'
+  const detail = `it holds ${have} statements of ours and our ledger has ${last}: this ` +
+    'database is older than what the peer has seen; nothing more is said to it'
   turn.view.put('troubles', peer, { detail, epochMs: turn.now })
 }
 

@@ -3,8 +3,8 @@
 //
 // [CLAIM-1] A final usage is said once; a hold with nothing to claim is voided.
 // [CLAIM-2] Under a directive `lapsed` only tasks whose results the home has taken are claimed.
-// [CLAIM-3] A home that is never heard again: after `keepResultsSeconds` the results go and nothing that was
-//   not claimed is claimed; an open claim stays on the ledger for both operators to close.
+// [CLAIM-3] A home that is never heard again: after `keepResultsSeconds` the results go and nothing
+//   that was not claimed is claimed; an open claim stays on the ledger for both operators to close.
 // [CLAIM-4] What the home has not let begin within one lease is given back.
 
 import { clip } from '../base/clip.ts'

@@ -2,7 +2,8 @@
 // and admitted. There is no master: any member may sponsor, and everybody checks the chain from the
 // founder.
 //
-// [PEER-1] A site is a member when its genesis and the chain of policies from the founder are in our log.
+// [PEER-1] A site is a member when its genesis and the chain of policies from the founder are in
+//   our log.
 // [PEER-2] A secret admits one site, once, before it expires; the same site may repeat its request.
 
 import type { SiteName } from '../base/ids.ts'
@@ -168,8 +169,8 @@ function admit(turn: Turn, request: JoinRequest): Answer {
   }
   view.put('invites', secretHash, { ...invite, usedBy: site })
   const federation = view.get('federationNote', 'own') ?? ''
-  const members = sortedMembers(turn).map(([, member]) =>
-    ({ genesis: member.genesis, policy: member.policy, addresses: readAddresses(member.addresses) }))
+  const members = sortedMembers(turn).map(([, { genesis: note, policy, addresses }]) =>
+    ({ genesis: note, policy, addresses: readAddresses(addresses) }))
   return { kind: 'joined', encoded: encodeJoinAnswer({ federation, members }) }
 }
 

@@ -5,7 +5,9 @@
 // Invariant: each record that waits for something has a timer in `timers`, so no state can wait for
 // ever.
 
-import type { ContractId, FederationId, Hash, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
+import type {
+  ContractId, FederationId, Hash, JobId, Sid, SiteName, TrancheId,
+} from '../base/ids.ts'
 import type { Ranges } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
 import type { Announcement, UnfitReason } from '../rules/announce.ts'

@@ -25,7 +25,9 @@ export async function paired(
   rounds: number, ours: () => Promise<number>, peer: () => Promise<number>,
 ): Promise<Pair[]> {
   const pairs: Pair[] = []
-  for (let round = 0; round < rounds; round++) pairs.push({ ours: await ours(), peer: await peer() })
+  for (let round = 0; round < rounds; round++) {
+    pairs.push({ ours: await ours(), peer: await peer() })
+  }
   return pairs
 }
 

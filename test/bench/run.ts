@@ -19,7 +19,7 @@ if (unknown.length > 0) {
 }
 const cpu = cpus()[0]?.model ?? 'unknown'
 console.log(`on ${availableParallelism()} cores, ${cpu}, Node ${process.version}`)
-console.log('ratio: above 1 gridnode is faster, below 1 the other; medians of paired rounds (range)\n')
+console.log('ratio: above 1 gridnode is faster; medians of paired rounds (range)\n')
 const figures: Figure[] = []
 for (const name of named.length > 0 ? named : Object.keys(benches)) {
   figures.push(...await benches[name]!())

@@ -68,7 +68,11 @@ export async function submitFigures(): Promise<Figure[]> {
     const { sites } = await openFederation(ctx, {
       sites: [
         { name: 'home', cores: 1 },
-        { name: 'slurmhost', scheduler: 'slurm', set: { 'scheduler.conf': `"${cluster.confPath}"` } },
+        {
+          name: 'slurmhost',
+          scheduler: 'slurm',
+          set: { 'scheduler.conf': `"${cluster.confPath}"` },
+        },
         { name: 'embeddedhost', cores: 8 },
       ],
       set: { 'log.level': '"warn"' },

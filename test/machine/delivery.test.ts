@@ -21,8 +21,9 @@ function reconnect(world: World, left: Site, right: Site): void {
 }
 
 function grant(world: World, site: Site, to: Site, limit: bigint): void {
-  const request = `r${limit}`
-  happen(world, site, { kind: 'creditRequested', request, site: to.name, limit: microcredits(limit) })
+  happen(world, site, {
+    kind: 'creditRequested', request: `r${limit}`, site: to.name, limit: microcredits(limit),
+  })
 }
 
 function copyOf(tables: Tables): Map<string, Map<string, unknown>> {
