@@ -41,6 +41,8 @@ export interface Faults {
 
 export interface Profile {
   readonly seed: number
+  /** What was said instead of the seed, as the command line has it. */
+  readonly overridden?: string
   readonly name: string
   readonly sites: readonly SiteProfile[]
   /** The last site joins while all this goes on. */
@@ -105,8 +107,10 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
   const jobs = chance.between(2, 8)
   const tasksMax = chance.pick([1, 6, 20, 40])
   const windowMs = chance.pick([300, 1_000, 2_000])
+  const overridden = Object.entries(overrides).map(([name, value]) => ` --${name} ${value}`).join('')
   return {
     seed,
+    overridden,
     name: kind.name,
     late: chance.chance(250),
     sites: Array.from({ length: overrides.sites ?? sites }, (_, at) => siteProfile(seed, at)),

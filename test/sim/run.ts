@@ -53,7 +53,7 @@ function explained(world: World, error: unknown): Error {
   const text = error instanceof Error ? error.stack ?? error.message : String(error)
   const message = `seed ${profile.seed} (${profile.name}, ${profile.sites.length} sites) failed: ` +
     `${text}\n  the end of its transcript:\n${world.lines.slice(-40).join('\n')}\n` +
-    `replay it with: npm run sim -- --seed ${profile.seed} --trace`
+    `replay it with: npm run sim -- --seed ${profile.seed}${profile.overridden ?? ''} --trace`
   return new Error(message, { cause: error })
 }
 
