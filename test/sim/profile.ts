@@ -107,7 +107,8 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
   const jobs = chance.between(2, 8)
   const tasksMax = chance.pick([1, 6, 20, 40])
   const windowMs = chance.pick([300, 1_000, 2_000])
-  const overridden = Object.entries(overrides).map(([name, value]) => ` --${name} ${value}`).join('')
+  const overridden = Object.entries(overrides)
+    .map(([name, value]) => ` --${name} ${value}`).join('')
   return {
     seed,
     overridden,
