@@ -2,8 +2,9 @@
 // have committed is known at once, so free = what others leave us, minus all of ours that has not
 // ended.
 
+import { limits } from '../base/limits.ts'
 import type { View } from '../base/tables.ts'
-import type { CoreTables } from './state.ts'
+import type { CoreTables, HostContract } from './state.ts'
 import type { Turn } from './turn.ts'
 
 export interface Committed {
@@ -77,4 +78,15 @@ export function loadFactor(turn: Turn): number {
   if (!capacity || capacity.coresTotal === 0) return 1_000
   const used = Math.min(capacity.coresTotal, Math.max(0, capacity.coresTotal - coresLeft(turn)))
   return 1_000 + Math.floor(((most - 1_000) * used) / capacity.coresTotal)
+}
+
+/** What one home can have us remember: who pays for one short task may bring a long script. */
+export function jobFits(turn: Turn, contract: HostContract, note: string): boolean {
+  const { view } = turn
+  if (contract.home === turn.self.site || view.get('hostJobs', contract.id)) return true
+  let size = note.length
+  for (const [id, known] of view.entries('hostJobs')) {
+    if (view.get('hostContracts', id)?.home === contract.home) size += known.note.length
+  }
+  return size <= limits.hostJobCharactersPerHome
 }

@@ -16,6 +16,7 @@ import { trancheTasks } from '../rules/contract.ts'
 import { meteredUsage, unstartedTask } from '../rules/run.ts'
 import type { TaskReport } from '../rules/run.ts'
 import { onAuctionClosed, openContract, takeTranche } from './host-bids.ts'
+import { jobFits } from './host-capacity.ts'
 import { askRemoval, settle } from './host-claims.ts'
 import type { Ack, MessageOf, Report } from './messages.ts'
 import type { EventOf, ObservedTask } from './events.ts'
@@ -60,17 +61,6 @@ export function onDocuments(turn: Turn, from: SiteName, message: MessageOf<'docu
   }
   changeTranche(turn, { ...tranche, tasks, salt: message.document.salt })
   proceed(turn, tranche.id)
-}
-
-/** What one home can have us remember: who pays for one short task may bring a long script. */
-function jobFits(turn: Turn, contract: HostContract, note: string): boolean {
-  const { view } = turn
-  if (contract.home === turn.self.site || view.get('hostJobs', contract.id)) return true
-  let size = note.length
-  for (const [id, known] of view.entries('hostJobs')) {
-    if (view.get('hostContracts', id)?.home === contract.home) size += known.note.length
-  }
-  return size <= limits.hostJobCharactersPerHome
 }
 
 function ownTasks(message: MessageOf<'documents'>): Ranges | undefined {

@@ -144,9 +144,13 @@ t('two fetches at once share what is on its way', async (ctx) => {
 t('when the fetch that asked first fails, the one that waited asks its own source', async (ctx) => {
   const [home, host] = [await openSite(ctx), await openSite(ctx)]
   const tree = await snapshotOf(ctx, home, { big: randomBytes(5 * MiB) })
-  const gate = Promise.withResolvers<void>()
-  const dead = wireTo(home.store, { cutAfterBytes: 0, before: () => gate.promise })
-  const first = fetchTree(into(host, tree, dead))
+  const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const before = (): Promise<void> => {
+    asked.resolve()
+    return gate.promise
+  }
+  const first = fetchTree(into(host, tree, wireTo(home.store, { cutAfterBytes: 0, before })))
+  await asked.promise
   const second = fetchTree(into(host, tree, wireTo(home.store)))
   gate.resolve()
   await assert.rejects(first, /the line went dead.*goes on from here/)
