@@ -24,7 +24,7 @@ import type { Rates } from '../rules/tariff.ts'
 import { capFor } from '../rules/tariff.ts'
 import { say } from './delivery.ts'
 import {
-  afterCommit, atOnceLeft, budgetLeft, changeJob, documentOf, noNewRound, openContracts,
+  atOnceLeft, budgetLeft, changeJob, documentOf, openContracts,
 } from './home-jobs.ts'
 import { commitTasks } from './home-tranches.ts'
 import type { MessageOf } from './messages.ts'
@@ -45,7 +45,11 @@ export function openAuction(turn: Turn, id: JobId): void {
   const round = job.round + 1
   const entries: Entries = {}
   const asked = shortlist(turn, job, entries)
-  if (asked.length === 0 && openContracts(turn, job).length > 0) return noNewRound(turn, job)
+  if (asked.length === 0 && openContracts(turn, job).length > 0) {
+    // Nobody new can be asked while open contracts take the work as fast as they can.
+    changeJob(turn, id, { idleRounds: job.idleRounds + 1 })
+    return void turn.toPlace.add(id)
+  }
   const auction: Auction = {
     id: sha256Hex('gridnode/v1/auction\n', `${job.sid} ${round}`).slice(0, 16),
     job: id,
@@ -252,7 +256,7 @@ export function closeAuction(turn: Turn, id: string): void {
   if (job.state.kind === 'open') {
     changeJob(turn, job.id, working ? { idleRounds } : { idleRounds, note })
   }
-  afterCommit(turn, job.id)
+  turn.toPlace.add(job.id)
 }
 
 /**

@@ -13,7 +13,7 @@ import type { HoldRecord } from '../rules/ledger-book.ts'
 import type { UsageTotal } from '../rules/run.ts'
 import { chargeable } from '../rules/run.ts'
 import { say } from './delivery.ts'
-import { afterCommit, isOver } from './home-jobs.ts'
+import { isOver } from './home-jobs.ts'
 import { settled } from './home-tranches.ts'
 import type { Report } from './messages.ts'
 import type { HomeTranche, ReportedUsage } from './state.ts'
@@ -78,7 +78,7 @@ export function acceptIfDue(turn: Turn, id: TrancheId): void {
   })
   if (!said.ok) return count(turn, `accept_refused_${said.refusal.reason}`)
   settled(turn, tranche, 'accepted', claim.amount)
-  afterCommit(turn, tranche.job)
+  turn.toPlace.add(tranche.job)
 }
 
 /** What is wrong with a claim; '' when the host has reported that much. */

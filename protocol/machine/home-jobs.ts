@@ -102,11 +102,21 @@ export function openContracts(turn: Turn, job: Job): HomeContract[] {
 }
 
 /**
- * Late binding: waiting tasks flow to the slots that are open now; what is left over is auctioned.
+ * At the end of a step, for each job that was marked: its waiting tasks flow to the slots that are
+ * open now; contracts that are not needed are closed, the next round is planned, or the job ends.
  */
-export function refill(turn: Turn, id: JobId): void {
+export function place(turn: Turn): void {
+  for (const id of turn.toPlace) {
+    refill(turn, id)
+    afterCommit(turn, id)
+  }
+  turn.toPlace.clear()
+}
+
+/** Late binding: a task goes where a slot is open first. */
+function refill(turn: Turn, id: JobId): void {
   const job = turn.view.get('jobs', id)
-  if (job?.state.kind !== 'open') return afterCommit(turn, id)
+  if (job?.state.kind !== 'open') return
   const contracts = openContracts(turn, job)
   const slotsOf = (contract: HomeContract): number => contract.slots + contract.queueSlots
   const all = contracts.reduce((sum, contract) => sum + slotsOf(contract), 0)
@@ -121,7 +131,6 @@ export function refill(turn: Turn, id: JobId): void {
     }), atOnceLeft(turn, now))
     if (count > 0) commitTasks(turn, contract.id, count)
   }
-  afterCommit(turn, id)
 }
 
 /** How many more tasks may run at once by the job's own limit. */
@@ -133,7 +142,7 @@ export function atOnceLeft(turn: Turn, job: Job): number {
 }
 
 /** Whatever changed: close what is not needed, plan the next round, or end. */
-export function afterCommit(turn: Turn, id: JobId): void {
+function afterCommit(turn: Turn, id: JobId): void {
   const job = turn.view.get('jobs', id)
   if (!job || job.state.kind === 'ended') return
   if (rangesSize(job.waiting) === 0) {
@@ -143,12 +152,6 @@ export function afterCommit(turn: Turn, id: JobId): void {
     planRound(turn, job)
   }
   endIfOver(turn, id)
-}
-
-/** Nobody new can be asked while open contracts take the work as fast as they can. */
-export function noNewRound(turn: Turn, job: Job): void {
-  const changed = changeJob(turn, job.id, { idleRounds: job.idleRounds + 1 })
-  if (changed) planRound(turn, changed)
 }
 
 export function runningAuction(turn: Turn, job: Job): boolean {
@@ -230,7 +233,7 @@ export function onCancelRequested(turn: Turn, event: EventOf<'cancelRequested'>)
     changeJob(turn, job.id, { state: { kind: 'cancelling' }, note })
     dropWaiting(turn, turn.view.get('jobs', job.id)!, 'cancelled before it was placed')
     stopTranches(turn, job)
-    afterCommit(turn, job.id)
+    turn.toPlace.add(job.id)
   }
   answer(turn, event.request, { kind: 'done', detail: 'cancelled' })
 }
@@ -340,7 +343,7 @@ function forgetContract(turn: Turn, id: ContractId): void {
 /** Every job with work at a host that is reachable again gets its tasks going. */
 export function onHostUp(turn: Turn, host: SiteName): void {
   for (const [, contract] of turn.view.entries('homeContracts')) {
-    if (contract.host === host && contract.open) refill(turn, contract.job)
+    if (contract.host === host && contract.open) turn.toPlace.add(contract.job)
   }
   roundsSoon(turn)
 }

@@ -26,7 +26,7 @@ import type { EventOf } from './events.ts'
 import { acceptIfDue, allIn, nothingReported, noteUsage } from './home-claims.ts'
 import { awardNext, creditLeft, tellLosers } from './home-auction.ts'
 import {
-  afterCommit, budgetLeft, changeJob, closeContract, documentOf, isOver, placeAgain, refill,
+  budgetLeft, changeJob, closeContract, documentOf, isOver, placeAgain,
   withoutTree,
 } from './home-jobs.ts'
 import { movedBy, standsStill } from './home-patience.ts'
@@ -234,7 +234,7 @@ function withdrew(turn: Turn, tranche: HomeTranche, reason: string): void {
     awardNext(turn, contract, reason)
   }
   winnersHeld(turn, tranche)
-  refill(turn, tranche.job)
+  turn.toPlace.add(tranche.job)
 }
 
 /** Takes tasks back from a tranche. */
@@ -319,7 +319,7 @@ export function onVoid(turn: Turn, from: SiteName, hold: Sid, reason: string): v
   settled(turn, tranche, 'void', zeroMicrocredits)
   release(turn, tranche, tranche.open, `${from} gave it back: ${reason}`)
   returnUntaken(turn, tranche)
-  refill(turn, tranche.job)
+  turn.toPlace.add(tranche.job)
 }
 
 export function onReports(turn: Turn, from: SiteName, message: MessageOf<'reports'>): void {
@@ -350,7 +350,7 @@ function onReport(turn: Turn, from: SiteName, report: Report): void {
   changeJob(turn, tranche.job, {})
   closeLocal(turn, tranche.id)
   acceptIfDue(turn, tranche.id)
-  refill(turn, tranche.job)
+  turn.toPlace.add(tranche.job)
 }
 
 /** A tranche we do not know (any more) is nothing we will pay for: the host may stop. */
@@ -408,7 +408,7 @@ function finish(turn: Turn, task: HomeTask, verdict = verdictOf(task.report!)): 
   if (tranche.state.kind === 'live') turn.toAck.add(tranche.id)
   closeLocal(turn, tranche.id)
   acceptIfDue(turn, tranche.id)
-  afterCommit(turn, job.id)
+  turn.toPlace.add(job.id)
 }
 
 /**
@@ -453,7 +453,7 @@ function giveUpResult(turn: Turn, { job, task, tranche, host, detail }: HomeTask
   placeAgain(turn, job, [[task, task]], `the results could not be fetched from ${host}: ${detail}`)
   closeLocal(turn, tranche)
   acceptIfDue(turn, tranche)
-  refill(turn, job)
+  turn.toPlace.add(job)
 }
 
 export function onResultRetry(turn: Turn, key: string): void {

@@ -39,9 +39,10 @@ export function step(self: Self, tables: Tables, event: Event): Stepped {
   const view = draft<CoreTables>(tables)
   const turn: Turn = {
     self, view, now: event.at, effects: [], trailing: [], toDeliver: new Set(),
-    toReport: new Set(), toAck: new Set(),
+    toReport: new Set(), toAck: new Set(), toPlace: new Set(),
   }
   route(turn, event)
+  homeJobs.place(turn)
   home.acknowledge(turn)
   host.report(turn)
   deliver(turn)

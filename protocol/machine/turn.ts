@@ -5,7 +5,7 @@
 // sent once, at the end of the step, by delivery.ts and the two roles; what makes sense only behind
 // the statements of this step is sent behind them.
 
-import type { SiteName, TrancheId } from '../base/ids.ts'
+import type { JobId, SiteName, TrancheId } from '../base/ids.ts'
 import { compareBytes } from '../base/ids.ts'
 import type { Draft, View } from '../base/tables.ts'
 import type { Effect } from './effects.ts'
@@ -19,6 +19,8 @@ export interface Turn {
   readonly effects: Effect[]
   /** Messages that refer to statements of this step: sent after them. */
   readonly trailing: Effect[]
+  /** Jobs of ours whose waiting tasks may have somewhere to go, or that may be over. */
+  readonly toPlace: Set<JobId>
   /** Peers that are owed what is in their outbox, or an acknowledgement. */
   readonly toDeliver: Set<SiteName>
   /** Tranches at us whose home should hear how they are. */

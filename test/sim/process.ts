@@ -20,6 +20,7 @@ export function startMachine(machine: Machine): void {
   if (machine.process || !federation) return
   const { time, network } = world
   const self = selfOf(machine, federation)
+  let bug: Error | undefined
   const process: Process = {
     alive: true,
     busy: new Set(),
@@ -44,8 +45,13 @@ export function startMachine(machine: Machine): void {
         perform(machine, process, effect)
         pass(machine, process, `after ${named}`)
       },
-      failed: (failure) => crash(machine, failure.message),
+      failed: (failure) => {
+        // A step that broke is a bug of ours, and no crash to recover from.
+        if (bug) throw bug
+        crash(machine, failure.message)
+      },
       broken: (_, failure) => {
+        bug = failure
         throw failure
       },
     }),
