@@ -1,6 +1,6 @@
-// The job directories: `<spool>/<tranche>/<task>/`, with our own `.gridnode/` inside. A task that is
-// placed again, also under the same contract, gets a directory of its own. Every path
-// is walked from the spool's handle, name by name; nothing outside the spool is written or removed.
+// The job directories: `<spool>/<tranche>/<task>/`, with our own `.gridnode/` inside. A task that
+// is placed again, also under the same contract, gets a directory of its own. Every path is walked
+// from the spool's handle, name by name; nothing outside the spool is written or removed.
 
 import { type FileHandle, mkdir, rmdir, statfs } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'

@@ -3,38 +3,31 @@
 // answered.
 
 import { sha256Hex } from '../base/crypto.ts'
-import { contractIdOf } from '../base/ids.ts'
 import type { JobId, SiteName } from '../base/ids.ts'
+import { contractIdOf } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import { rangesSize } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
-import { microcredits, zeroMicrocredits } from '../base/units.ts'
-import type { Candidate } from '../rules/announce.ts'
-import { compareCandidates, sealAnnouncement, unfit } from '../rules/announce.ts'
+import { zeroMicrocredits } from '../base/units.ts'
 import type { RankedBid } from '../rules/award.ts'
 import { allot, completionSeconds, rankBids } from '../rules/award.ts'
 import type { Bid } from '../rules/bid.ts'
 import { readBidAnswer } from '../rules/bid.ts'
 import { termsFor } from '../rules/contract.ts'
-import { creditLimit, exposure, logPublic } from '../rules/ledger.ts'
-import { account } from '../rules/ledger-book.ts'
-import type { KeptOffer } from '../rules/offer.ts'
-import { compileRequirement } from '../rules/requirements.ts'
-import type { Rates } from '../rules/tariff.ts'
-import { capFor } from '../rules/tariff.ts'
+import { logPublic } from '../rules/ledger.ts'
 import { say } from './delivery.ts'
 import {
-  atOnceLeft, budgetLeft, changeJob, documentOf, openContracts,
-} from './home-jobs.ts'
+  atOnceLeft, budgetLeft, changeJob, creditLeft, documentOf, openContracts,
+} from './home-book.ts'
+import type { Entries } from './home-call.ts'
+import { callFor, shortlist, taskCapOf } from './home-call.ts'
 import { commitTasks } from './home-tranches.ts'
 import type { MessageOf } from './messages.ts'
 import { verifierOf } from './offers.ts'
 import type { Auction, AuctionEntry, HomeContract, Job } from './state.ts'
 import { auctionKey } from './state.ts'
 import type { Turn } from './turn.ts'
-import { count, isUp, send, setTimer } from './turn.ts'
-
-type Entries = Record<string, AuctionEntry>
+import { count, send, setTimer } from './turn.ts'
 
 /** Rounds whose reasons are kept: the first, for the record, and the newest. */
 const roundsKept = 4
@@ -78,80 +71,6 @@ function dropOldRound(turn: Turn, job: Job): void {
   const auction = turn.view.get('auctions', key)
   if (auction) turn.view.remove('auctionKeys', auction.id)
   turn.view.remove('auctions', key)
-}
-
-function callFor(turn: Turn, job: Job, auction: Auction): string {
-  const document = documentOf(turn, job.id)
-  return sealAnnouncement({
-    fed: turn.self.federation,
-    auction: auction.id,
-    home: turn.self.site,
-    tasks: rangesSize(job.waiting),
-    cores: document.cores,
-    memory_mib: document.memory_mib,
-    walltime_seconds: document.walltime_seconds,
-    inputs_bytes: document.inputs_bytes,
-    window_ms: turn.self.market.windowMs,
-  }, turn.self.signer.statement)
-}
-
-/** Fills `entries` with a reason for every site that is not asked; returns those that are. */
-function shortlist(turn: Turn, job: Job, entries: Entries): SiteName[] {
-  const document = documentOf(turn, job.id)
-  const compiled = document.requirements === '' ? undefined
-    : compileRequirement(document.requirements)
-  const requirement = compiled?.ok ? compiled.value : undefined
-  const taken = new Set(openContracts(turn, job).map((contract) => contract.host))
-  const fit: Candidate[] = []
-  for (const [, kept] of turn.view.entries('offers')) {
-    if (taken.has(kept.offer.site)) continue
-    const candidate = candidateOf(turn, job, kept)
-    const why = compiled && !compiled.ok
-      ? { reason: 'requirements' as const, detail: compiled.refusal.detail }
-      : unfit(document, requirement, budgetLeft(turn, job), candidate)
-    if (why) entries[kept.offer.site] = { kind: 'unfit', ...why }
-    else fit.push(candidate)
-  }
-  fit.sort(compareCandidates)
-  const most = turn.self.market.shortlistSites
-  for (const { offer } of fit.slice(most)) {
-    const detail = `the ${most} most promising sites were asked`
-    entries[offer.site] = { kind: 'unfit', reason: 'not_shortlisted', detail }
-  }
-  const asked = fit.slice(0, most).map(({ offer }) => offer.site)
-  for (const site of asked) entries[site] = { kind: 'asked' }
-  return asked
-}
-
-function candidateOf(turn: Turn, job: Job, { offer }: KeptOffer): Candidate {
-  const own = offer.site === turn.self.site
-  const { rate_task: task, rate_core_hour: core_hour, rate_gib_hour: gib_hour } = offer
-  const rates = { task, core_hour, gib_hour }
-  return {
-    offer,
-    own,
-    up: isUp(turn, offer.site),
-    taskCap: own ? zeroMicrocredits : taskCapOf(turn, job, rates, offer.factor_permille),
-    creditLeft: own ? undefined : creditLeft(turn, offer.site),
-  }
-}
-
-function taskCapOf(turn: Turn, job: Job, rates: Rates, factor: number): Microcredits {
-  const document = documentOf(turn, job.id)
-  return capFor(rates, factor, {
-    tasks: 1,
-    cores: document.cores,
-    memoryMib: document.memory_mib,
-    walltimeSeconds: document.walltime_seconds,
-  })
-}
-
-/** What we may still owe a site, with our unanswered holds counted too. */
-export function creditLeft(turn: Turn, host: SiteName): Microcredits {
-  const { view, self } = turn
-  const asked = account(view, host, self.site).asked
-  const left = creditLimit(view, host, self.site) - exposure(view, host, self.site) - asked
-  return microcredits(left > 0n ? left : 0n)
 }
 
 export function onAnswer(turn: Turn, from: SiteName, message: MessageOf<'answer'>): void {

@@ -1,27 +1,25 @@
 // The home and what its hosts claim: a claim is held against the host's own reports before it is
 // paid.
 //
-// [TRANCHE-3] A claim is accepted when no result of the tranche is still on its way, and it is no more
-//   than the host reported. If the tranche lapsed before, what the host ran by its reports is paid all
-//   the same, at most the hold: the claim may have been made in time. What is more stays open, as
-//   trouble for both operators.
+// [TRANCHE-3] A claim is accepted when no result of the tranche is still on its way, and it is no
+//   more than the host reported. If the tranche lapsed before, what the host ran by its reports is
+//   paid all the same, at most the hold: the claim may have been made in time. What is more stays
+//   open, as trouble for both operators.
 
 import type { Sid, SiteName, TrancheId } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'
-import { addRanges, emptyRanges, rangesHave, rangesSize, rangesValues } from '../base/ranges.ts'
+import { addRanges, rangesHave, rangesSize, rangesValues } from '../base/ranges.ts'
 import type { HoldRecord } from '../rules/ledger-book.ts'
 import type { UsageTotal } from '../rules/run.ts'
 import { chargeable } from '../rules/run.ts'
 import { say } from './delivery.ts'
-import { isOver } from './home-jobs.ts'
+import { isOver } from './home-book.ts'
 import { settled } from './home-tranches.ts'
 import type { Report } from './messages.ts'
-import type { HomeTranche, ReportedUsage } from './state.ts'
+import type { HomeTranche } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count } from './turn.ts'
-
-export const nothingReported: ReportedUsage = { ended: emptyRanges, tasks: 0, core_s: 0, gib_s: 0 }
 
 /** Adds up what tasks used, each by the first report of its end. */
 export function noteUsage(turn: Turn, id: TrancheId, report: Report): void {

@@ -10,22 +10,21 @@
 import { clip } from '../base/clip.ts'
 import { sha256Hex } from '../base/crypto.ts'
 import { encode } from '../base/encoding.ts'
-import type { SiteName, Sid, TrancheId } from '../base/ids.ts'
+import type { Sid, SiteName, TrancheId } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'
 import { rangesHave, rangesValues, subtractRanges } from '../base/ranges.ts'
 import { unshape } from '../base/shape.ts'
 import { chargeFor } from '../rules/ledger-accounts.ts'
-import { chargeable } from '../rules/run.ts'
 import type { TaskReport } from '../rules/run.ts'
+import { chargeable } from '../rules/run.ts'
 import { say } from './delivery.ts'
-import { forgetContract, leaseLives } from './host-tranches.ts'
+import { forgetContract, leaseLives } from './host-book.ts'
 import type { HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, setTimer } from './turn.ts'
 
 const keepAgainMs = 60_000
-
 const removalRetryMs = 300_000
 
 /**

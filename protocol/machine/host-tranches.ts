@@ -1,5 +1,5 @@
-// The host while it works: documents and go → staging → submitting → running → settling → claimed →
-// settled. What the scheduler and the staging area did comes in as events; the home hears of every
+// The host while it works: documents and go → staging → submitting → running → settling →
+// claimed → settled. What the scheduler and the staging area did comes in as events; the home hears of every
 // change by reports, and answers with a lease.
 //
 // Invariants: nothing is submitted without a go; a tranche is submitted under its own name, so
@@ -11,27 +11,24 @@ import type { SiteName, TrancheId } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import type { Ranges } from '../base/ranges.ts'
 import { parseRanges, rangesSize, rangesValues } from '../base/ranges.ts'
-import { readJob } from '../rules/job.ts'
 import { trancheTasks } from '../rules/contract.ts'
-import { meteredUsage, unstartedTask } from '../rules/run.ts'
-import type { TaskReport } from '../rules/run.ts'
-import { onAuctionClosed, openContract, takeTranche } from './host-bids.ts'
+import { readJob } from '../rules/job.ts'
+import { unstartedTask } from '../rules/run.ts'
+import type { EventOf } from './events.ts'
+import { onAuctionClosed } from './host-bids.ts'
+import { changeTranche, endTask, leaseLives, releaseSlots, retryMsMin } from './host-book.ts'
 import { jobFits } from './host-capacity.ts'
 import { askRemoval, settle } from './host-claims.ts'
-import type { Ack, MessageOf, Report } from './messages.ts'
-import type { EventOf, ObservedTask } from './events.ts'
-import type { HostContract, HostTask, HostTranche } from './state.ts'
+import { openContract, takeTranche } from './host-contracts.ts'
+import { checkEnd } from './host-tasks.ts'
+import type { Ack, MessageOf } from './messages.ts'
+import type { HostTask, HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
-import { count, isUp, send, setTimer } from './turn.ts'
+import { count, send, setTimer } from './turn.ts'
 
-const reportMsMax = 15_000
-const retryMsMin = 2_000
 const retryMsMax = 60_000
 const stagingTriesMax = 10
-/** Of the promised outputs that a task did not leave, so many are named. */
-const missingMax = 8
-const missingBytesMax = 256
 
 /** What the hold pays for; from ourselves it also opens the contract, since nothing is owed. */
 export function onDocuments(turn: Turn, from: SiteName, message: MessageOf<'documents'>): void {
@@ -169,10 +166,6 @@ function wantDocuments(turn: Turn, tranche: HostTranche): void {
   send(turn, tranche.home, { kind: 'documents_wanted', tranche: tranche.id })
 }
 
-export function leaseLives(turn: Turn, tranche: HostTranche): boolean {
-  return tranche.directive === 'go' && turn.now < tranche.leaseUntilEpochMs
-}
-
 function stopTranche(turn: Turn, tranche: HostTranche): void {
   switch (tranche.phase) {
     case 'staging': return finishUnstarted(turn, tranche)
@@ -196,33 +189,6 @@ function finishUnstarted(turn: Turn, tranche: HostTranche, detail = ''): void {
   changeTranche(turn, { ...now, open: 0, phase: 'settling', detail, endedEpochMs: turn.now })
   setTimer(turn, `retry/${tranche.id}`, undefined)
   settle(turn, tranche.id)
-}
-
-/** Every change gets a revision and is reported. */
-export function changeTranche(turn: Turn, tranche: HostTranche): void {
-  turn.view.put('hostTranches', tranche.id, { ...tranche, revision: tranche.revision + 1 })
-  turn.toReport.add(tranche.id)
-}
-
-function endTask(
-  turn: Turn, tranche: TrancheId, task: number, change: Partial<TaskReport>,
-): void {
-  const known = turn.view.get('hostTasks', taskKey(tranche, task))
-  const revision = (turn.view.get('hostTranches', tranche)?.revision ?? 0) + 1
-  if (!known || known.state === 'ended') return
-  turn.view.put('hostTasks', taskKey(tranche, task), { ...known, ...change, revision })
-}
-
-function releaseSlots(
-  turn: Turn, id: HostContract['id'], ended: number, ran: number,
-): void {
-  const contract = turn.view.get('hostContracts', id)
-  if (!contract) return
-  turn.view.put('hostContracts', id, {
-    ...contract,
-    outstanding: contract.outstanding - ended,
-    running: contract.running - ran,
-  })
 }
 
 export function onStaged(turn: Turn, event: EventOf<'trancheStaged'>): void {
@@ -314,186 +280,3 @@ export function onStopRetry(turn: Turn, id: TrancheId): void {
     stopTranche(turn, tranche)
   }
 }
-
-export function onTasksObserved(turn: Turn, event: EventOf<'tasksObserved'>): void {
-  for (const seen of event.tasks) observe(turn, seen)
-}
-
-function observe(turn: Turn, seen: ObservedTask): void {
-  const { view } = turn
-  const tranche = view.get('hostTranches', seen.tranche)
-  const task = view.get('hostTasks', taskKey(seen.tranche, seen.task))
-  if (!tranche || !task || (tranche.phase !== 'submitting' && tranche.phase !== 'running')) return
-  const before = task.state
-  if (before === 'collecting' || before === 'ended' || seen.status.kind === 'queued') return
-  const key = taskKey(seen.tranche, seen.task)
-  const revision = tranche.revision + 1
-  if (seen.status.kind === 'running') {
-    if (before === 'running') return
-    const started_ms = seen.status.startedEpochMs
-    view.put('hostTasks', key, { ...task, state: 'running', started_ms, revision })
-    releaseSlots(turn, tranche.contract, 0, -1)
-    return changeTranche(turn, tranche)
-  }
-  const { how, exitCode, startedEpochMs, endedEpochMs } = seen.status
-  const ran = endedEpochMs > startedEpochMs || how === 'exited'
-  const contract = view.get('hostContracts', tranche.contract)
-  const meter = contract && ran
-    ? meteredUsage({ ...contract, startedMs: startedEpochMs, endedMs: endedEpochMs })
-    : { core_s: 0, gib_s: 0 }
-  const collect = ran && how !== 'lost'
-  view.put('hostTasks', key, {
-    ...task,
-    ...meter,
-    state: collect ? 'collecting' : 'ended',
-    how,
-    exit_code: exitCode,
-    started_ms: ran ? startedEpochMs : 0,
-    ended_ms: ran ? endedEpochMs : 0,
-    revision,
-  })
-  releaseSlots(turn, tranche.contract, 1, before === 'running' ? 1 : 0)
-  changeTranche(turn, { ...tranche, open: tranche.open - 1 })
-  if (collect) {
-    turn.effects.push({ kind: 'collectTask', tranche: tranche.id, task: task.task })
-  } else {
-    checkEnd(turn, tranche.id)
-  }
-}
-
-export function onTaskCollected(turn: Turn, event: EventOf<'taskCollected'>): void {
-  const { tree, treeBytes: tree_bytes } = event
-  const missing = event.missing.slice(0, missingMax).map((name) => clip(name, missingBytesMax))
-  collected(turn, event, { tree, tree_bytes, missing })
-}
-
-/** The results cannot be read here: the task has run, but what it left is lost. */
-export function onTaskCollectFailed(turn: Turn, event: EventOf<'taskCollectFailed'>): void {
-  count(turn, 'collect_failed')
-  const detail = clip(`its results could not be collected: ${event.detail}`, 500)
-  collected(turn, event, { how: 'lost', detail })
-}
-
-function collected(
-  turn: Turn,
-  { tranche: id, task: index }: { tranche: TrancheId; task: number },
-  change: Partial<TaskReport>,
-): void {
-  const tranche = turn.view.get('hostTranches', id)
-  const task = turn.view.get('hostTasks', taskKey(id, index))
-  if (!tranche || task?.state !== 'collecting') return
-  const revision = tranche.revision + 1
-  turn.view.put('hostTasks', taskKey(id, index), { ...task, ...change, state: 'ended', revision })
-  changeTranche(turn, tranche)
-  checkEnd(turn, id)
-}
-
-/**
- * When the last task has ended the tranche is ready to be settled; not before its submission was
- * answered, or one that is still under way could start it again after it was cleared up.
- */
-function checkEnd(turn: Turn, id: TrancheId): void {
-  const tranche = turn.view.get('hostTranches', id)
-  if (tranche?.phase !== 'running' || tranche.open > 0) return
-  for (const task of rangesValues(tranche.tasks)) {
-    if (turn.view.get('hostTasks', taskKey(id, task))?.state !== 'ended') return
-  }
-  setTimer(turn, `stop/${id}`, undefined)
-  changeTranche(turn, { ...tranche, phase: 'settling', endedEpochMs: turn.now })
-  settle(turn, id)
-}
-
-/** Tasks that changed since the home last took note. */
-export function reportOf(turn: Turn, tranche: HostTranche): Report {
-  const tasks: TaskReport[] = []
-  for (const task of rangesValues(tranche.tasks)) {
-    const known = turn.view.get('hostTasks', taskKey(tranche.id, task))
-    if (!known || known.revision <= tranche.ackedRevision || known.state === 'queued') continue
-    const { tranche: _, revision: __, ...report } = known
-    tasks.push(report)
-  }
-  const phase = tranche.phase === 'submitting' ? 'running'
-    : tranche.phase === 'claimed' || tranche.phase === 'settled' ? 'settling' : tranche.phase
-  return { tranche: tranche.id, revision: tranche.revision, phase, tasks }
-}
-
-/** At the end of a step: one message of reports a home. */
-export function report(turn: Turn): void {
-  const byHome = new Map<SiteName, Report[]>()
-  for (const id of turn.toReport) {
-    const tranche = turn.view.get('hostTranches', id)
-    if (!tranche || tranche.phase === 'settled') continue
-    const contract = turn.view.get('hostContracts', tranche.contract)
-    const lease = contract?.leaseSeconds ?? turn.self.market.leaseSeconds
-    const beat = Math.min(reportMsMax, Math.max(1_000, Math.floor((lease * 1000) / 4)))
-    setTimer(turn, `report/${id}`, turn.now + (tranche.directive === 'none' ? retryMsMin : beat))
-    if (!isUp(turn, tranche.home)) continue
-    const sent = stampReport(turn, tranche)
-    const reports = byHome.get(tranche.home) ?? []
-    reports.push(reportOf(turn, sent))
-    byHome.set(tranche.home, reports)
-  }
-  for (const [home, reports] of byHome) sendReports(turn, home, reports)
-}
-
-/** No message has more tasks than the largest tranche: their words, too, have to fit into one. */
-function sendReports(turn: Turn, home: SiteName, reports: readonly Report[]): void {
-  let [group, tasks]: [Report[], number] = [[], 0]
-  for (const one of reports) {
-    if (group.length === 256 || tasks + one.tasks.length > limits.tasksPerTranche) {
-      send(turn, home, { kind: 'reports', reports: group })
-      ;[group, tasks] = [[], 0]
-    }
-    group.push(one)
-    tasks += one.tasks.length
-  }
-  if (group.length > 0) send(turn, home, { kind: 'reports', reports: group })
-}
-
-/**
- * [CONTRACT-3] A report after an answered one has a revision of its own, so old answers cannot pass
- * for new.
- */
-function stampReport(turn: Turn, tranche: HostTranche): HostTranche {
-  if (tranche.sentEpochMs > 0) return tranche
-  const revision = tranche.revision + 1
-  const sent = { ...tranche, revision, sentEpochMs: turn.now, sentRevision: revision }
-  turn.view.put('hostTranches', tranche.id, sent)
-  return sent
-}
-
-export function onHomeUp(turn: Turn, site: SiteName): void {
-  for (const [, tranche] of turn.view.entries('hostTranches')) {
-    if (tranche.home === site && tranche.phase !== 'settled') turn.toReport.add(tranche.id)
-  }
-}
-
-/** [CONTRACT-6] Idle slots are kept for a contract only until its reservation ends. */
-export function onContractClosed(
-  turn: Turn, from: SiteName, id: HostContract['id'],
-): void {
-  const contract = turn.view.get('hostContracts', id)
-  if (contract?.home !== from) return
-  if (contract.tranches > 0) turn.view.put('hostContracts', id, { ...contract, open: false })
-  else forgetContract(turn, id)
-}
-
-export function onIdle(turn: Turn, id: HostContract['id']): void {
-  const contract = turn.view.get('hostContracts', id)
-  if (!contract) return
-  if (contract.outstanding > 0) {
-    const reservedUntilEpochMs = turn.now + turn.self.market.bidValidSeconds * 1000
-    const kept = Math.min(contract.kept, contract.outstanding)
-    turn.view.put('hostContracts', id, { ...contract, kept, reservedUntilEpochMs })
-    return setTimer(turn, `idle/${id}`, reservedUntilEpochMs)
-  }
-  if (contract.tranches > 0) turn.view.put('hostContracts', id, { ...contract, open: false })
-  else forgetContract(turn, id)
-}
-
-export function forgetContract(turn: Turn, id: HostContract['id']): void {
-  turn.view.remove('hostContracts', id)
-  turn.view.remove('hostJobs', id)
-  setTimer(turn, `idle/${id}`, undefined)
-}
-

@@ -12,11 +12,11 @@ import { readAddresses } from '../rules/membership.ts'
 import type { ClusterOffer, OfferContext } from '../rules/offer.ts'
 import { considerOffer, sealOffer } from '../rules/offer.ts'
 import { statementSignerName } from '../rules/statement.ts'
-import { coresLeft, memoryLeft, loadFactor } from './host-capacity.ts'
 import type { MessageOf } from './messages.ts'
 import type { CoreTables, Self } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, send, setTimer } from './turn.ts'
+import { coresLeft, loadFactor, memoryLeft } from './host-capacity.ts'
 
 const offerGapMs = 500
 const offersPerMessageBytes = limits.messageBytes / 2

@@ -5,12 +5,13 @@
 import { issueStatement } from '../rules/ledger.ts'
 import { onStarted as startPeers } from './peers.ts'
 import type { EventOf } from './events.ts'
-import { closeAuction } from './home-auction.ts'
-import { roundsSoon } from './home-jobs.ts'
-import { askResult, resumeOwn } from './home-tranches.ts'
 import { refreshOffer } from './offers.ts'
-import { resumeTranche } from './host-tranches.ts'
 import type { Turn } from './turn.ts'
+import { closeAuction } from './home-auction.ts'
+import { roundsSoon } from './home-placing.ts'
+import { askResult } from './home-results.ts'
+import { resumeOwn } from './home-tranches.ts'
+import { resumeTranche } from './host-tranches.ts'
 
 export function onStarted(turn: Turn, event: EventOf<'started'>): void {
   postTariff(turn)
@@ -23,7 +24,9 @@ export function onStarted(turn: Turn, event: EventOf<'started'>): void {
   for (const [, task] of turn.view.entries('homeTasks')) {
     if (task.state === 'returning') askResult(turn, task)
   }
-  for (const [, tranche] of Array.from(turn.view.entries('hostTranches'))) resumeTranche(turn, tranche)
+  for (const [, tranche] of Array.from(turn.view.entries('hostTranches'))) {
+    resumeTranche(turn, tranche)
+  }
   for (const [, job] of turn.view.entries('jobs')) {
     if (job.state.kind === 'ended') turn.effects.push({ kind: 'releaseInputs', job: job.id })
   }

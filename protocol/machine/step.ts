@@ -11,13 +11,6 @@ import type { PairStatement } from '../rules/statement.ts'
 import { deliver, onStatements, resend } from './delivery.ts'
 import type { Effect } from './effects.ts'
 import type { Event } from './events.ts'
-import { closeAuction, onAnswer } from './home-auction.ts'
-import { onUsage } from './home-claims.ts'
-import * as homeJobs from './home-jobs.ts'
-import * as home from './home-tranches.ts'
-import * as bids from './host-bids.ts'
-import { onAccept, onKeepEnded, onTrancheRemoved } from './host-claims.ts'
-import * as host from './host-tranches.ts'
 import type { Message } from './messages.ts'
 import { decodeMessage } from './messages.ts'
 import { keepOffer, onOfferExpiry, refreshOffer } from './offers.ts'
@@ -26,6 +19,22 @@ import { onStarted } from './recover.ts'
 import type { CoreTables, Self } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, dueTimers } from './turn.ts'
+import { closeAuction, onAnswer } from './home-auction.ts'
+import { onUsage } from './home-claims.ts'
+import { onCancelRequested, onForget, onJobSubmitted } from './home-jobs.ts'
+import { onHostUp, onRoundDue, placeMarked, roundsSoon } from './home-placing.ts'
+import { onDeclined, onHeld, onLeaseEnd, onReports, onVoid } from './home-reports.ts'
+import { onResultFailed, onResultRetry, onResultTaken } from './home-results.ts'
+import { ackMarked, onDocumentsWanted } from './home-tranches.ts'
+import { onAnnounce, onAuctionClosed, onBidExpiry } from './host-bids.ts'
+import { onAccept, onKeepEnded, onTrancheRemoved } from './host-claims.ts'
+import { onContractClosed, onContractOffer, onHold, onIdle } from './host-contracts.ts'
+import { onHomeUp, reportMarked } from './host-reports.ts'
+import { onTaskCollectFailed, onTaskCollected, onTasksObserved } from './host-tasks.ts'
+import {
+  onAck, onDocuments, onRetry, onStaged, onStagingFailed, onStopRetry, onSubmitFailed,
+  onSubmitRefused, onSubmitted,
+} from './host-tranches.ts'
 
 export { wakeAt } from './turn.ts'
 
@@ -42,9 +51,9 @@ export function step(self: Self, tables: Tables, event: Event): Stepped {
     toReport: new Set(), toAck: new Set(), toPlace: new Set(),
   }
   route(turn, event)
-  homeJobs.place(turn)
-  home.acknowledge(turn)
-  host.report(turn)
+  placeMarked(turn)
+  ackMarked(turn)
+  reportMarked(turn)
   deliver(turn)
   return { writes: view.writes(), effects: [...turn.effects, ...turn.trailing] }
 }
@@ -60,47 +69,47 @@ function route(turn: Turn, event: Event): void {
     case 'peerWentDown': return peers.onPeerDown(turn, event.site)
     case 'offerHeard': return onOffer(turn, event.kept.note)
     case 'callHeard':
-      return bids.onAnnounce(turn, event.from, { kind: 'announce', note: event.note })
+      return onAnnounce(turn, event.from, { kind: 'announce', note: event.note })
     case 'capacityObserved':
       turn.view.put('capacity', 'own', event.capacity)
       return refresh(turn)
-    case 'jobSubmitted': return homeJobs.onJobSubmitted(turn, event)
-    case 'cancelRequested': return homeJobs.onCancelRequested(turn, event)
+    case 'jobSubmitted': return onJobSubmitted(turn, event)
+    case 'cancelRequested': return onCancelRequested(turn, event)
     case 'inviteRequested': return peers.onInviteRequested(turn, event)
     case 'joinRequested': return peers.onJoinRequested(turn, event)
     case 'creditRequested': return peers.onCreditRequested(turn, event)
-    case 'trancheStaged': return host.onStaged(turn, event)
-    case 'trancheStagingFailed': return host.onStagingFailed(turn, event)
-    case 'trancheSubmitted': return host.onSubmitted(turn, event)
-    case 'trancheSubmitRefused': return host.onSubmitRefused(turn, event)
-    case 'trancheSubmitFailed': return host.onSubmitFailed(turn, event)
+    case 'trancheStaged': return onStaged(turn, event)
+    case 'trancheStagingFailed': return onStagingFailed(turn, event)
+    case 'trancheSubmitted': return onSubmitted(turn, event)
+    case 'trancheSubmitRefused': return onSubmitRefused(turn, event)
+    case 'trancheSubmitFailed': return onSubmitFailed(turn, event)
     case 'tasksObserved':
-      host.onTasksObserved(turn, event)
+      onTasksObserved(turn, event)
       return refresh(turn)
-    case 'taskCollected': return host.onTaskCollected(turn, event)
-    case 'taskCollectFailed': return host.onTaskCollectFailed(turn, event)
+    case 'taskCollected': return onTaskCollected(turn, event)
+    case 'taskCollectFailed': return onTaskCollectFailed(turn, event)
     case 'trancheRemoved':
       onTrancheRemoved(turn, event.tranche)
       return refresh(turn)
-    case 'resultTaken': return home.onResultTaken(turn, event)
-    case 'resultFailed': return home.onResultFailed(turn, event)
+    case 'resultTaken': return onResultTaken(turn, event)
+    case 'resultFailed': return onResultFailed(turn, event)
     default: return unreachable(event)
   }
 }
 
 /** Our own room is as good as that of others: jobs that wait here hear of it. */
 function refresh(turn: Turn): void {
-  if (refreshOffer(turn)) homeJobs.roundsSoon(turn)
+  if (refreshOffer(turn)) roundsSoon(turn)
 }
 
 function onPeerUp(turn: Turn, site: SiteName): void {
   peers.onPeerUp(turn, site)
-  host.onHomeUp(turn, site)
-  homeJobs.onHostUp(turn, site)
+  onHomeUp(turn, site)
+  onHostUp(turn, site)
 }
 
 function onOffer(turn: Turn, note: string): void {
-  if (keepOffer(turn, note)) homeJobs.roundsSoon(turn)
+  if (keepOffer(turn, note)) roundsSoon(turn)
 }
 
 function onMessage(turn: Turn, from: SiteName, encoded: string): void {
@@ -118,19 +127,19 @@ function dispatch(turn: Turn, from: SiteName, message: Message): void {
       for (const note of message.notes) onOffer(turn, note)
       return undefined
     }
-    case 'announce': return bids.onAnnounce(turn, from, message)
+    case 'announce': return onAnnounce(turn, from, message)
     case 'answer': return onAnswer(turn, from, message)
-    case 'auction_closed': return bids.onAuctionClosed(turn, from, message.auction)
+    case 'auction_closed': return onAuctionClosed(turn, from, message.auction)
     case 'statements':
       return onStatements(turn, from, message, (logged) => onStatement(turn, logged))
-    case 'documents': return host.onDocuments(turn, from, message)
-    case 'documents_wanted': return home.onDocumentsWanted(turn, from, message.tranche)
-    case 'reports': return home.onReports(turn, from, message)
+    case 'documents': return onDocuments(turn, from, message)
+    case 'documents_wanted': return onDocumentsWanted(turn, from, message.tranche)
+    case 'reports': return onReports(turn, from, message)
     case 'acks': {
-      for (const ack of message.acks) host.onAck(turn, from, ack)
+      for (const ack of message.acks) onAck(turn, from, ack)
       return undefined
     }
-    case 'contract_closed': return host.onContractClosed(turn, from, message.contract)
+    case 'contract_closed': return onContractClosed(turn, from, message.contract)
     default: return unreachable(message)
   }
 }
@@ -140,15 +149,15 @@ function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
   const { statement } = logged
   const { from } = statement
   switch (statement.kind) {
-    case 'credit': return homeJobs.roundsSoon(turn)
+    case 'credit': return roundsSoon(turn)
     case 'contract':
-      return statement.side === 'offer' ? bids.onContractOffer(turn, logged, statement) : undefined
-    case 'hold': return bids.onHold(turn, logged, statement)
-    case 'held': return home.onHeld(turn, from, statement.hold)
-    case 'declined': return home.onDeclined(turn, from, statement.hold, statement.reason)
+      return statement.side === 'offer' ? onContractOffer(turn, logged, statement) : undefined
+    case 'hold': return onHold(turn, logged, statement)
+    case 'held': return onHeld(turn, from, statement.hold)
+    case 'declined': return onDeclined(turn, from, statement.hold, statement.reason)
     case 'usage': return onUsage(turn, from, statement.hold)
     case 'accept': return onAccept(turn, from, statement.hold, statement.final)
-    case 'void': return home.onVoid(turn, from, statement.hold, statement.reason)
+    case 'void': return onVoid(turn, from, statement.hold, statement.reason)
     default: return unreachable(statement)
   }
 }
@@ -169,17 +178,17 @@ function onTimer(turn: Turn, kind: string, name: string): void {
     case 'offer': return refresh(turn)
     case 'expire': return onOfferExpiry(turn, name as SiteName)
     case 'invite': return peers.onInviteExpiry(turn, name)
-    case 'round': return homeJobs.onRoundDue(turn, name as JobId)
+    case 'round': return onRoundDue(turn, name as JobId)
     case 'window': return closeAuction(turn, name)
-    case 'lease': return home.onLeaseEnd(turn, name as TrancheId)
-    case 'result': return home.onResultRetry(turn, name)
-    case 'forget': return homeJobs.onForget(turn, name as JobId)
-    case 'bid': return bids.onBidExpiry(turn, name)
-    case 'idle': return host.onIdle(turn, name as ContractId)
+    case 'lease': return onLeaseEnd(turn, name as TrancheId)
+    case 'result': return onResultRetry(turn, name)
+    case 'forget': return onForget(turn, name as JobId)
+    case 'bid': return onBidExpiry(turn, name)
+    case 'idle': return onIdle(turn, name as ContractId)
     case 'report': return void turn.toReport.add(name as TrancheId)
     case 'keep': return onKeepEnded(turn, name as TrancheId)
-    case 'retry': return host.onRetry(turn, name as TrancheId)
-    case 'stop': return host.onStopRetry(turn, name as TrancheId)
+    case 'retry': return onRetry(turn, name as TrancheId)
+    case 'stop': return onStopRetry(turn, name as TrancheId)
     default: return count(turn, 'timer_unknown')
   }
 }

@@ -1,0 +1,125 @@
+// The home's records and the small changes that everything at the home makes of them: a job, its
+// contracts, its tasks. Nothing here decides where work goes.
+
+import type { JobId, SiteName } from '../base/ids.ts'
+import { compareBytes } from '../base/ids.ts'
+import { limits } from '../base/limits.ts'
+import type { Ranges } from '../base/ranges.ts'
+import { addRanges, emptyRanges, rangesSize, rangesValues } from '../base/ranges.ts'
+import type { Microcredits } from '../base/units.ts'
+import { microcredits } from '../base/units.ts'
+import type { JobDocument } from '../rules/job.ts'
+import { account } from '../rules/ledger-book.ts'
+import { creditLimit, exposure } from '../rules/ledger.ts'
+import type { HomeContract, HomeTask, Job, ReportedUsage } from './state.ts'
+import { auctionKey, taskKey } from './state.ts'
+import type { Turn } from './turn.ts'
+import { sendBehind } from './turn.ts'
+
+/** What we may still owe a site, with our unanswered holds counted too. */
+export function creditLeft(turn: Turn, host: SiteName): Microcredits {
+  const { view, self } = turn
+  const asked = account(view, host, self.site).asked
+  const left = creditLimit(view, host, self.site) - exposure(view, host, self.site) - asked
+  return microcredits(left > 0n ? left : 0n)
+}
+
+export const nothingReported: ReportedUsage = { ended: emptyRanges, tasks: 0, core_s: 0, gib_s: 0 }
+
+export function documentOf(turn: Turn, job: JobId): JobDocument {
+  return turn.view.get('jobNotes', job)!.document
+}
+
+export function changeJob(turn: Turn, id: JobId, change: Partial<Job>): Job | undefined {
+  const job = turn.view.get('jobs', id)
+  if (!job) return undefined
+  const changed = { ...job, ...change }
+  turn.view.put('jobs', id, changed)
+  if (!turn.effects.some((effect) => effect.kind === 'jobChanged' && effect.job === id)) {
+    turn.effects.push({ kind: 'jobChanged', job: id })
+  }
+  return changed
+}
+
+export function budgetLeft(turn: Turn, job: Job): Microcredits {
+  const left = documentOf(turn, job.id).budget - job.spent - job.reserved
+  return microcredits(left > 0n ? left : 0n)
+}
+
+/** Contracts of a job that still take tasks, by site. */
+export function openContracts(turn: Turn, job: Job): HomeContract[] {
+  return job.contracts
+    .map((id) => turn.view.get('homeContracts', id))
+    .filter((contract): contract is HomeContract => contract?.open === true)
+    .sort((a, b) => compareBytes(a.host, b.host))
+}
+
+/** How many more tasks may run at once by the job's own limit. */
+export function atOnceLeft(turn: Turn, job: Job): number {
+  const limit = documentOf(turn, job.id).tasks_at_once
+  if (limit === 0) return limits.tasksPerJob
+  const over = job.done + job.failed + job.cancelled + rangesSize(job.waiting)
+  return Math.max(0, limit - (job.total - over))
+}
+
+export function runningAuction(turn: Turn, job: Job): boolean {
+  const auction = turn.view.get('auctions', auctionKey(job.id, job.round))
+  return auction !== undefined && auction.closedEpochMs === 0
+}
+
+/** Waiting tasks are over without having been placed. */
+export function dropWaiting(turn: Turn, job: Job, detail: string): void {
+  for (const task of rangesValues(job.waiting)) {
+    const known = turn.view.get('homeTasks', taskKey(job.id, task))
+    if (known) {
+      const over: HomeTask = { ...known, state: 'cancelled', detail }
+      turn.view.put('homeTasks', taskKey(job.id, task), over)
+    }
+  }
+  const cancelled = job.cancelled + rangesSize(job.waiting)
+  changeJob(turn, job.id, { waiting: emptyRanges, cancelled })
+}
+
+/**
+ * Tasks that no host will finish: placed again, unless they were tried too often or the job is
+ * over.
+ */
+export function placeAgain(turn: Turn, id: JobId, tasks: Ranges, detail: string): void {
+  const again: [number, number][] = []
+  let [failed, cancelled] = [0, 0]
+  const job = turn.view.get('jobs', id)
+  if (!job) return
+  for (const task of rangesValues(tasks)) {
+    const known = turn.view.get('homeTasks', taskKey(id, task))
+    if (!known || isOver(known)) continue
+    const attempts = known.attempts
+    const over = job.state.kind !== 'open' ? 'cancelled'
+      : attempts >= limits.taskAttempts ? 'failed' : 'waiting'
+    if (over === 'waiting') again.push([task, task])
+    else if (over === 'failed') failed++
+    else cancelled++
+    const why = over === 'failed' ? `gave up after ${attempts} attempts: ${detail}` : detail
+    const left = withoutTree(known)
+    turn.view.put('homeTasks', taskKey(id, task), { ...left, state: over, detail: why })
+  }
+  changeJob(turn, id, {
+    waiting: addRanges(job.waiting, again),
+    failed: job.failed + failed,
+    cancelled: job.cancelled + cancelled,
+  })
+}
+
+/** What it left is not here, and will not come: nobody may look for it. */
+export function withoutTree(task: HomeTask): HomeTask {
+  return task.report ? { ...task, report: { ...task.report, tree: '' } } : task
+}
+
+export function isOver(task: HomeTask): boolean {
+  return task.state === 'done' || task.state === 'failed' || task.state === 'cancelled'
+}
+
+export function closeContract(turn: Turn, contract: HomeContract): void {
+  if (!contract.open) return
+  turn.view.put('homeContracts', contract.id, { ...contract, open: false })
+  sendBehind(turn, contract.host, { kind: 'contract_closed', contract: contract.id })
+}

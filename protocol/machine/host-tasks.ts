@@ -1,0 +1,106 @@
+// What becomes of single tasks at the host: seen by the scheduler, collected, ended. Only an
+// observed end ends a task.
+
+import { clip } from '../base/clip.ts'
+import type { TrancheId } from '../base/ids.ts'
+import { rangesValues } from '../base/ranges.ts'
+import type { TaskReport } from '../rules/run.ts'
+import { meteredUsage } from '../rules/run.ts'
+import type { EventOf, ObservedTask } from './events.ts'
+import { changeTranche, releaseSlots } from './host-book.ts'
+import { settle } from './host-claims.ts'
+import { taskKey } from './state.ts'
+import type { Turn } from './turn.ts'
+import { count, setTimer } from './turn.ts'
+
+/** Of the promised outputs that a task did not leave, so many are named. */
+const missingMax = 8
+const missingBytesMax = 256
+
+export function onTasksObserved(turn: Turn, event: EventOf<'tasksObserved'>): void {
+  for (const seen of event.tasks) observe(turn, seen)
+}
+
+function observe(turn: Turn, seen: ObservedTask): void {
+  const { view } = turn
+  const tranche = view.get('hostTranches', seen.tranche)
+  const task = view.get('hostTasks', taskKey(seen.tranche, seen.task))
+  if (!tranche || !task || (tranche.phase !== 'submitting' && tranche.phase !== 'running')) return
+  const before = task.state
+  if (before === 'collecting' || before === 'ended' || seen.status.kind === 'queued') return
+  const key = taskKey(seen.tranche, seen.task)
+  const revision = tranche.revision + 1
+  if (seen.status.kind === 'running') {
+    if (before === 'running') return
+    const started_ms = seen.status.startedEpochMs
+    view.put('hostTasks', key, { ...task, state: 'running', started_ms, revision })
+    releaseSlots(turn, tranche.contract, 0, -1)
+    return changeTranche(turn, tranche)
+  }
+  const { how, exitCode, startedEpochMs, endedEpochMs } = seen.status
+  const ran = endedEpochMs > startedEpochMs || how === 'exited'
+  const contract = view.get('hostContracts', tranche.contract)
+  const meter = contract && ran
+    ? meteredUsage({ ...contract, startedMs: startedEpochMs, endedMs: endedEpochMs })
+    : { core_s: 0, gib_s: 0 }
+  const collect = ran && how !== 'lost'
+  view.put('hostTasks', key, {
+    ...task,
+    ...meter,
+    state: collect ? 'collecting' : 'ended',
+    how,
+    exit_code: exitCode,
+    started_ms: ran ? startedEpochMs : 0,
+    ended_ms: ran ? endedEpochMs : 0,
+    revision,
+  })
+  releaseSlots(turn, tranche.contract, 1, before === 'running' ? 1 : 0)
+  changeTranche(turn, { ...tranche, open: tranche.open - 1 })
+  if (collect) {
+    turn.effects.push({ kind: 'collectTask', tranche: tranche.id, task: task.task })
+  } else {
+    checkEnd(turn, tranche.id)
+  }
+}
+
+export function onTaskCollected(turn: Turn, event: EventOf<'taskCollected'>): void {
+  const { tree, treeBytes: tree_bytes } = event
+  const missing = event.missing.slice(0, missingMax).map((name) => clip(name, missingBytesMax))
+  collected(turn, event, { tree, tree_bytes, missing })
+}
+
+/** The results cannot be read here: the task has run, but what it left is lost. */
+export function onTaskCollectFailed(turn: Turn, event: EventOf<'taskCollectFailed'>): void {
+  count(turn, 'collect_failed')
+  const detail = clip(`its results could not be collected: ${event.detail}`, 500)
+  collected(turn, event, { how: 'lost', detail })
+}
+
+function collected(
+  turn: Turn,
+  { tranche: id, task: index }: { tranche: TrancheId; task: number },
+  change: Partial<TaskReport>,
+): void {
+  const tranche = turn.view.get('hostTranches', id)
+  const task = turn.view.get('hostTasks', taskKey(id, index))
+  if (!tranche || task?.state !== 'collecting') return
+  const revision = tranche.revision + 1
+  turn.view.put('hostTasks', taskKey(id, index), { ...task, ...change, state: 'ended', revision })
+  changeTranche(turn, tranche)
+  checkEnd(turn, id)
+}
+
+/**
+ * When the last task has ended the tranche is ready to be settled; not before its submission was
+ * answered, or one that is still under way could start it again after it was cleared up.
+ */
+export function checkEnd(turn: Turn, id: TrancheId): void {
+  const tranche = turn.view.get('hostTranches', id)
+  if (tranche?.phase !== 'running' || tranche.open > 0) return
+  for (const task of rangesValues(tranche.tasks)) {
+    if (turn.view.get('hostTasks', taskKey(id, task))?.state !== 'ended') return
+  }
+  setTimer(turn, `stop/${id}`, undefined)
+  changeTranche(turn, { ...tranche, phase: 'settling', endedEpochMs: turn.now })
+  settle(turn, id)
+}
