@@ -1,6 +1,6 @@
 // The host while it works: documents and go → staging → submitting → running → settling →
-// claimed → settled. What the scheduler and the staging area did comes in as events; the home hears of every
-// change by reports, and answers with a lease.
+// claimed → settled. What the scheduler and the staging area did comes in as events; the home
+// hears of every change by reports, and answers with a lease.
 //
 // Invariants: nothing is submitted without a go; a tranche is submitted under its own name, so
 // asking twice starts it once; only an observed end ends a task.
