@@ -13,7 +13,7 @@ import {
 import type { Lanes } from './lanes.ts'
 import { get } from './local/tables.ts'
 import type { Watchers } from './local/watchers.ts'
-import type { Network } from './net/network.ts'
+import type { Network } from './net/door.ts'
 
 export interface PerformParts {
   readonly host: HostParts

@@ -12,7 +12,7 @@ import { ask } from './exchange.ts'
 import { codeOf, failure, messageOf } from './failure.ts'
 import type { Links } from './links.ts'
 import type { Known, Members } from './members.ts'
-import type { Network } from './network.ts'
+import type { Network } from './door.ts'
 import type { Protocols } from './serve.ts'
 
 export interface AskingParts {

@@ -19,7 +19,7 @@ import type { Counters } from './counters.ts'
 import { crash, failure, messageOf } from './failure.ts'
 import { textOf } from './frames.ts'
 import type { Members } from './members.ts'
-import type { GossipTopic, GossipVerdict, LogLevel } from './network.ts'
+import type { GossipTopic, GossipVerdict, LogLevel } from './door.ts'
 import { openRate } from './rate.ts'
 import type { Rate } from './rate.ts'
 

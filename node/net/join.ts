@@ -11,7 +11,7 @@ import { ask, orAborted } from './exchange.ts'
 import { codeOf, failure, messageOf } from './failure.ts'
 import { peerIdOfKey, privateKeyOfSeed } from './keys.ts'
 import { addressOf } from './members.ts'
-import type { JoinOptions } from './network.ts'
+import type { JoinOptions } from './door.ts'
 
 export function joinProtocol(federation: string): string {
   return `/gridnode/${federation}/join/1`

@@ -24,7 +24,7 @@ import { frameKind, frameOf, readText } from './frames.ts'
 import { openLink } from './link.ts'
 import type { Hello, Link } from './link.ts'
 import type { Known, Members } from './members.ts'
-import type { LogLevel } from './network.ts'
+import type { LogLevel } from './door.ts'
 import { openPipe } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 

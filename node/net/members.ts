@@ -8,7 +8,7 @@ import type { PeerId } from '@libp2p/interface'
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { messageOf } from './failure.ts'
 import { peerIdOfKey } from './keys.ts'
-import type { LogLevel, Member } from './network.ts'
+import type { LogLevel, Member } from './door.ts'
 
 export interface Known {
   readonly site: SiteName

@@ -12,7 +12,7 @@ import { codeOf, failure, messageOf } from './failure.ts'
 import { joinProtocol } from './join.ts'
 import type { Links } from './links.ts'
 import type { Known, Members } from './members.ts'
-import type { NetworkOptions } from './network.ts'
+import type { NetworkOptions } from './door.ts'
 import { openRate } from './rate.ts'
 
 export interface Protocols {

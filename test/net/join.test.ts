@@ -3,7 +3,7 @@
 import { netBounds } from '../../node/net/bounds.ts'
 import { frameKind, frameOf } from '../../node/net/frames.ts'
 import { joinVia } from '../../node/net/network.ts'
-import type { JoinOptions } from '../../node/net/network.ts'
+import type { JoinOptions } from '../../node/net/door.ts'
 import { protocolsOf } from '../../node/net/serve.ts'
 import { assert, eventually, suite } from '../harness.ts'
 import type { Context } from '../harness.ts'

@@ -8,7 +8,7 @@ import { peerIdOfKey, privateKeyOfSeed } from '../../node/net/keys.ts'
 import { addressOf } from '../../node/net/members.ts'
 import { openPipe } from '../../node/net/pipe.ts'
 import type { Pipe } from '../../node/net/pipe.ts'
-import type { Member } from '../../node/net/network.ts'
+import type { Member } from '../../node/net/door.ts'
 import type { Context } from '../harness.ts'
 import { networkKeyOf, seedOf } from './site.ts'
 

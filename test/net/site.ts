@@ -6,7 +6,7 @@ import { keyPairFromSeed } from '../../protocol/base/crypto.ts'
 import { parseSiteName } from '../../protocol/base/ids.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { startNetwork } from '../../node/net/network.ts'
-import type { Member, Network, NetworkOptions } from '../../node/net/network.ts'
+import type { Member, Network, NetworkOptions } from '../../node/net/door.ts'
 import { eventually } from '../harness.ts'
 import type { Context } from '../harness.ts'
 
