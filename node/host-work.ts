@@ -15,7 +15,7 @@ import { parseOutputPatterns } from '../protocol/rules/stage-outputs.ts'
 import { clock } from './clock.ts'
 import { get } from './local/tables.ts'
 import type { Loop } from './loop.ts'
-import type { Network } from './net/network.ts'
+import type { Network } from './net/door.ts'
 import { messageOf } from './problem.ts'
 import type { Report } from './report.ts'
 import type { Driver } from './scheduler/driver.ts'
@@ -39,6 +39,8 @@ export interface HostParts {
 
 const submitTimeoutMs = 120_000
 const cancelTimeoutMs = 60_000
+const collectTriesMax = 6
+const collectRetryMs = 5_000
 /** These never get better by trying again here. */
 const permanent = new Set([
   'SPOOL_FULL', 'TREE_REFUSED', 'TREE_TOO_LARGE', 'CHUNK_ABSENT', 'CHUNK_REFUSED', 'PATH_REFUSED',
@@ -195,9 +197,10 @@ export async function collectTask(
   const named = { tranche: id, task }
   try {
     const directory = parts.workspace.directory(id, task)
-    const collected = await parts.workspace.collect(directory, patterns.ok ? patterns.value : [], {
-      owner: outOwner(id, task), bytesMax: parts.outputBytesMax, signal, streams: true,
-    })
+    const collected = await patiently(signal, () =>
+      parts.workspace.collect(directory, patterns.ok ? patterns.value : [], {
+        owner: outOwner(id, task), bytesMax: parts.outputBytesMax, signal, streams: true,
+      }))
     for (const { path, problem } of collected.problems) {
       parts.report.warn('an output cannot be taken', { ...named, path, problem })
     }
@@ -210,6 +213,19 @@ export async function collectTask(
     const detail = messageOf(error)
     parts.report.warn('collecting results failed', { ...named, error: detail })
     parts.loop.push({ kind: 'taskCollectFailed', ...named, detail })
+  }
+}
+
+/** Work that is done is not thrown away because the spool is full for a moment. */
+async function patiently<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      const full = error instanceof StagingError && error.code === 'SPOOL_FULL'
+      if (!full || tries >= collectTriesMax) throw error
+      await clock.sleep(collectRetryMs, signal)
+    }
   }
 }
 

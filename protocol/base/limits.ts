@@ -8,7 +8,6 @@ export const limits = {
   jsonStringBytes: 1024 * 1024,
 
   sitesMax: 1_000,
-  queuesPerOffer: 16,
   attributesPerOffer: 64,
   offersPerMinutePerSite: 30,
 
@@ -21,7 +20,6 @@ export const limits = {
   chunkBytes: 4 * 1024 * 1024,
 
   shortlistSites: 16,
-  auctionRounds: 1_000,
   taskAttempts: 5,
   bidsOpenPerHost: 1_000,
   bidsOpenPerHome: 250,

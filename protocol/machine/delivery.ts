@@ -38,6 +38,12 @@ export function say(turn: Turn, said: Unstamped<Said>): Outcome<Logged, LedgerRe
   return issued
 }
 
+/** [DELIVER-4] So much waits for this peer that nothing new is begun with it. */
+export function outboxFull({ view, self }: Turn, peer: SiteName): boolean {
+  const waiting = lastIssued(view, self.site, peer) - (view.get('delivery', peer)?.acked ?? 0)
+  return waiting >= limits.outboxStatementsPerPeer
+}
+
 /** Statements of a peer: each new one is logged and handed to `react`, in order. */
 export function onStatements(
   turn: Turn,

@@ -15,7 +15,7 @@ import type { Bid } from '../rules/bid.ts'
 import { readBidAnswer } from '../rules/bid.ts'
 import { termsFor } from '../rules/contract.ts'
 import { logPublic } from '../rules/ledger.ts'
-import { say } from './delivery.ts'
+import { outboxFull, say } from './delivery.ts'
 import {
   atOnceLeft, budgetLeft, changeJob, creditLeft, documentOf, openContracts,
 } from './home-book.ts'
@@ -274,6 +274,7 @@ function openContractWith(
   const { view, self } = turn
   const job = view.get('jobs', id)!
   const local = bid.host === self.site
+  if (outboxFull(turn, bid.host)) return undefined
   let sid: HomeContract['sid'] = ''
   if (!local) {
     const terms = termsFor({

@@ -14,7 +14,7 @@ import {
 import { microcredits } from '../base/units.ts'
 import type { TrancheDocument } from '../rules/contract.ts'
 import { trancheCommitment } from '../rules/contract.ts'
-import { say } from './delivery.ts'
+import { outboxFull, say } from './delivery.ts'
 import {
   budgetLeft, changeJob, creditLeft, documentOf, nothingReported, placeAgain,
 } from './home-book.ts'
@@ -32,7 +32,7 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
   const { view, self, now } = turn
   const contract = view.get('homeContracts', id)
   const job = contract && view.get('jobs', contract.job)
-  if (!contract || !job) return 0
+  if (!contract || !job || outboxFull(turn, contract.host)) return 0
   const size = Math.min(wanted, affordable(turn, contract, job), limits.tasksPerTranche)
   const { taken: tasks, rest } = takeRanges(job.waiting, size)
   if (rangesSize(tasks) === 0) return 0

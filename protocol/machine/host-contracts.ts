@@ -29,7 +29,8 @@ export function onContractOffer(
   const mine = turn.view.get('openBids', openBidKey(home, terms.auction))
   const why = disagreement(terms, mine, turn.now)
   const known = turn.view.get('hostContracts', contractIdOf(logged.sid))
-  if (why !== undefined || !mine || known) return count(turn, 'contract_not_agreed')
+  const full = [...turn.view.entries('hostContracts')].length >= limits.contractsOpenPerHost
+  if (why !== undefined || !mine || known || full) return count(turn, 'contract_not_agreed')
   const agreed = say(turn, {
     kind: 'contract', to: home, side: 'agree', contract: logged.sid,
   })

@@ -20,7 +20,7 @@ import { formatBytes, formatDuration } from '../base/units.ts'
 import type { Announcement } from './announce.ts'
 
 const refusalReasons = [
-  'not_member', 'cores', 'memory', 'walltime', 'credit', 'draining', 'too_many_bids', 'spool',
+  'cores', 'memory', 'walltime', 'credit', 'draining', 'too_many_bids', 'spool',
   'busy', 'scheduler_unknown',
 ] as const
 
