@@ -132,7 +132,8 @@ function end(turn: Turn, job: Job, how: 'done' | 'failed' | 'cancelled' | 'expir
 }
 
 function summaryOf(job: Job): string {
-  const parts = [`${job.done} of ${job.total} tasks done`]
+  const tasks = job.total === 1 ? 'task' : 'tasks'
+  const parts = [`${job.done} of ${job.total} ${tasks} done`]
   if (job.failed > 0) parts.push(`${job.failed} failed`)
   if (job.cancelled > 0) parts.push(`${job.cancelled} cancelled`)
   return parts.join(', ')
