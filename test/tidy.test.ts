@@ -228,8 +228,9 @@ rules('a file says what it is', () => {
 plant('nothing tracked names a machine or a registry', [
   ['docs/USING.md', `see https://${'regi' + 'stry'}.example.org/x`, /host of a package registry/],
   ['docs/USING.md', `cd /${'wo' + 'rk'}/main`, /path of one machine/],
-  ['docs/USING.md', 'protocol/work/x, https://example.org/work/x and ~/work/x', undefined],
-  ['package-lock.json', '{"resolved": "https://example.org/a.tgz"}', /1 'resolved' addresses/],
+  ['docs/USING.md', 'protocol/work/x, https://example.org/work/x and ~/work', undefined],
+  ['package-lock.json', JSON.stringify({ resolved: `${'https:'}//example.org/a.tgz` }),
+    /1 'resolved' addresses/],
   ['package-lock.json', '{"name": "gridnode"}', undefined],
 ])
 
