@@ -7,6 +7,7 @@ import type { Tables } from '../protocol/base/tables.ts'
 import { clock } from './clock.ts'
 import { get } from './local/tables.ts'
 import type { ChunkStore } from './staging/chunk-store.ts'
+import { freeBytesMinDefault } from './staging/workspace.ts'
 
 /** So long a chunk that nobody keeps can be counted on, as between its upload and the submit. */
 export const chunkGraceMs = 10 * 60_000
@@ -30,7 +31,8 @@ export function spoolRoom(
         await chunks.gc()
       }
       const { bavail, bsize } = await statfs(directory)
-      return Math.max(0, Math.min(bavail * bsize, bytesMax - chunks.usage().bytes))
+      const onDisk = bavail * bsize - freeBytesMinDefault
+      return Math.max(0, Math.min(onDisk, bytesMax - chunks.usage().bytes))
     },
   }
 }

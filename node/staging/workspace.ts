@@ -54,7 +54,8 @@ export interface WorkspaceOptions {
   readonly freeBytesMin?: number
 }
 
-const freeBytesMinDefault = 64 * 1024 * 1024
+/** What placing files leaves of the disk, for the database and for others. */
+export const freeBytesMinDefault = 64 * 1024 * 1024
 const peekBytesMax = 4 * 1024 * 1024
 
 export async function openWorkspace(options: WorkspaceOptions): Promise<Workspace> {

@@ -130,7 +130,8 @@ export function considerAnnouncement(
   const full = host.bidsOpen >= limits.bidsOpenPerHost ||
     host.bidsOpenToHome >= limits.bidsOpenPerHome
   if (full) return no('too_many_bids', `${host.bidsOpen} bids are open; ask again later`)
-  if (call.inputs_bytes > host.spoolBytesFree) {
+  // Also a job without inputs needs a little: a script, and what it prints.
+  if (call.inputs_bytes >= host.spoolBytesFree) {
     const [wanted, left] = [call.inputs_bytes, host.spoolBytesFree].map(formatBytes)
     return no('spool', `the inputs take ${wanted}, the spool has ${left} left`)
   }
