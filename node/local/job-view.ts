@@ -36,7 +36,9 @@ export function jobSummary(
     name: job.name,
     user: job.user,
     state: stateName(tables, job),
-    note: noteOf(job, { running: running.length, queued: queued.length, tasks }),
+    note: noteOf(job, {
+      running: running.length, queued: queued.length, tasks, waitsFor: waitsFor(tables, job),
+    }),
     submittedEpochMs: job.submittedEpochMs,
     ...ended,
     tasks: {
@@ -65,10 +67,25 @@ function stateName(tables: Tables, job: Job): JobStateName {
   return auction && auction.closedEpochMs === 0 ? 'auctioning' : 'waiting'
 }
 
+/** What keeps waiting tasks from the open contracts: no free slot, or no money left to hold. */
+function waitsFor(tables: Tables, job: Job): string {
+  const budget = get(tables, 'jobNotes', job.id)?.document.budget ?? 0n
+  const left = budget - job.spent - job.reserved
+  const caps = contractsOf(tables, job).filter((contract) => contract.open)
+    .map((contract) => contract.taskCap)
+  const tooDear = caps.length > 0 && caps.every((cap) => cap > left)
+  return tooDear ? 'budget that running tasks hold' : 'a slot'
+}
+
 /** One sentence: what happens now, or why nothing does. */
 function noteOf(
   job: Job,
-  now: { readonly running: number; readonly queued: number; readonly tasks: readonly HomeTask[] },
+  now: {
+    readonly running: number
+    readonly queued: number
+    readonly tasks: readonly HomeTask[]
+    readonly waitsFor: string
+  },
 ): string {
   if (job.state.kind === 'ended') {
     const failed = now.tasks.find((task) => task.state === 'failed')
@@ -78,7 +95,7 @@ function noteOf(
   if (now.running + now.queued === 0) return job.note
   const waiting = rangesSize(job.waiting)
   const parts = [`${now.running} running`, `${now.queued} queued at their hosts`]
-  if (waiting > 0) parts.push(`${waiting} waiting for a slot`)
+  if (waiting > 0) parts.push(`${waiting} waiting for ${now.waitsFor}`)
   return parts.join(', ')
 }
 
