@@ -58,7 +58,8 @@ export function mulDivUp(value: bigint, numerator: bigint, denominator: bigint):
 /** Integer division of safe integers, rounded up. */
 export function divUp(value: number, divisor: number): number {
   assert(Number.isSafeInteger(value) && Number.isSafeInteger(divisor) && divisor > 0, 'divUp')
-  return Math.floor((value + divisor - 1) / divisor)
+  // Not value + divisor - 1: that sum may be no safe integer.
+  return Math.floor((value - 1) / divisor) + 1
 }
 
 const durationSeconds: Readonly<Record<string, number>> = {
@@ -108,9 +109,12 @@ export function parseBytes(text: string): number | undefined {
 
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-  let power = 0
-  while (power < units.length - 1 && bytes >= 1024 ** (power + 1)) power++
-  const tenths = Math.round((bytes * 10) / 1024 ** power)
+  let [power, tenths] = [0, bytes * 10]
+  // What rounds to 1024 of a unit is 1 of the next.
+  while (power < units.length - 1 && tenths >= 10_240) {
+    power++
+    tenths = Math.round((bytes * 10) / 1024 ** power)
+  }
   const text = tenths % 10 === 0 ? String(tenths / 10) : `${Math.floor(tenths / 10)}.${tenths % 10}`
   return `${text} ${units[power]}`
 }
