@@ -24,7 +24,7 @@ export interface Write {
 export type Tables = Map<string, Map<string, unknown>>
 
 export interface Draft<T> extends View<T> {
-  /** What this draft would change, each key once, in order of first writing. */
+  /** What this draft would change, table by table, each key once, in order of first writing. */
   writes(): Write[]
 }
 
