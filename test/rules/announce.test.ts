@@ -252,6 +252,18 @@ t('[ANNOUNCE-12] a call by gossip may be answered by whom the job does not rule 
   assert.equal([hostTranches(second!).length, hostTranches(third!).length], [0, 1])
 })
 
+t('[ANNOUNCE-12] whom the job\'s expression rules out is not asked by gossip either', () => {
+  const [world, first, second, third] = federation(3)
+  const job = remote({ requirements: `site == "${second!.name}"` })
+  submitKeeping(world, first!, job, unheard)
+  pass(world, 1_000, unheard)
+  const [note] = calledBy(first!) as [string]
+  happen(world, third!, { kind: 'callHeard', from: first!.name, note })
+  carry(world, unheard)
+  assert.equal(standings(first!)[third!.name], 'requirements')
+  assert.equal(view(first!).get('counters', 'answer_unasked'), 1)
+})
+
 t('[ANNOUNCE-13] a call that nobody answers goes out once by gossip, for one more window', () => {
   const [world, first, second] = federation(2)
   submitKeeping(world, first!, remote(), unheard)
