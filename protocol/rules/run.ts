@@ -10,6 +10,7 @@
 import { limits } from '../base/limits.ts'
 import type { Shaped } from '../base/shape.ts'
 import { integer, list, oneOf, record, text } from '../base/shape.ts'
+import { mulDivDown } from '../base/units.ts'
 
 const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 
@@ -76,7 +77,8 @@ export function meteredUsage(options: {
 }): { core_s: number; gib_s: number } {
   const elapsedMs = Math.max(0, options.endedMs - options.startedMs)
   const core_s = Math.floor((elapsedMs * options.cores) / 1000)
-  const gib_s = Math.floor((elapsedMs * options.memoryMib) / (1000 * 1024))
+  // A year of a machine with terabytes is beyond what a number holds exactly.
+  const gib_s = Number(mulDivDown(BigInt(elapsedMs), BigInt(options.memoryMib), 1000n * 1024n))
   return { core_s, gib_s }
 }
 
