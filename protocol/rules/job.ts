@@ -2,8 +2,8 @@
 // user's command to the home and, after the award, to each host, so that both can check the owner's
 // signature. Documents that travel keep their wire names (snake_case, unit last) in code too.
 //
-// Refusals in order of precedence: malformed [JOB-1], also when it is too long [JOB-2];
-// bad_signature [JOB-3], bad_tasks [JOB-4], bad_environment [JOB-5].
+// Refusals in order of precedence: too_large [JOB-2], malformed [JOB-1], bad_signature [JOB-3],
+// bad_tasks [JOB-4], bad_environment [JOB-5].
 
 import { exceedsBytes } from '../base/encoding.ts'
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
