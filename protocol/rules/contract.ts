@@ -89,7 +89,7 @@ export function disagreement(
   nowEpochMs: number,
 ): string | undefined {
   if (!openBid || openBid.noteHash !== terms.bid) return 'no such bid is open'
-  if (openBid.expiresEpochMs < nowEpochMs) return 'the bid has expired'
+  if (openBid.expiresEpochMs <= nowEpochMs) return 'the bid has expired'
   const same = terms.tariff === openBid.bid.tariff && terms.cores === openBid.cores &&
     terms.factor_permille === openBid.bid.factor_permille &&
     terms.memory_mib === openBid.memoryMib && terms.walltime_s === openBid.walltimeSeconds
