@@ -9,6 +9,7 @@ import { limits } from '../base/limits.ts'
 import { rangesSize } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
 import { zeroMicrocredits } from '../base/units.ts'
+import type { UnfitReason } from '../rules/announce.ts'
 import type { RankedBid } from '../rules/award.ts'
 import { allot, completionSeconds, rankBids } from '../rules/award.ts'
 import type { Bid } from '../rules/bid.ts'
@@ -82,7 +83,11 @@ export function onAnswer(turn: Turn, from: SiteName, message: MessageOf<'answer'
   const said = read.value
   const key = view.get('auctionKeys', said.auction)
   const auction = key === undefined ? undefined : view.get('auctions', key)
-  if (!key || !auction || !wasAsked(turn, auction, from)) return count(turn, 'answer_unasked')
+  if (!key || !auction || !wasAsked(turn, auction, from)) {
+    // Told all the same: what it has reserved for us must not wait for its bid to expire.
+    if (said.kind === 'bid') tellClosed(turn, from, said.auction)
+    return count(turn, 'answer_unasked')
+  }
   if (auction.closedEpochMs > 0) {
     // [AWARD-2] Late: kept as such for `why`, and told, so that nothing stays reserved.
     if (auction.entries[from]?.kind === 'silent') setEntry(turn, key, from, { kind: 'late' })
@@ -106,13 +111,19 @@ export function onAnswer(turn: Turn, from: SiteName, message: MessageOf<'answer'
   if (answered) closeAuction(turn, auction.id)
 }
 
+/** What the job itself asks for; the rest may have changed since the offer that we know. */
+const ruledOutByJob: ReadonlySet<UnfitReason> = new Set([
+  'placement', 'cores', 'memory', 'walltime', 'requirements', 'budget',
+])
+
 /** [ANNOUNCE-12] A call by gossip asks every member that the job does not rule out. */
 function wasAsked(turn: Turn, auction: Auction, site: SiteName): boolean {
-  const standing = auction.entries[site]?.kind
-  if (!auction.gossiped) return standing !== undefined
+  if (!auction.gossiped) return auction.entries[site] !== undefined
   const { place, sites } = documentOf(turn, auction.job)
+  const entry = auction.entries[site]
+  const ruledOut = entry?.kind === 'unfit' && ruledOutByJob.has(entry.reason)
   const listed = sites.length === 0 || sites.includes(site)
-  return standing !== 'unfit' && listed && place !== 'home' && site !== turn.self.site
+  return !ruledOut && listed && place !== 'home' && site !== turn.self.site
 }
 
 function setEntry(turn: Turn, key: string, site: SiteName, entry: AuctionEntry): void {

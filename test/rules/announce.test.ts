@@ -264,6 +264,22 @@ t('[ANNOUNCE-12] whom the job\'s expression rules out is not asked by gossip eit
   assert.equal(view(first!).get('counters', 'answer_unasked'), 1)
 })
 
+t('[ANNOUNCE-12] who was not on the shortlist may answer, and win', () => {
+  const market = { ...selfOf(home, fed).market, shortlistSites: 1 }
+  const [world, first, second, third] = federation(3, [{ market }])
+  submitKeeping(world, first!, remote(), unheard)
+  const asked = standings(first!)[second!.name] === 'asked' ? second! : third!
+  const other = asked === second ? third! : second!
+  assert.equal(standings(first!)[other.name], 'not_shortlisted')
+  pass(world, 1_000, unheard)
+  const [note] = calledBy(first!) as [string]
+  happen(world, other, { kind: 'callHeard', from: first!.name, note })
+  carry(world)
+  assert.equal(standings(first!)[other.name], 'bid')
+  pass(world, 2_000)
+  assert.equal(hostTranches(other).length, 1)
+})
+
 t('[ANNOUNCE-13] a call that nobody answers goes out once by gossip, for one more window', () => {
   const [world, first, second] = federation(2)
   submitKeeping(world, first!, remote(), unheard)
