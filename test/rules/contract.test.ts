@@ -13,8 +13,15 @@ import {
   trancheTasks,
 } from '../../protocol/rules/contract.ts'
 import type { JobDocument } from '../../protocol/rules/job.ts'
+import { account } from '../../protocol/rules/ledger-book.ts'
 import type { ContractOffer } from '../../protocol/rules/statement.ts'
 import { assert, suite } from '../harness.ts'
+import type { Site } from '../machine/pair.ts'
+import {
+  federation, homeTranches, hostTranches, pass, runAll, submitJob, view,
+} from '../machine/pair.ts'
+import { random } from '../sim/random.ts'
+import { jobWith } from '../sim/users.ts'
 
 const t = suite('contract')
 
@@ -132,6 +139,59 @@ t('[CONTRACT-2] a commitment is of the whole document, and its salt hides it', (
   for (const change of [{ salt: 'ab' }, { salt: 'AB'.repeat(16) }, { tasks: 0 }, { more: 1 }]) {
     assert.refused(shaped(trancheDocumentShape, { ...document, ...change }), 'malformed')
   }
+})
+
+function homeLease(home: Site): number {
+  const state = homeTranches(home)[0]?.state
+  return state?.kind === 'live' ? state.leaseUntilEpochMs : 0
+}
+
+t('[CONTRACT-3] the host\'s lease never outlives the home\'s, whatever is lost on the way', () => {
+  let renewed = 0
+  for (let seed = 1; seed <= 20; seed++) {
+    const chance = random(seed, 'leases')
+    const [world, home, host] = federation(2)
+    submitJob(world, home!, jobWith({ place: 'remote', inputs: '', inputs_bytes: 0 }))
+    const first = homeLease(home!)
+    for (let turn = 0; turn < 60; turn++) {
+      pass(world, 2_000, () => chance.chance(300))
+      const lives = hostTranches(host!)[0]!.leaseUntilEpochMs > world.nowMs
+      const ends = hostTranches(host!)[0]!.leaseUntilEpochMs
+      assert.ok(!lives || ends <= homeLease(home!), `seed ${seed}, turn ${turn}`)
+    }
+    if (homeLease(home!) > first) renewed++
+  }
+  assert.ok(renewed > 0, 'reports renew it')
+})
+
+t('[CONTRACT-4] under a live lease a host claims what ran', () => {
+  const [world, home, host] = federation(2)
+  submitJob(world, home!, jobWith({ place: 'remote', inputs: '', inputs_bytes: 0 }))
+  runAll(world, host!, 1_000, () => true)
+  assert.equal(hostTranches(host!).map(({ phase }) => phase), ['claimed'])
+})
+
+t('[CONTRACT-4] once its lease is over a host claims nothing by itself', () => {
+  const [world, home, host] = federation(2)
+  submitJob(world, home!, jobWith({ place: 'remote', inputs: '', inputs_bytes: 0 }))
+  pass(world, 120_000, () => true)
+  runAll(world, host!, 1_000, () => true)
+  assert.equal(homeTranches(home!).map(({ state }) => state.kind), ['lapsed'])
+  assert.ok(hostTranches(host!)[0]!.phase !== 'claimed', 'no claim')
+  assert.ok(hostTranches(host!)[0]!.phase !== 'settled', 'nor is it over')
+})
+
+t('[CONTRACT-4] what lapsed with nothing to claim is voided once both have heard of it', () => {
+  const [world, home, host] = federation(2)
+  submitJob(world, home!, jobWith({ place: 'remote', inputs: '', inputs_bytes: 0 }))
+  const [{ id } = { id: '' }] = homeTranches(home!)
+  pass(world, 120_000, (_, from) => from === host)
+  pass(world, 60_000)
+  const settled = hostTranches(host!).find((tranche) => tranche.id === id)
+  assert.ok(settled === undefined || settled.phase === 'settled')
+  const known = homeTranches(home!).find((tranche) => tranche.id === id)
+  assert.ok(known === undefined || known.state.kind === 'settled')
+  assert.equal(account(view(home!), host!.name, home!.name).posted, 0n)
 })
 
 /** Every small room. */

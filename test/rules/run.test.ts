@@ -8,7 +8,11 @@ import type { TaskReport, Verdict } from '../../protocol/rules/run.ts'
 import {
   chargeable, meteredUsage, taskReportShape, unstartedTask, verdictOf,
 } from '../../protocol/rules/run.ts'
+import { rangesValues } from '../../protocol/base/ranges.ts'
+import type { Site, World } from '../machine/pair.ts'
+import { carry, federation, happen, hostTranches, pass, submitJob, view } from '../machine/pair.ts'
 import { random } from '../sim/random.ts'
+import { jobWith } from '../sim/users.ts'
 
 const t = suite('run')
 
@@ -86,6 +90,39 @@ t('[RUN-2] what the site lost or refused is placed again, whatever else is said 
   for (const [change, detail] of words) {
     assert.equal(verdictOf(report(change)), { kind: 'again', detail })
   }
+})
+
+/** The scheduler takes what was staged and loses it; gives how many tasks. */
+function lose(world: World, host: Site): number {
+  let lost = 0
+  for (const { id: tranche, tasks, phase } of hostTranches(host)) {
+    if (phase !== 'staging') continue
+    happen(world, host, { kind: 'trancheStaged', tranche })
+    happen(world, host, { kind: 'trancheSubmitted', tranche, localId: '1' })
+    for (const task of rangesValues(tasks)) {
+      const at = { startedEpochMs: world.nowMs, endedEpochMs: world.nowMs }
+      const status = { kind: 'ended', how: 'lost', exitCode: -1, ...at } as const
+      happen(world, host, { kind: 'tasksObserved', tasks: [{ tranche, task, status }] })
+      lost++
+    }
+  }
+  carry(world)
+  return lost
+}
+
+t('[RUN-2] a task that is lost every time is tried five times in all', () => {
+  const [world, home, ...hosts] = federation(3)
+  submitJob(world, home!, jobWith({ place: 'remote', inputs: '', inputs_bytes: 0 }))
+  let lost = 0
+  for (let turn = 0; turn < 300; turn++) {
+    for (const host of hosts) lost += lose(world, host)
+    pass(world, 5_000)
+  }
+  assert.equal(lost, limits.taskAttempts)
+  assert.equal(limits.taskAttempts, 5)
+  const [[, task] = []] = [...view(home!).entries('homeTasks')]
+  assert.equal(task?.state, 'failed')
+  assert.match(task?.detail ?? '', 'gave up after 5 attempts')
 })
 
 t('[RUN-3] a task is done only if it exited 0 and left every output it promised', () => {
