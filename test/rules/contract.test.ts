@@ -4,6 +4,7 @@
 import { sha256Hex } from '../../protocol/base/crypto.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
+import type { Message } from '../../protocol/machine/messages.ts'
 import { parseRanges, rangesSize } from '../../protocol/base/ranges.ts'
 import { shaped } from '../../protocol/base/shape.ts'
 import type { Bid } from '../../protocol/rules/bid.ts'
@@ -18,7 +19,7 @@ import type { ContractOffer } from '../../protocol/rules/statement.ts'
 import { assert, suite } from '../harness.ts'
 import type { Site } from '../machine/pair.ts'
 import {
-  federation, homeTranches, hostTranches, pass, runAll, submitJob, view,
+  federation, homeTranches, hostTranches, pass, runAll, submitJob, tell, view,
 } from '../machine/pair.ts'
 import { random } from '../sim/random.ts'
 import { jobWith } from '../sim/users.ts'
@@ -146,15 +147,21 @@ function homeLease(home: Site): number {
   return state?.kind === 'live' ? state.leaseUntilEpochMs : 0
 }
 
-t('[CONTRACT-3] the host\'s lease never outlives the home\'s, whatever is lost on the way', () => {
+t('[CONTRACT-3] the host\'s lease never outlives the home\'s, whatever is lost or late', () => {
   let renewed = 0
   for (let seed = 1; seed <= 20; seed++) {
     const chance = random(seed, 'leases')
     const [world, home, host] = federation(2)
     submitJob(world, home!, jobWith({ place: 'remote', inputs: '', inputs_bytes: 0 }))
     const first = homeLease(home!)
+    const late: Message[] = []
     for (let turn = 0; turn < 60; turn++) {
-      pass(world, 2_000, () => chance.chance(300))
+      pass(world, 2_000, (message) => {
+        const acks = message.kind === 'acks' && chance.chance(800)
+        if (acks) late.push(message)
+        return acks || chance.chance(200)
+      })
+      while (late.length > 0 && chance.chance(250)) tell(world, home!, host!, late.shift()!)
       const lives = hostTranches(host!)[0]!.leaseUntilEpochMs > world.nowMs
       const ends = hostTranches(host!)[0]!.leaseUntilEpochMs
       assert.ok(!lives || ends <= homeLease(home!), `seed ${seed}, turn ${turn}`)
