@@ -9,7 +9,6 @@
 import type { Hash } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
 import type { Manifest } from '../../protocol/rules/stage.ts'
-import { formatBytes } from '../../protocol/base/units.ts'
 import { chunkLength, chunksOf, sizeOf } from '../../protocol/rules/stage.ts'
 import { describeStageRefusal, unpackRoot } from '../../protocol/rules/stage.ts'
 import { clock } from '../clock.ts'
@@ -84,7 +83,8 @@ export async function fetchTree(options: FetchOptions): Promise<Manifest> {
   const { manifest, packing } = await fetchManifest(options)
   const { bytesMax = Infinity } = options
   if (sizeOf(manifest) > bytesMax) {
-    const sizes = `expected at most ${formatBytes(bytesMax)}, got ${formatBytes(sizeOf(manifest))}`
+    // In bytes: rounded for people the two may look alike.
+    const sizes = `expected at most ${bytesMax} bytes, got ${sizeOf(manifest)}`
     throw new StagingError('TREE_TOO_LARGE', `tree ${options.treeHash} is too large: ${sizes}`)
   }
   const chunks = chunksOf(manifest)

@@ -121,7 +121,7 @@ t('a tree that is larger than was said is not fetched', async (ctx) => {
   const tree = await snapshotOf(ctx, home, { large: randomBytes(MiB) })
   const bytesMax = MiB - 1
   await assert.rejects(fetchTree({ ...into(host, tree, wireTo(home.store)), bytesMax }),
-    /expected at most 1024 KiB, got 1 MiB/)
+    /expected at most 1048575 bytes, got 1048576/)
   assert.equal(await heldBy(host, tree), [])
   await fetchTree({ ...into(host, tree, wireTo(home.store)), bytesMax: MiB })
 })
