@@ -110,6 +110,8 @@ if [ "$elapsed" -ge $((walltime * 100)) ]; then
 fi
 until { echo "end \${how:-exited} $code $elapsed"; times; echo done; } >"$own/${tag}.end.new" &&
   mv -f "$own/${tag}.end.new" "$own/${tag}.end"; do
+  # A full disk is waited for; a directory that is gone will be read by nobody.
+  [ -d "$own" ] || exit "$code"
   sleep 5
 done
 hint

@@ -1,6 +1,6 @@
 // The embedded executor: the suite of all drivers, then what only it promises.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EmbeddedDriver } from '../../node/scheduler/embedded.ts'
 import type { EmbeddedConfig } from '../../node/scheduler/embedded.ts'
@@ -162,6 +162,24 @@ t('ends the whole process group of a task', async (ctx) => {
   await driver.cancel(tag, 'all', never)
   await ended(driver)
   await eventually(() => readProcess(child) === undefined)
+})
+
+t('leaves no supervisor behind whose records are gone', async (ctx) => {
+  const { open, submission, records } = bench(ctx)
+  const driver = await open()
+  await driver.submit(submission('sleep 600'), never)
+  const path = join(records, `${tag}.0.start`)
+  const text = await eventually(() => existsSync(path) && readFileSync(path, 'utf8'))
+  const pid = Number(/^start (\d+) /.exec(String(text))?.[1])
+  assert.ok(pid > 1, String(text))
+  await driver.stop()
+  rmSync(records, { recursive: true })
+  // As often as it takes: a signal may come before the supervisor is ready for it.
+  await eventually(() => {
+    if (readProcess(pid) === undefined) return true
+    process.kill(pid, 'SIGTERM')
+    return false
+  })
 })
 
 t('ends what a task leaves in the background', async (ctx) => {
