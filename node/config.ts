@@ -16,7 +16,7 @@ import type { Microcredits } from '../protocol/base/units.ts'
 import { microcreditsMax } from '../protocol/base/units.ts'
 import * as fields from './config-fields.ts'
 import { describe, isTable } from './config-fields.ts'
-import { nearest } from './nearest.ts'
+import { nearestFew } from '../protocol/base/nearest.ts'
 import { messageOf, Problem, systemCode } from './problem.ts'
 import { tomlLines } from './toml-lines.ts'
 
@@ -370,7 +370,7 @@ function* unknownKeys(
 }
 
 function meant(word: string, candidates: readonly string[]): string {
-  const [best] = nearest(word, candidates, 1)
+  const [best] = nearestFew(word, candidates, 1)
   return best ? `; did you mean ${best}?` : `; expected one of ${candidates.join(', ')}`
 }
 

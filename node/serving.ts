@@ -3,6 +3,7 @@
 // follows from the records.
 
 import type { Hash, SiteName } from '../protocol/base/ids.ts'
+import { limits } from '../protocol/base/limits.ts'
 import { parseContractId, parseHash, parseTrancheId } from '../protocol/base/ids.ts'
 import { taskKey } from '../protocol/machine/state.ts'
 import { chunksOf } from '../protocol/rules/stage.ts'
@@ -76,7 +77,7 @@ function treeOf(loop: Loop, from: SiteName, scope: string): Hash | undefined {
 
 const peekShape = record({
   tranche: trancheId(),
-  task: integer({ min: 0, max: 999_999_999 }),
+  task: integer({ min: 0, max: limits.taskNumberMax }),
   stream: oneOf('stdout', 'stderr'),
   offset: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
 })

@@ -115,7 +115,7 @@ export const routes: readonly Route[] = [
       if (!stream.ok) return stream
       const follow = oneOf(query, 'follow', ['0', '1'])
       if (!follow.ok) return follow
-      const task = count(query, 'task', { min: 0, max: 999_999_999, otherwise: undefined })
+      const task = count(query, 'task', { min: 0, max: limits.taskNumberMax, otherwise: undefined })
       if (!task.ok) return task
       const asked = { task: task.value, stream: stream.value, follow: follow.value === '1' }
       const bytes = await node.log(name, asked, signal)

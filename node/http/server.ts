@@ -14,7 +14,7 @@ import type { Socket } from 'node:net'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import { clock } from '../clock.ts'
-import { nearest } from '../nearest.ts'
+import { nearestFew } from '../../protocol/base/nearest.ts'
 import { messageOf, Problem, systemCode } from '../problem.ts'
 import type { Report } from '../report.ts'
 import type { BodyBudget } from './exchange.ts'
@@ -258,7 +258,7 @@ function findRoute(
     return refuse({ reason: 'method_not_allowed', detail })
   }
   const known = [...new Set(routes.map((route) => route.path))]
-  const near = nearest(path, known, 3)
+  const near = nearestFew(path, known, 3)
   const hint = near.length > 0 ? `; did you mean ${near.join(' or ')}?` : '; see /v1/info'
   return refuse({ reason: 'not_found', detail: `there is no path ${shorten(path)}${hint}` })
 }

@@ -6,7 +6,7 @@ import { assert } from '../../protocol/base/assert.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 import { coldTables, volatileTables } from '../../protocol/machine/state.ts'
 
-type Volatile = 'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters' | 'calls'
+type Volatile = 'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters'
 type StoredTable = Exclude<keyof CoreTables, Volatile>
 
 /** The store's own records: the version of the layout and the marks of commits. */

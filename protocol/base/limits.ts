@@ -13,6 +13,8 @@ export const limits = {
 
   jobsOpen: 10_000,
   tasksPerJob: 100_000,
+  /** The largest number that a task of an array may have. */
+  taskNumberMax: 999_999_999,
   tasksPerTranche: 1_000,
   scriptBytes: 1024 * 1024,
   filesPerManifest: 100_000,

@@ -12,6 +12,23 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best && best.distance <= far ? best.name : undefined
 }
 
+/**
+ * At most `count` of `known` that look like `word`, the likeliest first; none when all are far off.
+ */
+export function nearestFew(word: string, known: readonly string[], count: number): string[] {
+  const bound = Math.max(2, Math.floor(word.length / 3))
+  return known
+    .map((name) => ({ name, distance: editDistance(word, name) }))
+    .filter(({ name, distance }) => distance <= bound || startsAlike(word, name))
+    .sort((left, right) => left.distance - right.distance)
+    .slice(0, count)
+    .map(({ name }) => name)
+}
+
+function startsAlike(word: string, name: string): boolean {
+  return word.length >= 3 && (name.startsWith(word) || word.startsWith(name))
+}
+
 const charactersMax = 64
 
 /** Insertions, deletions, substitutions and swaps of neighbours from one word to the other. */

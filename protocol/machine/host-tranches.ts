@@ -61,7 +61,7 @@ export function onDocuments(turn: Turn, from: SiteName, message: MessageOf<'docu
 }
 
 function ownTasks(message: MessageOf<'documents'>): Ranges | undefined {
-  return parseRanges(message.document.tasks, { last: 999_999_999 })
+  return parseRanges(message.document.tasks, { last: limits.taskNumberMax })
 }
 
 function takeOwn(
@@ -95,7 +95,7 @@ export function onAck(turn: Turn, from: SiteName, ack: Ack): void {
   const { view } = turn
   const tranche = view.get('hostTranches', ack.tranche)
   if (!tranche || tranche.home !== from || tranche.phase === 'settled') return
-  const taken = parseRanges(ack.taken, { last: 999_999_999 })
+  const taken = parseRanges(ack.taken, { last: limits.taskNumberMax })
   if (!taken) return count(turn, 'ack_malformed')
   // Only ever stricter: a go that was sent before a stop and comes after it changes nothing.
   const directive = stricter(tranche.directive, heardDirective(turn, tranche, ack))

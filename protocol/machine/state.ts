@@ -10,7 +10,7 @@ import type {
 } from '../base/ids.ts'
 import type { Ranges } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
-import type { Announcement, UnfitReason } from '../rules/announce.ts'
+import type { UnfitReason } from '../rules/announce.ts'
 import type { Bid, BidRefusalReason } from '../rules/bid.ts'
 import type { OpenBid } from '../rules/contract.ts'
 import type { JobDocument } from '../rules/job.ts'
@@ -333,20 +333,12 @@ export interface CoreTables extends LedgerTables {
   addresses: readonly string[]
   /** volatile: key name */
   counters: number
-  /** volatile: key auction: calls that wait for nothing but their window */
-  calls: Announcement
 }
 
 export const coldTables: ReadonlySet<string> = coldLedgerTables
 export const volatileTables: ReadonlySet<string> = new Set<keyof CoreTables>([
-  'links', 'offers', 'capacity', 'offerState', 'addresses', 'counters', 'calls',
+  'links', 'offers', 'capacity', 'offerState', 'addresses', 'counters',
 ])
-export const hotTables: readonly (keyof CoreTables)[] = [
-  'federationNote', 'members', 'invites', 'delivery', 'outbox', 'troubles', 'offerSequence',
-  'tariffNotes', 'ownTariff', 'jobs', 'jobNotes', 'auctions', 'auctionKeys', 'homeContracts',
-  'homeTranches', 'homeTasks', 'openBids', 'hostContracts', 'hostJobs', 'hostTranches', 'hostTasks',
-  'timers',
-]
 
 const taskDigits = 9
 

@@ -52,7 +52,6 @@ const answerShape = union('kind', {
 
 export type BidAnswer = Shaped<typeof answerShape>
 export type Bid = Extract<BidAnswer, { kind: 'bid' }>
-export type BidRefusal = Extract<BidAnswer, { kind: 'refusal' }>
 
 export function sealBidAnswer(answer: BidAnswer, signer: Signer): string {
   return seal(answer.kind, unshape(answer), signer).note

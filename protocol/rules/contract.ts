@@ -38,7 +38,7 @@ export function trancheTasks(
   committed: { readonly doc: Hash; readonly tasks: number },
 ): Ranges | undefined {
   if (trancheCommitment(document) !== committed.doc) return undefined
-  const tasks = parseRanges(document.tasks, { last: 999_999_999 })
+  const tasks = parseRanges(document.tasks, { last: limits.taskNumberMax })
   if (!tasks || rangesSize(tasks) !== committed.tasks) return undefined
   return rangesSize(tasks) <= limits.tasksPerTranche ? tasks : undefined
 }

@@ -57,8 +57,6 @@ export interface BadValue {
 
 type Read = Outcome<JobOptions, BadValue>
 
-/** Task numbers are below this, wherever they come from. */
-export const taskNumberMax = 999_999_999
 const coresMax = 65_536
 const memoryMibMax = 2 ** 32
 const secondsMax = 366 * 86_400

@@ -120,7 +120,7 @@ export function readJob(note: string): Outcome<SignedJob, JobRefusal> {
   if (!verifySealed(sealed.value, verifier)) {
     return refuse({ reason: 'bad_signature', detail: `not signed by the key of ${document.user}` })
   }
-  const tasks = parseRanges(document.tasks, { last: 999_999_999 })
+  const tasks = parseRanges(document.tasks, { last: limits.taskNumberMax })
   if (!tasks || tasks.length === 0 || rangesSize(tasks) > limits.tasksPerJob) {
     return refuse({
       reason: 'bad_tasks',

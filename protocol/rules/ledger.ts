@@ -10,6 +10,7 @@ import type { Signer } from '../base/note.ts'
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { View } from '../base/tables.ts'
+import { tentative } from '../base/tables.ts'
 import type { ContractRecord, HoldRecord, LedgerTables } from './ledger-book.ts'
 import { openHead } from './ledger-book.ts'
 import {
@@ -262,25 +263,4 @@ function sealed(statement: FederationStatement | GenesisStatement, root: Signer)
 
 function misdirected(detail: string): { readonly ok: false, readonly refusal: LedgerRefusal } {
   return refuse({ reason: 'misdirected', detail })
-}
-
-/** Several entries or none: writes go to an overlay until `keep`. */
-function tentative(
-  view: View<LedgerTables>,
-): { readonly view: View<LedgerTables>, readonly keep: () => void } {
-  const written = new Map<string, { readonly put: () => void, readonly value: unknown }>()
-  const overlay: View<LedgerTables> = {
-    get(table, key) {
-      const own = written.get(`${table} ${key}`)
-      return own ? own.value as never : view.get(table, key)
-    },
-    put(table, key, value) {
-      written.set(`${table} ${key}`, { put: () => view.put(table, key, value), value })
-    },
-    remove() {
-      assert(false, 'a ledger entry removes nothing')
-    },
-    entries: (table) => view.entries(table),
-  }
-  return { view: overlay, keep: () => { for (const { put } of written.values()) put() } }
 }
