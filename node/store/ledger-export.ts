@@ -1,40 +1,55 @@
 // Writes a ledger as static files, a C2SP tlog-tiles directory: `checkpoint` (signed by the log
 // key), `tile/<level>/…` and `tile/entries/…`. Whoever has it needs nothing else to check it.
-// Invariants: the directory appears as a whole or not at all; memory is that of one tile, whatever
-// the size of the log; the head is read once, and entries below its size never change.
+// Invariants: a new directory appears as a whole or not at all; one that holds an older export of
+// this log is continued, and is a whole export at every moment, because its checkpoint is replaced
+// last; memory is that of one tile, whatever the size of the log; the head is read once, and
+// entries below its size never change.
 
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
-import { formatCheckpoint } from '../../protocol/base/checkpoint.ts'
-import { root } from '../../protocol/base/merkle.ts'
-import { signNote } from '../../protocol/base/note.ts'
-import type { Tile } from '../../protocol/base/tiles.ts'
-import {
-  encodeBundle, encodeTile, tilePath, tilesFor, tileWidth,
-} from '../../protocol/base/tiles.ts'
+import { sameBytes } from '../../protocol/base/crypto.ts'
+import { formatCheckpoint, parseCheckpoint } from '../../protocol/base/checkpoint.ts'
+import { frontierAt, root } from '../../protocol/base/merkle.ts'
+import { parseNote, signNote, verifyNote } from '../../protocol/base/note.ts'
+import { tilePath, tilesFor, tileWidth } from '../../protocol/base/tiles.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
-import { entryKey, nodeKey } from '../../protocol/rules/ledger-book.ts'
 import { logOrigin } from '../../protocol/rules/statement.ts'
 import type { Store } from './level.ts'
+import { readTile, withNodes } from './log-tiles.ts'
 import { StoreError, storeError } from './store-error.ts'
 import { syncDirectory, writeSynced } from './synced-file.ts'
 
 export interface Exported {
   readonly origin: string
   readonly size: number
+  /** Written now: all of a new export, the new ones of one that was continued. */
   readonly files: number
 }
 
 export interface ExportOptions {
+  /** The head to write and its signed checkpoint; by default the newest, signed with the key. */
+  readonly signed?: { readonly head: LedgerHead, readonly note: string }
   readonly signal?: AbortSignal
   /** Called after each file. */
   readonly onFile?: (done: { readonly files: number, readonly of: number }) => void
 }
 
+interface Job {
+  readonly store: Pick<Store, 'get' | 'range'>
+  readonly origin: string
+  readonly head: LedgerHead
+  readonly note: string
+  readonly options: ExportOptions
+}
+
+const checkpointName = 'checkpoint'
+const checkpointBytesMax = 16 * 1024
+
 /**
- * Exports the ledger in `store` up to its newest entry into `directory`, which must not exist yet.
- * Throws a StoreError: EXPORT_REFUSED, CORRUPT, DISK_FULL, STORE_FAILED; or the signal's reason.
+ * Exports the ledger in `store` into `directory`, which does not exist yet or is an older export of
+ * the same log. Throws a StoreError: EXPORT_REFUSED, CORRUPT, DISK_FULL, STORE_FAILED; or the
+ * signal's reason.
  */
 export async function exportLedger(
   store: Pick<Store, 'get' | 'range'>,
@@ -43,81 +58,109 @@ export async function exportLedger(
   options: ExportOptions = {},
 ): Promise<Exported> {
   const target = resolve(directory)
-  const head = await store.get('ledgerHead', 'head') as LedgerHead | undefined
+  const head = options.signed?.head
+    ?? await store.get('ledgerHead', 'head') as LedgerHead | undefined
   if (!head) throw new StoreError('EXPORT_REFUSED', 'there is no ledger yet: nothing to export')
-  if (existsSync(target)) {
-    throw new StoreError('EXPORT_REFUSED',
-      `${directory} exists already; name a directory that does not`)
-  }
-  const partial = `${target}.partial`
+  const origin = logOrigin(head.site, head.federation, head.epoch)
+  const note = options.signed?.note ?? signHead(head, { origin, logKey })
+  const job: Job = { store, origin, head, note, options }
   try {
-    rmSync(partial, { recursive: true, force: true })
-    mkdirSync(partial, { recursive: true })
-    const exported = await writeAll(store, head, { logKey, partial, options })
-    renameSync(partial, target)
-    syncDirectory(dirname(target))
-    return exported
+    if (existsSync(target)) return await goOn(job, directory, logKey.publicKey)
+    return await writeNew(job, target)
   } catch (error) {
-    rmSync(partial, { recursive: true, force: true })
     options.signal?.throwIfAborted()
     throw storeError(error, `exporting the ledger to ${directory}`)
   }
 }
 
-async function writeAll(
-  store: Pick<Store, 'range'>,
-  head: LedgerHead,
-  { logKey, partial, options }: {
-    readonly logKey: KeyPair, readonly partial: string, readonly options: ExportOptions
-  },
+function signHead(
+  { frontier }: LedgerHead,
+  { origin, logKey }: { readonly origin: string, readonly logKey: KeyPair },
+): string {
+  const text = formatCheckpoint({ origin, size: frontier.size, rootHash: root(frontier) })
+  return signNote(text, { name: origin, key: logKey })
+}
+
+async function writeNew(job: Job, target: string): Promise<Exported> {
+  const partial = `${target}.partial`
+  try {
+    rmSync(partial, { recursive: true, force: true })
+    mkdirSync(partial, { recursive: true })
+    const exported = await writeFiles(job, partial, 0)
+    renameSync(partial, target)
+    syncDirectory(dirname(target))
+    return exported
+  } catch (error) {
+    rmSync(partial, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** Adds what is new to an older export. Whatever ends this early, the older one stays whole. */
+async function goOn(job: Job, directory: string, publicKey: Uint8Array): Promise<Exported> {
+  const target = resolve(directory)
+  const from = await sizeThere(job, directory, publicKey)
+  const exported = await writeFiles(job, target, from)
+  // The partial tiles of the older head, now that no checkpoint needs them.
+  const wanted = new Set(tilesFor({ from: 0, size: exported.size }).map(tilePath))
+  for (const tile of tilesFor({ from: 0, size: from })) {
+    const path = tilePath(tile)
+    if (tile.width < tileWidth && !wanted.has(path)) rmSync(join(target, path), { force: true })
+  }
+  return exported
+}
+
+/** How many entries the export in `directory` has; refused unless it is one of this very log. */
+async function sizeThere(
+  { store, origin, head }: Job, directory: string, publicKey: Uint8Array,
+): Promise<number> {
+  const refused = (what: string): StoreError => new StoreError('EXPORT_REFUSED', `${directory} `
+    + `exists already and ${what}; name a directory that does not exist, or that holds an export `
+    + `of ${origin}`)
+  const path = join(directory, checkpointName)
+  if (!existsSync(path)) throw refused('holds no checkpoint')
+  const note = parseNote(readFileSync(path, 'utf8'), { bytesMax: checkpointBytesMax })
+  const checkpoint = note.ok ? parseCheckpoint(note.value.text) : note
+  if (!note.ok || !checkpoint.ok) throw refused('its checkpoint cannot be read')
+  const { origin: there, size, rootHash } = checkpoint.value
+  if (there !== origin) throw refused(`is an export of ${there}`)
+  if (!verifyNote(note.value, { name: origin, publicKey })) {
+    throw refused('its checkpoint is not signed by the key of this log')
+  }
+  if (size > head.frontier.size) {
+    throw refused(`has ${size} entries, more than the ${head.frontier.size} of this ledger`)
+  }
+  const own = await withNodes(store, (nodeAt) => root(frontierAt(size, nodeAt)))
+  if (!sameBytes(own, rootHash)) throw refused(`has other entries than the first ${size} here`)
+  return size
+}
+
+/** What a log of `from` entries lacks, and the checkpoint after everything else. */
+async function writeFiles(
+  { store, origin, head, note, options }: Job, directory: string, from: number,
 ): Promise<Exported> {
-  const { frontier } = head
-  const origin = logOrigin(head.site, head.federation, head.epoch)
-  const tiles = tilesFor({ from: 0, size: frontier.size })
+  const { size } = head.frontier
+  const tiles = tilesFor({ from, size })
   const of = tiles.length + 1
+  const folders = new Set<string>()
   for (const [files, tile] of tiles.entries()) {
     options.signal?.throwIfAborted()
-    const bytes = tile.level === 'entries' ? await bundle(store, tile) : await hashTile(store, tile)
-    writeFile(join(partial, tilePath(tile)), bytes)
+    const path = tilePath(tile)
+    writeWhole(join(directory, path), await readTile(store, tile))
+    for (let at = dirname(path); at !== '.'; at = dirname(at)) folders.add(join(directory, at))
     options.onFile?.({ files: files + 1, of })
   }
-  const text = formatCheckpoint({ origin, size: frontier.size, rootHash: root(frontier) })
-  writeFile(join(partial, 'checkpoint'), Buffer.from(signNote(text, { name: origin, key: logKey })))
-  syncDirectory(partial)
+  for (const folder of folders) syncDirectory(folder)
+  syncDirectory(directory)
+  writeWhole(join(directory, checkpointName), Buffer.from(note))
+  syncDirectory(directory)
   options.onFile?.({ files: of, of })
-  return { origin, size: frontier.size, files: of }
+  return { origin, size, files: of }
 }
 
-async function bundle(store: Pick<Store, 'range'>, tile: Tile): Promise<Uint8Array> {
-  const first = tile.index * tileWidth
-  const entries: Uint8Array[] = []
-  const [from, to] = [entryKey(first), entryKey(first + tile.width)]
-  for await (const [key, note] of store.range('ledgerEntries', from, to)) {
-    if (key !== entryKey(first + entries.length) || typeof note !== 'string') break
-    entries.push(Buffer.from(note))
-  }
-  if (entries.length < tile.width) throw missing(`entry ${first + entries.length}`)
-  return encodeBundle(entries)
-}
-
-async function hashTile(store: Pick<Store, 'range'>, tile: Tile): Promise<Uint8Array> {
-  const level = Number(tile.level) * 8
-  const first = tile.index * tileWidth
-  const nodes: Uint8Array[] = []
-  const [from, to] = [nodeKey(level, first), nodeKey(level, first + tile.width)]
-  for await (const [key, hash] of store.range('ledgerNodes', from, to)) {
-    if (key !== nodeKey(level, first + nodes.length) || !(hash instanceof Uint8Array)) break
-    nodes.push(hash)
-  }
-  if (nodes.length < tile.width) throw missing(`tree node ${nodeKey(level, first + nodes.length)}`)
-  return encodeTile(tile, (_, index) => nodes[index - first] as Uint8Array)
-}
-
-function missing(what: string): StoreError {
-  return new StoreError('CORRUPT', `${what} is missing in the database`)
-}
-
-function writeFile(path: string, bytes: Uint8Array): void {
+/** A file under its name has all of its bytes; what an interrupted export left is replaced. */
+function writeWhole(path: string, bytes: Uint8Array): void {
   mkdirSync(dirname(path), { recursive: true })
-  writeSynced(path, bytes, { flag: 'wx', mode: 0o644 })
+  writeSynced(`${path}.new`, bytes, { flag: 'w', mode: 0o644 })
+  renameSync(`${path}.new`, path)
 }

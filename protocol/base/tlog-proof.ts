@@ -62,7 +62,9 @@ export function formatTlogProof({ index, hashes, note }: TlogProof): string {
 }
 
 export function parseTlogProof(text: string): Outcome<TlogProof, Malformed> {
-  if (exceedsBytes(text, tlogProofBytesMax)) return malformed(`more than ${tlogProofBytesMax} bytes`)
+  if (exceedsBytes(text, tlogProofBytesMax)) {
+    return malformed(`more than ${tlogProofBytesMax} bytes`)
+  }
   const split = text.indexOf('\n\n')
   if (split < 0) return malformed('no empty line between proof and checkpoint')
   const [first, indexLine = '', ...hashLines] = text.slice(0, split).split('\n')

@@ -2,7 +2,7 @@
 // a database that went back in time from speaking.
 
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { assert, suite } from '../harness.ts'
 import { directoryFiles } from '../../cli/verify/log-files.ts'
 import { verifyLogs } from '../../cli/verify/verify.ts'
@@ -11,6 +11,10 @@ import { openStore } from '../../node/store/level.ts'
 import type { Store } from '../../node/store/level.ts'
 import { checkMark, markOf, raiseMark, readMark } from '../../node/store/mark.ts'
 import { StoreError } from '../../node/store/store-error.ts'
+import { formatCheckpoint } from '../../protocol/base/checkpoint.ts'
+import { cosign } from '../../protocol/base/cosignature.ts'
+import { root } from '../../protocol/base/merkle.ts'
+import { signNote } from '../../protocol/base/note.ts'
 import { applyWrites, draft } from '../../protocol/base/tables.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
 import { coldLedgerTables } from '../../protocol/rules/ledger.ts'
@@ -100,6 +104,83 @@ t('an export never replaces what is there, and leaves nothing half done', async 
   await assert.rejects(
     exportLedger(readingStore(at), at.log, join(folder, 'new'), { signal: stop }), /stopped by/)
   assert.equal(readdirSync(folder), ['export'])
+})
+
+t('an older export of the same log is continued, and is whole at every moment', async (ctx) => {
+  const folder = ctx.tmp()
+  const target = join(folder, 'export')
+  const { at, store } = await stored(join(folder, 'store'), 280)
+  ctx.after(() => store.close())
+  await exportLedger(store, at.log, target)
+  const before = readFileSync(join(target, 'checkpoint'))
+  await grow(at, store, 240)
+  // Interrupted after any number of files, it is still the older one, and goes on from there.
+  const stop = new AbortController()
+  const onFile = ({ files }: { readonly files: number }): void => {
+    if (files === 2) stop.abort(new Error('stopped by the user'))
+  }
+  const options = { signal: stop.signal, onFile }
+  await assert.rejects(exportLedger(store, at.log, target, options), /stopped by/)
+  assert.equal(readFileSync(join(target, 'checkpoint')), before)
+  assert.equal((await verifyLogs([directoryFiles(target)])).logs[0]?.entries, 282)
+  const more = await exportLedger(store, at.log, target)
+  assert.equal([more.size, more.files], [522, 6])
+  const report = await verifyLogs([directoryFiles(target)])
+  assert.equal([report.verdict, report.logs[0]?.entries], ['holds', 522])
+  const fresh = join(folder, 'fresh')
+  await exportLedger(store, at.log, fresh)
+  assert.equal(filesIn(target), filesIn(fresh))
+  // Once more without news: the checkpoint alone is written.
+  assert.equal((await exportLedger(store, at.log, target)).files, 1)
+})
+
+/** Paths and contents. */
+function filesIn(directory: string): readonly (readonly [string, string])[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+    .toSorted((a, b) => (a < b ? -1 : 1))
+    .map((path) => [relative(directory, path), readFileSync(path, 'base64')])
+}
+
+t('what is no older export of this log is refused and left as it is', async (ctx) => {
+  const folder = ctx.tmp()
+  const target = join(folder, 'export')
+  const [at, other] = federation('home.example', 'other.example') as [TestSite, TestSite]
+  const small = structuredClone(at.tables)
+  say(at, tariffInput({ task: 0, core: 1, gib: 0 }))
+  const refusal = async (site: TestSite, key = site.log): Promise<string> => {
+    const before = filesIn(target)
+    const failure = await failureOf(exportLedger(readingStore(site), key, target))
+    assert.equal(failure.code, 'EXPORT_REFUSED')
+    assert.equal(filesIn(target), before)
+    return failure.message
+  }
+  await exportLedger(readingStore(at), at.log, target)
+  assert.match(await refusal(other), /is an export of home\.example/)
+  assert.match(await refusal(at, other.log), /is not signed by the key of this log/)
+  assert.match(await refusal({ ...at, tables: small }), /more than the \d+ of this ledger/)
+  const branch = { ...at, tables: small }
+  say(branch, tariffInput({ task: 0, core: 2, gib: 0 }))
+  assert.match(await refusal(branch), /has other entries than the first/)
+  writeFileSync(join(target, 'checkpoint'), 'no checkpoint')
+  assert.match(await refusal(at), /its checkpoint cannot be read/)
+})
+
+t('a checkpoint that was signed elsewhere is written as it is', async (ctx) => {
+  const target = join(ctx.tmp(), 'export')
+  const [at] = federation('home.example') as [TestSite]
+  const head = at.tables.get('ledgerHead')?.get('head') as LedgerHead
+  const { origin } = markOf(head)
+  const text = formatCheckpoint({
+    origin, size: head.frontier.size, rootHash: root(head.frontier),
+  })
+  const witness = { name: 'w.example/gridnode/w1', key: at.root }
+  const note = signNote(text, { name: origin, key: at.log }) + cosign(text, witness, 7)
+  say(at, tariffInput({ task: 0, core: 1, gib: 0 }))
+  const exported = await exportLedger(readingStore(at), at.log, target, { signed: { head, note } })
+  assert.equal(exported.size, head.frontier.size)
+  assert.equal(readFileSync(join(target, 'checkpoint'), 'utf8'), note)
+  assert.equal((await verifyLogs([directoryFiles(target)])).verdict, 'holds')
 })
 
 t('a leftover of an interrupted export is replaced', async (ctx) => {
