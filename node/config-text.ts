@@ -94,6 +94,15 @@ ${off(embedded)}memory = ${JSON.stringify(memory)}
 #lease = "10m"
 # How long this site may take to accept a host's final bill.
 #accept_within = "1d"
+# How often a host sends a bill for tasks that still run, and which part of what a tranche may cost
+# it lets stand unaccepted before it stops them.
+#interim = "15m"
+#exposure = 0.5
+# Which part of a tranche's cost counts as accepted when this site stays silent for longer than
+# accept_within. 0: nothing.
+#auto_accept = 0
+# The site whose word ends a dispute about a bill; without one only the two sites together can.
+#arbiter = "c.example"
 # How many sites are asked in one auction.
 #shortlist = 8
 # How many tasks a bid takes beyond the free cores, as a fraction of all cores; they wait here,

@@ -75,6 +75,12 @@ export interface Config {
     readonly awardWithinSeconds: number
     readonly leaseSeconds: number
     readonly acceptWithinSeconds: number
+    /** How often a host claims for a tranche that still runs. */
+    readonly interimSeconds: number
+    readonly exposurePermille: number
+    readonly autoAcceptPermille: number
+    /** '' for nobody. */
+    readonly arbiter: SiteName | ''
     readonly shortlistSites: number
     /** Tasks taken beyond the free slots, in thousandths of the cores. */
     readonly queueAheadPermille: number
@@ -191,6 +197,10 @@ const sections = {
     award_within: v.optional(fields.seconds({ min: 1, max: daySeconds }), '30s'),
     lease: v.optional(fields.seconds({ min: 10, max: 30 * daySeconds }), '10m'),
     accept_within: v.optional(fields.seconds({ min: 10, max: 365 * daySeconds }), '1d'),
+    interim: v.optional(fields.seconds({ min: 1, max: 30 * daySeconds }), '15m'),
+    exposure: v.optional(fields.permille({ min: 1, max: 1_000 }), 0.5),
+    auto_accept: v.optional(fields.permille({ min: 0, max: 1_000 }), 0),
+    arbiter: v.optional(fields.siteName()),
     shortlist: v.optional(fields.integer({ min: 1, max: limits.shortlistSites }), 8),
     queue_ahead: v.optional(fields.permille({ min: 0, max: 100_000 }), 0.25),
     offer_heartbeat: v.optional(fields.milliseconds({ min: 2_000, max: 3_600_000 }), '30s'),
@@ -414,6 +424,10 @@ function build(read: ConfigRead): Config {
       awardWithinSeconds: market.award_within,
       leaseSeconds: market.lease,
       acceptWithinSeconds: market.accept_within,
+      interimSeconds: market.interim,
+      exposurePermille: market.exposure,
+      autoAcceptPermille: market.auto_accept,
+      arbiter: market.arbiter ?? '',
       shortlistSites: market.shortlist,
       queueAheadPermille: market.queue_ahead,
       offerHeartbeatMs: market.offer_heartbeat,

@@ -7,11 +7,12 @@ import { importsOf, type Import } from './source-text.ts'
 
 /** The walk. A rules file imports only files that stand before it in this list. */
 export const rulesInOrder: readonly string[] = [
-  'statement', 'tariff', 'membership',
+  'statement-fields', 'statement', 'ruling', 'tariff', 'membership',
   'job', 'job-options', 'sbatch', 'directives', 'requirements',
   'offer', 'announce', 'bid', 'award', 'contract', 'stage', 'stage-outputs', 'run',
-  'ledger-refusal', 'ledger-book', 'ledger-accounts', 'ledger-entry', 'ledger',
-  'usage', 'settle', 'reputation', 'audit',
+  'ledger-refusal', 'ledger-book', 'ledger-keys', 'ledger-accounts', 'ledger-holds',
+  'ledger-pairs', 'ledger-publics', 'ledger-entry', 'ledger', 'ledger-state',
+  'evidence', 'netting', 'reputation', 'audit', 'audit-pairs', 'audit-documents',
 ]
 
 /** Package or built-in module (or a prefix that ends in `/`) → the files or folders that may. */
@@ -24,7 +25,7 @@ const doors: readonly (readonly [module: string, mayImport: readonly string[]])[
   ['node:child_process', ['node/scheduler/exec.ts', 'cli/demo/', 'test/']],
   ['node:timers', ['node/clock.ts', 'cli/', 'test/']],
   ['node:perf_hooks', ['node/clock.ts', 'test/']],
-  ['node:worker_threads', ['node/', 'test/']],
+  ['node:worker_threads', ['node/', 'cli/verify/', 'test/']],
   ['libp2p', ['node/net/', 'test/']],
   ['@libp2p/', ['node/net/', 'test/']],
   ['@chainsafe/', ['node/net/', 'test/']],

@@ -40,6 +40,7 @@ export function ledgerExamples(): readonly Example[] {
   const contract = say('contract, the offer', home, host, {
     ...offerInput(host, tariff, {
       auction: '7b81f5607a7a3446', walltime_s: 600, lease_s: 600, tasks_max: 100_000,
+      interim_s: 900, exposure_permille: 500, auto_permille: 0, arbiter: '',
     }),
     kind: 'contract',
   })
@@ -52,6 +53,7 @@ export function ledgerExamples(): readonly Example[] {
     amount: credits(cap * BigInt(tasks)),
     tasks,
     valid_until: start + 3_600_000,
+    grant: '',
     doc: trancheCommitment(trancheDocument),
   })
   const first = say('hold', home, host, hold(2))

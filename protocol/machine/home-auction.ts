@@ -296,6 +296,10 @@ function openContractWith(
       tasksMax: limits.tasksPerJob,
       leaseSeconds: self.market.leaseSeconds,
       acceptSeconds: self.market.acceptSeconds,
+      interimSeconds: self.market.interimSeconds,
+      exposurePermille: self.market.exposurePermille,
+      autoPermille: self.market.autoPermille,
+      arbiter: self.market.arbiter,
     })
     const said = say(turn, { kind: 'contract', to: bid.host, ...terms })
     if (!said.ok) {

@@ -51,6 +51,7 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
       tasks: rangesSize(tasks),
       valid_until: now + holdValidMs,
       doc: trancheCommitment(document),
+      grant: '',
     })
     if (!said.ok) {
       count(turn, `hold_refused_${said.refusal.reason}`)

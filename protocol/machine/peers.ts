@@ -154,7 +154,7 @@ function admit(turn: Turn, request: JoinRequest): Answer {
     // Both entries or none: a bad genesis must leave no policy behind.
     const trial = tentative<LedgerTables>(view)
     const policy = issueStatement(trial.view, self.signer, {
-      kind: 'policy', to: '*', at: now, admit: site, root: genesis.root, genesis: parsed.value.sid,
+      kind: 'policy', to: '*', at: now, about: 'admit', admit: site, root: genesis.root, genesis: parsed.value.sid,
     })
     if (!policy.ok) return refused('malformed', `not admissible: ${policy.refusal.reason}`)
     const notes = { policy: policy.value.note, genesis: request.genesis }

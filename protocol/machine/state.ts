@@ -37,6 +37,12 @@ export interface Self {
     readonly bidValidSeconds: number
     readonly leaseSeconds: number
     readonly acceptSeconds: number
+    /** How often a running tranche is claimed for; what may be claimed and not yet accepted. */
+    readonly interimSeconds: number
+    readonly exposurePermille: number
+    /** Of a hold: what our silence may cost us; 0: nothing. */
+    readonly autoPermille: number
+    readonly arbiter: SiteName | ''
     readonly awardSeconds: number
     readonly shortlistSites: number
     /** Cores' worth of tasks taken beyond free cores, in thousandths of all cores. */

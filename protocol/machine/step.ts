@@ -158,6 +158,10 @@ function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
     case 'usage': return onUsage(turn, from, statement.hold)
     case 'accept': return onAccept(turn, from, statement.hold, statement.final)
     case 'void': return onVoid(turn, from, statement.hold, statement.reason)
+    case 'dispute':
+    case 'resolve':
+    case 'settle':
+    case 'reconcile': return undefined
     default: return unreachable(statement)
   }
 }

@@ -52,6 +52,10 @@ export function termsFor(options: {
   readonly tasksMax: number
   readonly leaseSeconds: number
   readonly acceptSeconds: number
+  readonly interimSeconds: number
+  readonly exposurePermille: number
+  readonly autoPermille: number
+  readonly arbiter: SiteName | ''
 }): ContractOffer {
   const { job, bid } = options
   return {
@@ -67,6 +71,10 @@ export function termsFor(options: {
     lease_s: options.leaseSeconds,
     accept_s: options.acceptSeconds,
     tasks_max: options.tasksMax,
+    interim_s: options.interimSeconds,
+    exposure_permille: options.exposurePermille,
+    auto_permille: options.autoPermille,
+    arbiter: options.arbiter,
   }
 }
 

@@ -5,7 +5,6 @@
 // gaps; public statements of others may have them, but never two for one number.
 
 import type { Sid, SiteName } from '../base/ids.ts'
-import { checkPublicKey, fromHex } from '../base/crypto.ts'
 import type { Sealed } from '../base/envelope.ts'
 import { verifySealed } from '../base/envelope.ts'
 import { emptyFrontier } from '../base/merkle.ts'
@@ -13,13 +12,15 @@ import type { Verifier } from '../base/note.ts'
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { View } from '../base/tables.ts'
-import { carryOut } from './ledger-accounts.ts'
-import type { Direction, LedgerTables } from './ledger-book.ts'
+import type { Direction, LedgerTables, MemberKeys, RetiredKeys } from './ledger-book.ts'
 import {
-  appendEntry, directionKey, ledgerHead, openHead, publicKey, putHead,
+  appendEntry, directionKey, ledgerHead, numberKey, openHead, publicKey, putHead,
 } from './ledger-book.ts'
+import { checkKeys, erasOf, keyOf, keysAt } from './ledger-keys.ts'
+import { directionOf } from './ledger-pairs.ts'
+import { carryOut } from './ledger-publics.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
-import type { ParsedStatement, PlacedStatement, SiteKeys, StatementOf } from './statement.ts'
+import type { ParsedStatement, PlacedStatement, StatementOf } from './statement.ts'
 import { everybody, signerNameOf } from './statement.ts'
 
 /** Decides on a signature; the audit replaces it to check many at once. */
@@ -32,7 +33,6 @@ export type LoggedEntry =
   /** Nothing was written. `compared`: the bytes are known to be the same. */
   | { readonly kind: 'duplicate', readonly compared: boolean }
 
-/** The first epoch is the only one until a later one can be opened by its close counts. */
 const firstEpoch = 1
 
 /** Entry 0: names the federation and starts the log of `self`. */
@@ -61,7 +61,7 @@ export function logFederation(
   view.put('ledgerAdmissions', founder, {
     site: founder, root, genesis: '', sponsor: founder, policy: '',
   })
-  return ok({ index: appendEntry(view, { note, sid }) })
+  return ok({ index: appendEntry(view, { note, number: 'federation' }) })
 }
 
 /** Any entry after the first. */
@@ -72,46 +72,52 @@ export function logPlaced(
   const { statement, sid, note } = parsed
   if (statement.kind === 'federation') return misdirected('a federation statement is entry 0')
   const self = head.site
-  if (statement.from !== self && statement.to !== self && statement.to !== everybody) {
-    return misdirected(`from ${statement.from} to ${statement.to} in the log of ${self}`)
+  const { from, to, e, n, at } = statement
+  if (from !== self && to !== self && to !== everybody) {
+    return misdirected(`from ${from} to ${to} in the log of ${self}`)
+  }
+  if (to === everybody && view.get('ledgerPublics', publicKey(from, e, n))?.sid === sid) {
+    return ok({ kind: 'duplicate', compared: true })
   }
   const authentic = authenticate(view, parsed, statement, check)
   if (!authentic.ok) return authentic
-  const place = statement.to === everybody && statement.from !== self
+  const place = isLoose(view, statement)
     ? placeAmongPublics(view, statement, sid)
     : placeInSequence(view, statement, sid)
   if (!place.ok) return place
   if (place.value !== 'next') {
     return ok({ kind: 'duplicate', compared: place.value === 'same' })
   }
-  if (statement.kind !== 'genesis') {
-    const index = head.frontier.size
-    const carried = carryOut(view, statement, { sid, index, self })
+  if (statement.kind !== 'genesis' && statement.kind !== 'key') {
+    const carried = carryOut(view, statement, { sid, index: head.frontier.size, self })
     if (!carried.ok) return carried
   }
   // Nothing below can fail.
   if (statement.kind === 'genesis') enrol(view, statement, sid)
-  if (statement.to === everybody) {
-    view.put('ledgerPublics', publicKey(statement.from, statement.n), { sid, prev: statement.prev })
+  if (statement.kind === 'key') replaceKeys(view, statement)
+  if (to === everybody) {
+    view.put('ledgerPublics', publicKey(from, e, n), { sid, prev: statement.prev })
   }
-  if (statement.to !== everybody || statement.from === self) {
-    const { n, at } = statement
-    view.put('ledgerDirections', directionKey(statement.from, statement.to), { n, sid, at })
+  if (!isLoose(view, statement)) {
+    view.put('ledgerDirections', directionKey(from, to), { e, n, sid, at })
   }
-  return ok({ kind: 'logged', index: appendEntry(view, { note, sid }) })
+  const number = numberKey(from, to, { e, n })
+  return ok({ kind: 'logged', index: appendEntry(view, { note, number }) })
+}
+
+/**
+ * Public statements of others come in any order. So do the site's own of an epoch before: a
+ * restored site gets them back from its peers.
+ */
+function isLoose(view: View<LedgerTables>, { from, to, e }: PlacedStatement): boolean {
+  const { site: self, epoch } = openHead(view)
+  return to === everybody && (from !== self || e < epoch)
 }
 
 /** A member: admitted by a chain that starts at the founder, and its genesis is in this log. */
 export function isMember(view: View<LedgerTables>, site: SiteName): boolean {
   return view.get('ledgerAdmissions', site) !== undefined
     && view.get('ledgerMembers', site) !== undefined
-}
-
-/** The sequence's newest statement; number 0 before the first. */
-export function directionOf(
-  view: View<LedgerTables>, from: SiteName, to: string,
-): Omit<Direction, 'sid'> & { readonly sid: Sid | '' } {
-  return view.get('ledgerDirections', directionKey(from, to)) ?? { n: 0, sid: '', at: 0 }
 }
 
 function authenticate(
@@ -131,11 +137,14 @@ function authenticate(
   }
   const member = view.get('ledgerMembers', statement.from)
   if (!member) return refuse({ reason: 'not_member', site: statement.from })
-  if (statement.e !== member.epoch) {
+  if (statement.kind === 'key') return authenticateKey(member, parsed, statement, check)
+  const keys = keysAt(member, statement)
+  if (!keys) {
     return refuse({ reason: 'wrong_epoch', expected: member.epoch, found: statement.e })
   }
-  const key = fromHex(member.keys.statement) ?? new Uint8Array()
-  return signed(parsed.sealed, signerNameOf(statement), key, check)
+  const key = keyOf(keys.statement)
+  if (!key.ok) return key
+  return signed(parsed.sealed, signerNameOf(statement), key.value, check)
     ? ok(undefined)
     : badSignature(parsed)
 }
@@ -149,21 +158,25 @@ function authenticateGenesis(
 ): Outcome<undefined, LedgerRefusal> {
   const { site: self, founder, founderRoot } = openHead(view)
   const admission = view.get('ledgerAdmissions', said.from)
+  const member = view.get('ledgerMembers', said.from)
   // An own genesis opens the log before anybody has admitted the site.
   if (!admission && said.from !== self) return refuse({ reason: 'not_member', site: said.from })
-  if (said.e !== firstEpoch) {
-    return refuse({ reason: 'wrong_epoch', expected: firstEpoch, found: said.e })
-  }
-  if (said.previous !== '' || said.closes.length > 0) {
-    return refuse({ reason: 'wrong_state', detail: 'the first epoch closes nothing' })
-  }
-  if (said.from === founder && said.root !== founderRoot) {
-    return refuse({ reason: 'wrong_state', detail: `${founder} founded with another root key` })
-  }
-  if (admission && (admission.root !== said.root
-    || (admission.genesis !== '' && admission.genesis !== parsed.sid))) {
-    const detail = `${said.from} was admitted with another genesis`
-    return refuse({ reason: 'wrong_state', detail })
+  const wrongState = (detail: string) => refuse<LedgerRefusal>({ reason: 'wrong_state', detail })
+  if (said.n !== 1 || said.prev !== '') return wrongState('a genesis is number 1 of its epoch')
+  if (said.e === firstEpoch) {
+    if (said.previous !== '' || said.closes.length > 0) {
+      return wrongState('the first epoch closes nothing')
+    }
+    if (admission && (admission.root !== said.root
+      || (admission.genesis !== '' && admission.genesis !== parsed.sid))) {
+      return wrongState(`${said.from} was admitted with another genesis`)
+    }
+    if (said.from === founder && said.root !== founderRoot) {
+      return wrongState(`${founder} founded with another root key`)
+    }
+  } else {
+    const problem = successor(member, said)
+    if (problem) return refuse(problem)
   }
   const keys = checkKeys(said.root, said.keys)
   if (!keys.ok) return keys
@@ -172,21 +185,43 @@ function authenticateGenesis(
     : badSignature(parsed)
 }
 
-/** Five keys, each canonical and of prime order, no two the same: a key signs for one purpose. */
-function checkKeys(root: string, keys: SiteKeys): Outcome<Uint8Array, LedgerRefusal> {
-  const all = [root, keys.log, keys.statement, keys.witness, keys.network]
-  if (new Set(all).size !== all.length) {
-    return refuse({ reason: 'bad_key', detail: 'one key stands for two purposes' })
+/** What is wrong with the genesis of a later epoch: it follows the newest one that is known. */
+function successor(
+  member: MemberKeys | undefined, said: StatementOf<'genesis'>,
+): LedgerRefusal | undefined {
+  if (!member || said.e !== member.epoch + 1) {
+    return { reason: 'wrong_epoch', expected: (member?.epoch ?? 0) + 1, found: said.e }
   }
-  for (const text of all.slice(1)) {
-    const key = keyOf(text)
-    if (!key.ok) return key
+  if (said.previous !== member.genesis || said.root !== member.root) {
+    return { reason: 'wrong_state', detail: `${said.from} continues another genesis or root key` }
   }
-  return keyOf(root)
+  const known = erasOf(member).map(({ keys }) => keys)
+  const used = new Set(known.flatMap(({ log, statement }) => [log, statement]))
+  const again = [said.keys.log, said.keys.statement].some((key) => used.has(key))
+  return again
+    ? { reason: 'bad_key', detail: 'a new epoch has new log and statement keys' } : undefined
 }
 
-function keyOf(text: string): Outcome<Uint8Array, LedgerRefusal> {
-  return checkPublicKey(fromHex(text) ?? new Uint8Array())
+/** Root-signed, of the newest epoch, with keys that were never used. */
+function authenticateKey(
+  member: MemberKeys,
+  parsed: ParsedStatement,
+  said: StatementOf<'key'>,
+  check: SignatureCheck,
+): Outcome<undefined, LedgerRefusal> {
+  if (said.e !== member.epoch) {
+    return refuse({ reason: 'wrong_epoch', expected: member.epoch, found: said.e })
+  }
+  const before = erasOf(member).map(({ keys }) => keys.statement)
+  if (before.includes(said.statement)) {
+    return refuse({ reason: 'bad_key', detail: 'a statement key that was used before' })
+  }
+  const { statement, witness } = said
+  const keys = checkKeys(member.root, { ...member.keys, statement, witness })
+  if (!keys.ok) return keys
+  return signed(parsed.sealed, signerNameOf(said), keys.value, check)
+    ? ok(undefined)
+    : badSignature(parsed)
 }
 
 function signed(
@@ -197,7 +232,22 @@ function signed(
 
 function enrol(view: View<LedgerTables>, said: StatementOf<'genesis'>, sid: Sid): void {
   const { from: site, e: epoch, root, keys } = said
-  view.put('ledgerMembers', site, { genesis: sid, epoch, root, keys })
+  const before = view.get('ledgerMembers', site)
+  const retired: readonly RetiredKeys[] = before
+    ? [...before.retired, { epoch: before.epoch, keys: before.keys, endedBy: 0, last: [] }] : []
+  view.put('ledgerMembers', site, { genesis: sid, epoch, root, keys, retired })
+  const head = openHead(view)
+  if (site === head.site) putHead(view, { ...head, epoch })
+}
+
+function replaceKeys(view: View<LedgerTables>, said: StatementOf<'key'>): void {
+  const member = view.get('ledgerMembers', said.from)
+  if (!member) return
+  const { statement, witness, last } = said
+  const ended: RetiredKeys = { epoch: said.e, keys: member.keys, endedBy: said.n, last }
+  view.put('ledgerMembers', said.from, {
+    ...member, keys: { ...member.keys, statement, witness }, retired: [...member.retired, ended],
+  })
 }
 
 type Position = 'next' | 'same' | 'older'
@@ -206,8 +256,9 @@ type Position = 'next' | 'same' | 'older'
 function placeInSequence(
   view: View<LedgerTables>, statement: PlacedStatement, sid: Sid,
 ): Outcome<Position, LedgerRefusal> {
-  const { n, prev, at } = statement
-  const last = directionOf(view, statement.from, statement.to)
+  const { e, n, prev, at } = statement
+  const last = lastBefore(view, statement)
+  if (e !== last.e) return refuse({ reason: 'wrong_epoch', expected: last.e, found: e })
   if (n > last.n + 1) return refuse({ reason: 'gap', expected: last.n + 1, found: n })
   if (n < last.n) return ok('older')
   if (n === last.n) {
@@ -220,22 +271,38 @@ function placeInSequence(
   return ok('next')
 }
 
+/**
+ * Where the sequence stands for `statement`. It begins anew with a genesis, and with a `close` of a
+ * site that has begun anew itself and says truly how far its old sequence went.
+ */
+function lastBefore(view: View<LedgerTables>, statement: PlacedStatement): Direction {
+  const { from, to, e, n } = statement
+  const last = directionOf(view, from, to)
+  if (e <= last.e || n !== 1) return last
+  const fresh: Direction = { e, n: 0, sid: '', at: last.at }
+  if (statement.kind === 'genesis') return fresh
+  const opens = statement.kind === 'reconcile' && statement.side === 'close'
+    && statement.issued === last.n && statement.own === last.sid
+    && (view.get('ledgerMembers', from)?.epoch ?? 1) === e
+  return opens ? fresh : last
+}
+
 /** Public statements of others: any order, but one for each number, fitting those beside it. */
 function placeAmongPublics(
   view: View<LedgerTables>, statement: PlacedStatement, sid: Sid,
 ): Outcome<Position, LedgerRefusal> {
-  const { from, n, prev } = statement
-  const known = view.get('ledgerPublics', publicKey(from, n))
+  const { from, e, n, prev } = statement
+  const known = view.get('ledgerPublics', publicKey(from, e, n))
   if (known) {
     return known.sid === sid
       ? ok('same')
       : refuse({ reason: 'fork', n, known: known.sid, found: sid })
   }
-  const before = n === 1 ? '' : view.get('ledgerPublics', publicKey(from, n - 1))?.sid
+  const before = n === 1 ? '' : view.get('ledgerPublics', publicKey(from, e, n - 1))?.sid
   if (before !== undefined && before !== prev) {
     return refuse({ reason: 'wrong_prev', expected: before, found: prev })
   }
-  const after = view.get('ledgerPublics', publicKey(from, n + 1))
+  const after = view.get('ledgerPublics', publicKey(from, e, n + 1))
   if (after && after.prev !== sid) {
     return refuse({ reason: 'wrong_prev', expected: after.prev, found: sid })
   }

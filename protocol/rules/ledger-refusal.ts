@@ -55,6 +55,14 @@ export type LedgerRefusal =
     readonly exposure: Microcredits
     readonly amount: Microcredits
   }
+  /** 8: there is a proof that this site lied; its credit is frozen. */
+  | { readonly reason: 'frozen', readonly site: string }
+  /** 11 */
+  | {
+    readonly reason: 'over_grant'
+    readonly free: Microcredits
+    readonly amount: Microcredits
+  }
   /** 9 */
   | {
     readonly reason: 'wrong_amount'
@@ -90,6 +98,10 @@ export function describeLedgerRefusal(refusal: LedgerRefusal): string {
     case 'over_limit':
       return `${formatCredits(refusal.amount)} more than the ${formatCredits(refusal.exposure)} in `
         + `use exceed the limit of ${formatCredits(refusal.limit)}`
+    case 'frozen': return `${refusal.site} has lied by evidence; it gets no new credit`
+    case 'over_grant':
+      return `${formatCredits(refusal.amount)} asked of an allocation that has `
+        + `${formatCredits(refusal.free)} left`
     case 'wrong_amount':
       return `claims ${formatCredits(refusal.found)}, the tariff gives `
         + formatCredits(refusal.expected)

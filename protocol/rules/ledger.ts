@@ -14,16 +14,18 @@ import { tentative } from '../base/tables.ts'
 import type { ContractRecord, HoldRecord, LedgerTables } from './ledger-book.ts'
 import { openHead } from './ledger-book.ts'
 import {
-  checkNow, directionOf, logFederation, logPlaced, type LoggedEntry, type SignatureCheck,
+  checkNow, logFederation, logPlaced, type LoggedEntry, type SignatureCheck,
 } from './ledger-entry.ts'
+import { directionOf } from './ledger-pairs.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
 import type {
-  Addressee, FederationStatement, GenesisStatement, PairStatement, ParsedStatement,
-  PublicStatement, SiteKeys, Statement, StatementInput,
+  Addressee, EpochClose, FederationStatement, GenesisStatement, KeyStatement, LastNumber,
+  PairStatement, ParsedStatement, PublicStatement, SiteKeys, Statement, StatementInput,
 } from './statement.ts'
 import { everybody, parseStatement, sealStatement } from './statement.ts'
 
 export { balanceOf, creditLimit, exposure } from './ledger-accounts.ts'
+export { directionOf } from './ledger-pairs.ts'
 export type { LedgerRefusal } from './ledger-refusal.ts'
 export type { LedgerTables } from './ledger-book.ts'
 export { checkpointText, coldLedgerTables } from './ledger-book.ts'
@@ -73,7 +75,7 @@ export function sealFederation(
   return sealed({ kind: 'federation', ...said, root: toHex(root.key.publicKey) }, root)
 }
 
-/** Signs a site's genesis for epoch 1 with its root key. */
+/** Signs the genesis of an epoch with the site's root key; epoch 1 has nothing before it. */
 export function sealGenesis(
   root: Signer,
   said: {
@@ -81,11 +83,14 @@ export function sealGenesis(
     readonly site: SiteName
     readonly keys: SiteKeys
     readonly at: number
+    readonly after?: {
+      readonly epoch: number, readonly genesis: Sid, readonly closes: readonly EpochClose[]
+    }
   },
 ): Sealed<Sid> {
   return sealed({
     kind: 'genesis',
-    e: 1,
+    e: (said.after?.epoch ?? 0) + 1,
     fed: said.fed,
     from: said.site,
     to: everybody,
@@ -94,8 +99,8 @@ export function sealGenesis(
     at: said.at,
     root: toHex(root.key.publicKey),
     keys: said.keys,
-    previous: '',
-    closes: [],
+    previous: said.after?.genesis ?? '',
+    closes: said.after?.closes ?? [],
   }, root)
 }
 
@@ -143,7 +148,7 @@ export function admitMember(
     const policy = parseStatement(notes.policy)
     if (!policy.ok) return policy
     const said = policy.value.statement
-    if (said.kind !== 'policy' || said.admit !== member.from) {
+    if (said.kind !== 'policy' || said.about !== 'admit' || said.admit !== member.from) {
       return misdirected(`expected the policy that admits ${member.from}`)
     }
     steps.push(policy.value)
@@ -157,19 +162,91 @@ export function admitMember(
   return ok({ site: member.from, logged })
 }
 
-/** Logs a public statement of another member (tariff, policy), in any order and with gaps. */
+/**
+ * Logs a statement to everybody, in any order and with gaps: of another member, or the site's own of
+ * an epoch that is over.
+ */
 export function logPublic(
   view: View<LedgerTables>, self: SiteName, note: string,
-): Outcome<{ readonly sid: Sid, readonly duplicate: boolean }, LedgerRefusal> {
-  assert(openHead(view).site === self, 'a site writes its own log only')
+): Outcome<
+  { readonly sid: Sid, readonly duplicate: boolean, readonly statement: ToEverybody }, LedgerRefusal
+> {
+  const { site, epoch } = openHead(view)
+  assert(site === self, 'a site writes its own log only')
   const parsed = parseStatement(note)
   if (!parsed.ok) return parsed
   const { statement, sid } = parsed.value
-  if (!isPublic(statement) || statement.from === self) {
+  // A first genesis comes with its admission, and what the site says now it issues.
+  const isOther = isToEverybody(statement)
+    && !(statement.from === self && statement.e >= epoch)
+    && !(statement.kind === 'genesis' && statement.e === 1)
+  if (!isOther) {
     return misdirected(`expected a public statement of another site, got ${statement.kind}`)
   }
   const entry = logPlaced(view, parsed.value, checkNow)
-  return entry.ok ? ok({ sid, duplicate: entry.value.kind === 'duplicate' }) : entry
+  return entry.ok ? ok({ sid, duplicate: entry.value.kind === 'duplicate', statement }) : entry
+}
+
+/** Opens the next epoch of `self`'s own log: a genesis that its root key signed. */
+export function openEpoch(
+  view: View<LedgerTables>, self: SiteName, note: string,
+): Outcome<Logged<GenesisStatement>, LedgerRefusal> {
+  const { site, epoch } = openHead(view)
+  assert(site === self, 'a site writes its own log only')
+  return logOwn(view, note, 'genesis', epoch + 1)
+}
+
+/** Replaces `self`'s own statement and witness keys from here on; signed by its root key. */
+export function changeKeys(
+  view: View<LedgerTables>, self: SiteName, note: string,
+): Outcome<Logged<KeyStatement>, LedgerRefusal> {
+  const { site, epoch } = openHead(view)
+  assert(site === self, 'a site writes its own log only')
+  return logOwn(view, note, 'key', epoch)
+}
+
+function logOwn<K extends 'genesis' | 'key'>(
+  view: View<LedgerTables>, note: string, kind: K, epoch: number,
+): Outcome<Logged<Extract<Statement, { readonly kind: K }>>, LedgerRefusal> {
+  const { site } = openHead(view)
+  const parsed = parseStatement(note)
+  if (!parsed.ok) return parsed
+  const { statement } = parsed.value
+  if (!isToEverybody(statement) || statement.kind !== kind || statement.from !== site
+    || statement.e !== epoch) {
+    return misdirected(`expected a ${kind} of ${site} in epoch ${epoch}, got ${statement.kind}`)
+  }
+  const entry = logPlaced(view, parsed.value, checkNow)
+  if (!entry.ok) return entry
+  if (entry.value.kind !== 'logged') return misdirected(`this ${kind} is in the log already`)
+  const own = statement as Extract<Statement, { readonly kind: K }>
+  return ok(loggedAt(parsed.value, own, entry.value))
+}
+
+/** Signs a `key` statement, the next of the site's public sequence, with its root key. */
+export function sealKeys(
+  view: View<LedgerTables>,
+  root: Signer,
+  said: {
+    readonly statement: string
+    readonly witness: string
+    readonly last: readonly LastNumber[]
+    readonly at: number
+  },
+): Sealed<Sid> {
+  const { site, epoch, federation } = openHead(view)
+  const last = directionOf(view, site, everybody)
+  return sealed({
+    kind: 'key',
+    ...said,
+    e: epoch,
+    fed: federation,
+    from: site,
+    to: everybody,
+    n: last.n + 1,
+    prev: last.sid,
+    at: Math.max(said.at, last.at),
+  }, root)
 }
 
 /** Says something: numbers, signs, checks as a receiver would, and appends. */
@@ -181,13 +258,17 @@ export function issueStatement(
   const keys = view.get('ledgerMembers', site)?.keys
   assert(keys?.statement === toHex(signer.statement.key.publicKey), 'the genesis names this key')
   const last = directionOf(view, site, input.to)
+  const opens = last.e < epoch && input.kind === 'reconcile' && input.side === 'close'
+  if (last.e !== epoch && !opens) {
+    return refuse({ reason: 'wrong_epoch', expected: last.e, found: epoch })
+  }
   const parsed = sealStatement({
     ...input,
     e: epoch,
     fed: federation,
     from: site,
-    n: last.n + 1,
-    prev: last.sid,
+    n: opens ? 1 : last.n + 1,
+    prev: opens ? '' : last.sid,
     // A clock that was set back must not make an honest author look dishonest.
     at: Math.max(input.at, last.at),
   }, signer.statement)
@@ -212,6 +293,29 @@ export function receiveStatement(
     || from === self) {
     return misdirected(`expected a statement of ${from} to ${self}, got ${statement.kind}`)
   }
+  const entry = logPlaced(view, parsed.value, checkNow)
+  if (!entry.ok) return entry
+  if (entry.value.kind === 'duplicate') {
+    return ok({ kind: 'duplicate', sid, n: statement.n, compared: entry.value.compared })
+  }
+  return ok({ kind: 'received', ...loggedAt(parsed.value, statement, entry.value) })
+}
+
+/**
+ * Logs a statement of the pair of `self` and `peer`, whichever of the two said it: how a restored
+ * site gets back what its copy of the database did not have.
+ */
+export function restoreStatement(
+  view: View<LedgerTables>, self: SiteName, peer: SiteName, note: string,
+): Outcome<Received, LedgerRefusal> {
+  assert(openHead(view).site === self, 'a site writes its own log only')
+  const parsed = parseStatement(note)
+  if (!parsed.ok) return parsed
+  const { statement, sid } = parsed.value
+  const isOurs = isBetweenSites(statement) && peer !== self
+    && ((statement.from === peer && statement.to === self)
+      || (statement.from === self && statement.to === peer))
+  if (!isOurs) return misdirected(`expected a statement between ${peer} and ${self}`)
   const entry = logPlaced(view, parsed.value, checkNow)
   if (!entry.ok) return entry
   if (entry.value.kind === 'duplicate') {
@@ -248,15 +352,23 @@ function loggedAt<S extends Statement>(
   return { sid, note, statement, index: entry.index }
 }
 
+type ToEverybody = GenesisStatement | KeyStatement | PublicStatement
+
+function isToEverybody(statement: Statement): statement is ToEverybody {
+  return statement.kind !== 'federation' && statement.to === everybody
+}
+
 function isPublic(statement: Statement): statement is PublicStatement {
-  return statement.kind === 'policy' || statement.kind === 'tariff'
+  return isToEverybody(statement) && statement.kind !== 'genesis' && statement.kind !== 'key'
 }
 
 function isBetweenSites(statement: Statement): statement is PairStatement {
   return statement.kind !== 'federation' && statement.to !== everybody
 }
 
-function sealed(statement: FederationStatement | GenesisStatement, root: Signer): Sealed<Sid> {
+function sealed(
+  statement: FederationStatement | GenesisStatement | KeyStatement, root: Signer,
+): Sealed<Sid> {
   const parsed = sealStatement(statement, root)
   return parsed.ok ? ok({ note: parsed.value.note, sid: parsed.value.sid }) : parsed
 }

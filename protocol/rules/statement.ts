@@ -4,7 +4,7 @@
 // Invariants: one author, one signature, one encoding; every statement but `federation` has a place
 // in a gapless sequence of its author, one for each addressee and one for all (`to` is '*').
 
-import type { FederationId, Hash, Sid, SiteName } from '../base/ids.ts'
+import type { FederationId, Sid, SiteName } from '../base/ids.ts'
 import type { KeyPair } from '../base/crypto.ts'
 import type { Malformed } from '../base/encoding.ts'
 import type { Sealed } from '../base/envelope.ts'
@@ -15,147 +15,18 @@ import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { Shape } from '../base/shape.ts'
 import {
-  amount, hash, hex, integer, list, literal, record, shaped, siteName, text, union, unshape,
+  amount, hash, hex, integer, list, literal, oneOf, record, shaped, siteName, text, union, unshape,
 } from '../base/shape.ts'
-import type { Microcredits } from '../base/units.ts'
+import type {
+  AcceptFields, ContractAgree, ContractOffer, CreditFields, DeclinedFields, DigestFields,
+  DisputeFields, EvidenceFields, FederationFields, GenesisFields, GrantFields, HeadsFields,
+  HeldFields, HoldFields, KeyFields, PolicyFields, ReconcileFields, ResolveFields, SettleFields,
+  SnapshotFields, TariffFields, UsageFields, VoidFields,
+} from './statement-fields.ts'
+import { everybody, evidenceKinds } from './statement-fields.ts'
 
-/** The addressee of what concerns everybody. */
-export const everybody = '*'
-export type Addressee = SiteName | typeof everybody
-
-/** A site's public keys, 64 hexadecimal digits each; a key signs for one purpose only. */
-export interface SiteKeys {
-  readonly log: string
-  readonly statement: string
-  readonly witness: string
-  readonly network: string
-}
-
-/** What a counterparty had issued and received when the previous epoch ended. */
-export interface EpochClose {
-  readonly site: SiteName
-  readonly issued: number
-  readonly received: number
-}
-
-/** Names a federation and its founder's root key; entry 0 of every log, signed by that root. */
-export interface FederationFields {
-  readonly name: string
-  readonly founder: SiteName
-  readonly root: string
-  /** 32 hexadecimal digits of chance, so that two federations of one name differ. */
-  readonly nonce: string
-}
-
-/** Opens an epoch of the author's log; signed by its root key, number 1 of its public sequence. */
-export interface GenesisFields {
-  readonly root: string
-  readonly keys: SiteKeys
-  /** The genesis of the epoch before; '' in the first. */
-  readonly previous: Sid | ''
-  readonly closes: readonly EpochClose[]
-}
-
-/** Admits a site under the root key and the genesis named here; the author is its sponsor. */
-export interface PolicyFields {
-  readonly admit: SiteName
-  readonly root: string
-  readonly genesis: Sid
-}
-
-/** Prices before normalisation, and the largest factor a contract may apply to them. */
-export interface TariffFields {
-  /** For each task started. */
-  readonly task: Microcredits
-  readonly core_hour: Microcredits
-  readonly gib_hour: Microcredits
-  readonly speed_permille: number
-  readonly factor_permille_max: number
-  readonly rounding: 'down'
-}
-
-/** The most that the addressee may owe the author, from now on. */
-export interface CreditFields {
-  readonly limit: Microcredits
-}
-
-/** The home's side of a contract: the terms. */
-export interface ContractOffer {
-  readonly side: 'offer'
-  /** Salted commitment to the job. */
-  readonly job: Hash
-  readonly auction: string
-  /** SHA-256 of the host's bid, the whole note. */
-  readonly bid: Hash
-  /** The host's tariff that the charges follow. */
-  readonly tariff: Sid
-  readonly factor_permille: number
-  readonly cores: number
-  readonly memory_mib: number
-  readonly walltime_s: number
-  readonly lease_s: number
-  readonly accept_s: number
-  readonly tasks_max: number
-}
-
-/** The host's side: agrees to the terms of an offer. */
-export interface ContractAgree {
-  readonly side: 'agree'
-  readonly contract: Sid
-}
-
-/** The home reserves credit for one tranche of tasks under a contract. */
-export interface HoldFields {
-  readonly contract: Sid
-  readonly amount: Microcredits
-  readonly tasks: number
-  readonly valid_until: number
-  /** Salted commitment to the tranche's document. */
-  readonly doc: Hash
-}
-
-/** The host accepts a hold: from here the home's credit is in use. */
-export interface HeldFields {
-  readonly hold: Sid
-}
-
-/** The host turns a hold down; nothing is reserved any more. */
-export interface DeclinedFields {
-  readonly hold: Sid
-  readonly reason: string
-}
-
-/** What was used, and the price of it by the tariff. */
-export interface Usage {
-  readonly tasks: number
-  readonly core_s: number
-  readonly gib_s: number
-}
-
-/** The host claims; everything is cumulative for the hold, and nothing follows a final one. */
-export interface UsageFields extends Usage {
-  readonly hold: Sid
-  readonly amount: Microcredits
-  readonly final: 0 | 1
-  /** Salted commitment to the meter's record. */
-  readonly meter: Hash
-}
-
-/**
- * The home accepts, cumulatively: this moves money. Final when it accepts a final usage in full.
- */
-export interface AcceptFields {
-  readonly hold: Sid
-  readonly usage: Sid
-  readonly amount: Microcredits
-  readonly final: 0 | 1
-}
-
-/** The host gives a hold up before it has claimed anything. */
-export interface VoidFields {
-  readonly hold: Sid
-  readonly reason: string
-}
+export type * from './statement-fields.ts'
+export { everybody, evidenceKinds }
 
 /** The fields of each kind between two sites. */
 export interface PairFields {
@@ -167,12 +38,21 @@ export interface PairFields {
   readonly usage: UsageFields
   readonly accept: AcceptFields
   readonly void: VoidFields
+  readonly dispute: DisputeFields
+  readonly resolve: ResolveFields
+  readonly settle: SettleFields
+  readonly reconcile: ReconcileFields
 }
 
 /** The fields of each kind that concerns everybody and that the statement key signs. */
 export interface PublicFields {
   readonly policy: PolicyFields
   readonly tariff: TariffFields
+  readonly heads: HeadsFields
+  readonly digest: DigestFields
+  readonly snapshot: SnapshotFields
+  readonly evidence: EvidenceFields
+  readonly grant: GrantFields
 }
 
 /** Where a statement stands. `at` is the author's own claim (epoch ms) and decides nothing. */
@@ -189,13 +69,16 @@ export type FederationStatement =
   { readonly kind: 'federation', readonly at: number } & FederationFields
 export type GenesisStatement =
   { readonly kind: 'genesis', readonly to: typeof everybody } & Place & GenesisFields
+/** New keys, signed by the root key. */
+export type KeyStatement =
+  { readonly kind: 'key', readonly to: typeof everybody } & Place & KeyFields
 export type PublicStatement = { [K in keyof PublicFields]:
   { readonly kind: K, readonly to: typeof everybody } & Place & PublicFields[K]
 }[keyof PublicFields]
 export type PairStatement = { [K in keyof PairFields]:
   { readonly kind: K, readonly to: SiteName } & Place & PairFields[K]
 }[keyof PairFields]
-export type PlacedStatement = GenesisStatement | PublicStatement | PairStatement
+export type PlacedStatement = GenesisStatement | KeyStatement | PublicStatement | PairStatement
 export type Statement = FederationStatement | PlacedStatement
 export type StatementKind = Statement['kind']
 export type StatementOf<K extends StatementKind> = Extract<Statement, { readonly kind: K }>
@@ -225,9 +108,19 @@ const secondsMax = 1_000_000_000
 const countMax = 1_000_000_000
 const usageMax = Number.MAX_SAFE_INTEGER
 const closesMax = limits.sitesMax
+/** Of the federation's policy: a quorum of more would be slow, and nobody could say who it is. */
+export const witnessesMax = 31
+/** Heads in one statement: more would not fit into it. */
+export const headsMax = 64
+/** Of an arbiter's signed ruling. */
+export const rulingBytesMax = 2_048
+const grantNamePattern = /^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/
 export const reasonBytesMax = 256
 export const auctionPattern = /^[0-9a-z][0-9a-z.:-]{0,63}$/
 
+const siteOrNobody = text({
+  bytesMax: 63, pattern: /^$|^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/,
+}) as Shape<SiteName | ''>
 const sidOrNothing = text({ bytesMax: 64, pattern: /^([0-9a-f]{64})?$/ }) as Shape<Sid | ''>
 const flag = integer({ min: 0, max: 1 }) as Shape<0 | 1>
 const key = hex({ bytes: 32 })
@@ -265,7 +158,44 @@ const bodies: Bodies = {
     previous: sidOrNothing,
     closes: list(record({ site: siteName(), issued: tally, received: tally }), { max: closesMax }),
   }),
-  policy: record({ ...toAll, admit: siteName(), root: key, genesis: hash() }),
+  key: record({
+    ...toAll,
+    statement: key,
+    witness: key,
+    last: list(record({ site: siteName(), n: count }), { max: limits.sitesMax }),
+  }),
+  policy: union('about', {
+    admit: record({
+      ...toAll, about: literal('admit'), admit: siteName(), root: key, genesis: hash(),
+    }),
+    federation: record({
+      ...toAll,
+      about: literal('federation'),
+      version: count,
+      witnesses: list(siteName(), { max: witnessesMax }),
+      quorum: integer({ min: 0, max: witnessesMax }),
+      authorities: list(siteName(), { max: witnessesMax }),
+    }),
+  }),
+  heads: record({
+    ...toAll,
+    heads: list(record({ origin: text({ bytesMax: 255 }), size: count, root: hash() }), {
+      max: headsMax,
+    }),
+  }),
+  digest: record({ ...toAll, day: tally, count: tally, root: hash() }),
+  snapshot: record({ ...toAll, size: count, state: hash() }),
+  evidence: record({
+    ...toAll, accused: siteName(), epoch: count, proof: oneOf(...evidenceKinds), doc: hash(),
+  }),
+  grant: record({
+    ...toAll,
+    grantee: siteName(),
+    name: text({ bytesMax: 63, pattern: grantNamePattern }),
+    amount: amount(),
+    starts: epochMs,
+    until: epochMs,
+  }),
   tariff: record({
     ...toAll,
     task: amount(),
@@ -291,11 +221,21 @@ const bodies: Bodies = {
       lease_s: seconds,
       accept_s: seconds,
       tasks_max: count,
+      interim_s: seconds,
+      exposure_permille: integer({ min: 1, max: 1_000 }),
+      auto_permille: integer({ min: 0, max: 1_000 }),
+      arbiter: siteOrNobody,
     }),
     agree: record({ ...toOne, side: literal('agree'), contract: hash() }),
   }),
   hold: record({
-    ...toOne, contract: hash(), amount: amount(), tasks: count, valid_until: epochMs, doc: hash(),
+    ...toOne,
+    contract: hash(),
+    amount: amount(),
+    tasks: count,
+    valid_until: epochMs,
+    doc: hash(),
+    grant: sidOrNothing,
   }),
   held: record({ ...toOne, hold: hash() }),
   declined: record({ ...toOne, hold: hash(), reason }),
@@ -311,6 +251,56 @@ const bodies: Bodies = {
   }),
   accept: record({ ...toOne, hold: hash(), usage: hash(), amount: amount(), final: flag }),
   void: record({ ...toOne, hold: hash(), reason }),
+  dispute: record({
+    ...toOne, hold: hash(), usage: hash(), contested: amount(), reason, doc: sidOrNothing,
+  }),
+  resolve: union('side', {
+    offer: record({ ...toOne, side: literal('offer'), hold: hash(), amount: amount() }),
+    agree: record({ ...toOne, side: literal('agree'), resolve: hash() }),
+    forgive: record({ ...toOne, side: literal('forgive'), hold: hash(), amount: amount() }),
+    ruling: record({
+      ...toOne,
+      side: literal('ruling'),
+      hold: hash(),
+      amount: amount(),
+      note: text({ bytesMax: rulingBytesMax }),
+    }),
+    clause: record({
+      ...toOne,
+      side: literal('clause'),
+      hold: hash(),
+      usage: hash(),
+      amount: amount(),
+      proof: sidOrNothing,
+    }),
+  }),
+  settle: union('side', {
+    offer: record({
+      ...toOne,
+      side: literal('offer'),
+      amount: amount(),
+      payer: oneOf('author', 'addressee'),
+      reference: reason,
+    }),
+    agree: record({ ...toOne, side: literal('agree'), settle: hash() }),
+    forgive: record({ ...toOne, side: literal('forgive'), amount: amount(), reference: reason }),
+  }),
+  reconcile: union('side', {
+    offer: record({
+      ...toOne, side: literal('offer'), issued: tally, received: tally, state: hash(),
+    }),
+    agree: record({ ...toOne, side: literal('agree'), reconcile: hash() }),
+    close: record({
+      ...toOne,
+      side: literal('close'),
+      epoch: integer({ min: 2, max: countMax }),
+      ends: tally,
+      received: tally,
+      last: sidOrNothing,
+      issued: tally,
+      own: sidOrNothing,
+    }),
+  }),
 }
 
 /** The name under which a site's statement key signs in an epoch. */
@@ -340,7 +330,8 @@ export function rootSigner(site: SiteName, key: KeyPair): Signer {
 export function signerNameOf(statement: Statement): string {
   switch (statement.kind) {
     case 'federation': return rootSignerName(statement.founder)
-    case 'genesis': return rootSignerName(statement.from)
+    case 'genesis':
+    case 'key': return rootSignerName(statement.from)
     default: return statementSignerName(statement.from, statement.e)
   }
 }

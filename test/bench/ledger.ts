@@ -74,7 +74,7 @@ async function openSite(store: Store): Promise<Site> {
   })).sid
   const rootHex = Buffer.from(keyOf(`${peer} root`).publicKey).toString('hex')
   const policy = must(issueStatement(view, signer, {
-    kind: 'policy', to: '*', at: 1, admit: peer, root: rootHex, genesis: sid,
+    kind: 'policy', to: '*', about: 'admit', at: 1, admit: peer, root: rootHex, genesis: sid,
   }))
   must(admitMember(view, site, { policy: policy.note, genesis }))
   const tables: Tables = new Map()

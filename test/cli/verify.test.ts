@@ -200,7 +200,7 @@ t('an entry that breaks a rule is found although tree and signatures hold', asyn
     host.signer.statement))
   const liar: TestSite = { ...host, tables: copyOf(host) }
   forgetLast(liar)
-  const index = must(step(liar, (v) => ({ ok: true, value: appendEntry(v, lie) })))
+  const index = must(step(liar, (v) => ({ ok: true, value: appendEntry(v, { note: lie.note, number: 'lie' }) })))
   const report = await verifyFiles(await exportOf(liar, ctx.tmp()))
   assert.equal(report.findings.map((one) => [one.site, one.index, one.rule, one.detail]), [
     ['host.example', index, 'I12', 'claims 0.000278 cr, the tariff gives 0.000277 cr'],

@@ -19,7 +19,7 @@ import {
 import { sealOffer } from '../../protocol/rules/offer.ts'
 import { sealAnnouncement } from '../../protocol/rules/announce.ts'
 import { termsFor, trancheCommitment } from '../../protocol/rules/contract.ts'
-import { chargeFor } from '../../protocol/rules/ledger-accounts.ts'
+import { chargeFor } from '../../protocol/rules/ledger-holds.ts'
 import { account } from '../../protocol/rules/ledger-book.ts'
 import { receiveStatement } from '../../protocol/rules/ledger.ts'
 import type { SignedJob } from '../../protocol/rules/job.ts'
@@ -70,6 +70,7 @@ function contract(
     ...termsFor({
       job: job.document, jobSid: job.sid, bid: of.bid, bidNote: of.note, tasksMax: 100_000,
       leaseSeconds: 60, acceptSeconds: 60,
+      interimSeconds: 900, exposurePermille: 500, autoPermille: 0, arbiter: '',
     }),
   })
 }
@@ -82,6 +83,7 @@ function hold(
   return state(world, home, host, {
     kind: 'hold', to: host.name, contract: of, amount: microcredits(amount), tasks, doc,
     valid_until: world.nowMs + 60_000,
+    grant: '',
   })
 }
 

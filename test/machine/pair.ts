@@ -122,6 +122,7 @@ export function selfOf(
     },
     market: {
       windowMs: 1_000, bidValidSeconds: 30, leaseSeconds: 60, acceptSeconds: 86_400,
+      interimSeconds: 900, exposurePermille: 500, autoPermille: 0, arbiter: '',
       awardSeconds: 20, shortlistSites: 8, queueAheadPermille: 500, roundRetryMsMin: 2_000,
       roundRetryMsMax: 60_000,
     },
@@ -198,7 +199,7 @@ function admit(world: World, sponsor: Site, identity: Identity, change?: Partial
   const genesis = genesisOf(identity, fed, startMs)
   const trial = view(sponsor)
   const policy = must(issueStatement(trial, sponsor.identity.signer, {
-    kind: 'policy', to: '*', at: startMs, admit: identity.site,
+    kind: 'policy', to: '*', about: 'admit', at: startMs, admit: identity.site,
     root: Buffer.from(identity.root.publicKey).toString('hex'),
     genesis: must(parseStatement(genesis)).sid,
   })).note

@@ -115,7 +115,9 @@ function selfOf(
       task: none, coreHour: none, gibHour: none, speedPermille: 1_000, loadFactorMaxPermille: 1_000,
     },
     market: {
-      windowMs: 100, bidValidSeconds: 10, leaseSeconds: 60, acceptSeconds: 60, awardSeconds: 10,
+      windowMs: 100, bidValidSeconds: 10, leaseSeconds: 60, acceptSeconds: 60,
+      interimSeconds: 900, exposurePermille: 500, autoPermille: 0, arbiter: '',
+      awardSeconds: 10,
       shortlistSites: 4, queueAheadPermille: 0, roundRetryMsMin: 100, roundRetryMsMax: 1_000,
     },
     credit: { defaultLimit: microcredits(5n), limits: new Map() },

@@ -36,6 +36,7 @@ const bidNote = 'the note of the bid'
 const job = { cores: 2, memory_mib: 512, walltime_seconds: 600 } as JobDocument
 const terms: ContractOffer = termsFor({
   job, jobSid: sha256Hex('job'), bid, bidNote, tasksMax: 10, leaseSeconds: 60, acceptSeconds: 120,
+  interimSeconds: 900, exposurePermille: 500, autoPermille: 0, arbiter: '',
 })
 const openBid: OpenBid = {
   auction: bid.auction, home: 'home.example' as SiteName, noteHash: sha256Hex(bidNote), bid,
@@ -47,6 +48,7 @@ t('terms are those of the bid and of the job', () => {
     side: 'offer', job: sha256Hex('job'), auction: bid.auction, bid: sha256Hex(bidNote),
     tariff: bid.tariff, factor_permille: 1_200, cores: 2, memory_mib: 512, walltime_s: 600,
     lease_s: 60, accept_s: 120, tasks_max: 10,
+    interim_s: 900, exposure_permille: 500, auto_permille: 0, arbiter: '',
   })
   assert.equal(disagreement(terms, openBid, now), undefined)
 })

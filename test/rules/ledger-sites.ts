@@ -118,7 +118,7 @@ export function federation(...names: readonly string[]): TestSite[] {
   for (const each of sites.slice(1)) {
     each.policy = say(founder, {
       kind: 'policy',
-      to: '*',
+      to: '*', about: 'admit',
       at: start,
       admit: each.name,
       root: toHex(each.root.publicKey),
@@ -193,6 +193,10 @@ export function offerInput(
     lease_s: 7_200,
     accept_s: 86_400,
     tasks_max: 100,
+    interim_s: 900,
+    exposure_permille: 500,
+    auto_permille: 0,
+    arbiter: '',
     ...change,
   }
 }
@@ -222,6 +226,7 @@ export function holdInput(deal: Deal, amount: number, change: object = {}): Stat
     amount: credits(amount),
     tasks: 10,
     valid_until: start + 60_000,
+    grant: '',
     doc: hashOf('tranche'),
     ...change,
   }

@@ -4,13 +4,16 @@
 
 import fc from 'fast-check'
 import { assert, suite } from '../harness.ts'
-import type { Sid } from '../../protocol/base/ids.ts'
+import type { Sid, SiteName } from '../../protocol/base/ids.ts'
 import type { HoldRecord } from '../../protocol/rules/ledger-book.ts'
+import { numberKey } from '../../protocol/rules/ledger-book.ts'
 import type { StatementInput } from '../../protocol/rules/statement.ts'
+import { parseStatement } from '../../protocol/rules/statement.ts'
 import { checkNow } from '../../protocol/rules/ledger-entry.ts'
-import { crossCheck, lookupsFor, openReplay, reportPairs } from '../../protocol/rules/audit.ts'
 import type { LogSummary } from '../../protocol/rules/audit.ts'
-import { chargeFor } from '../../protocol/rules/ledger-accounts.ts'
+import { openReplay } from '../../protocol/rules/audit.ts'
+import { crossCheck, lookupsFor, reportPairs } from '../../protocol/rules/audit-pairs.ts'
+import { chargeFor } from '../../protocol/rules/ledger-holds.ts'
 import { balanceOf, creditLimit, exposure } from '../../protocol/rules/ledger.ts'
 import type { Deal, TestSite } from './ledger-sites.ts'
 import {
@@ -224,11 +227,10 @@ function sidAtIn(walk: Walk): Parameters<typeof crossCheck>[1] {
   return ({ site, direction, n }) => {
     const at = walk.sites.find(({ name }) => name === site) as TestSite
     const [from, to] = direction.split('>')
-    const mark = [`"from":"${from}"`, `"to":"${to}"`, `"n":${n},`]
-    for (const [sid, index] of view(at).entries('ledgerSids')) {
-      const note = view(at).get('ledgerEntries', String(index).padStart(12, '0')) ?? ''
-      if (mark.every((part) => note.includes(part))) return sid as Sid
-    }
-    return undefined
+    const number = numberKey(from as SiteName, to ?? '', { e: 1, n })
+    const index = view(at).get('ledgerNumbers', number) ?? -1
+    const note = view(at).get('ledgerEntries', String(index).padStart(12, '0')) ?? ''
+    const parsed = parseStatement(note)
+    return parsed.ok ? parsed.value.sid : undefined
   }
 }

@@ -8,7 +8,7 @@ import {
   admitMember, balanceOf, checkpointText, contractTerms, creditLimit, exposure, holdState, isMember,
   lastIssued, logPublic, nextExpected, openLedger, receiveStatement, sealFederation, sealGenesis,
 } from '../../protocol/rules/ledger.ts'
-import { openClaimsMax } from '../../protocol/rules/ledger-accounts.ts'
+import { openClaimsMax } from '../../protocol/rules/ledger-holds.ts'
 import { ledgerHead } from '../../protocol/rules/ledger-book.ts'
 import type { Statement } from '../../protocol/rules/statement.ts'
 import {
@@ -64,7 +64,7 @@ t('a hold is asked, held, claimed twice and accepted; both logs agree', () => {
   for (const at of [home, host]) {
     assert.equal(counters(at, deal), {
       creditor: host.name, debtor: home.name, balance: 500_000n, exposure: 500_000n,
-      posted: 500_000n, asked: 0n, held: 0n, claimed: 0n,
+      posted: 500_000n, asked: 0n, held: 0n, claimed: 0n, settled: 0n,
     })
     assert.equal(balanceOf(view(at), home.name, host.name), credits(-500_000))
     assert.equal(holdState(view(at), hold)?.state, 'done')
@@ -80,7 +80,7 @@ t('a claim is accepted in part, then in full; the rest of the hold is released',
   tell(home, host, acceptInput(deal, hold, { usage: interim.sid, amount: 40_000 }))
   assert.equal(counters(host, deal), {
     creditor: host.name, debtor: home.name, balance: 40_000n, exposure: 1_000_000n,
-    posted: 40_000n, asked: 0n, held: 960_000n, claimed: 60_000n,
+    posted: 40_000n, asked: 0n, held: 960_000n, claimed: 60_000n, settled: 0n,
   })
   const last = tell(host, home, usageInput(deal, hold, { amount: 200_000, core_s: 720, final: 1 }))
   tell(home, host, acceptInput(deal, hold, { usage: last.sid, amount: 150_000 }))
@@ -436,7 +436,7 @@ t('membership is a chain from the founder; until then nobody listens', () => {
 
 t('nobody is admitted twice under different keys', () => {
   const [a, b] = federation('a.example', 'b.example') as [TestSite, TestSite]
-  const policy = { kind: 'policy', to: '*', at: start } as const
+  const policy = { kind: 'policy', to: '*', about: 'admit', at: start } as const
   const other = toHex(keyFor('b.example', 'another root').publicKey)
   const sid = sidOf(b.genesis)
   assert.refused(trySay(a, { ...policy, admit: b.name, root: other, genesis: sid }), 'wrong_state')
@@ -452,7 +452,7 @@ t('a member admitted by a member vouches for a third', () => {
   const [, c] = federation('a.example', 'c.example') as [TestSite, TestSite]
   const root = toHex(c.root.publicKey)
   const policy = say(b, {
-    kind: 'policy', to: '*', at: start, admit: c.name, root, genesis: sidOf(c.genesis),
+    kind: 'policy', to: '*', about: 'admit', at: start, admit: c.name, root, genesis: sidOf(c.genesis),
   })
   const notes = { policy: policy.note, genesis: c.genesis }
   must(step(b, (v) => admitMember(v, b.name, notes)))

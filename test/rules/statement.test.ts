@@ -27,7 +27,7 @@ const examples: readonly Statement[] = [
     keys: { log: key, statement: key, witness: key, network: key },
     closes: [{ site: from, issued: 1, received: 2 }],
   },
-  { kind: 'policy', ...toAll, admit: site('b.example'), root: key, genesis: sid },
+  { kind: 'policy', about: 'admit', ...toAll, admit: site('b.example'), root: key, genesis: sid },
   {
     kind: 'tariff', ...toAll, task: credits(1), core_hour: credits(2), gib_hour: credits(3),
     speed_permille: 1_000, factor_permille_max: 4_000, rounding: 'down',
@@ -37,10 +37,12 @@ const examples: readonly Statement[] = [
     kind: 'contract', ...toOne, side: 'offer', job: sid, auction: 'a-1', bid: sid, tariff: sid,
     factor_permille: 1_500, cores: 2, memory_mib: 512, walltime_s: 60, lease_s: 600,
     accept_s: 3_600, tasks_max: 5,
+    interim_s: 900, exposure_permille: 500, auto_permille: 0, arbiter: '',
   },
   { kind: 'contract', ...toOne, side: 'agree', contract: sid },
   {
     kind: 'hold', ...toOne, contract: sid, amount: credits(0), tasks: 1, valid_until: start,
+    grant: '',
     doc: sid,
   },
   { kind: 'held', ...toOne, hold: sid },

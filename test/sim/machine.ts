@@ -114,6 +114,7 @@ export function selfOf(machine: Machine, federation: FederationId): Self {
       bidValidSeconds: 30,
       leaseSeconds: world.profile.leaseSeconds,
       acceptSeconds: 86_400,
+      interimSeconds: 900, exposurePermille: 500, autoPermille: 0, arbiter: '',
       awardSeconds: 20,
       shortlistSites: 8,
       queueAheadPermille: 500,

@@ -2,7 +2,6 @@
 // records instead of running totals. A breach is an error that names the law of
 // docs/ARCHITECTURE.md.
 
-import { sha256Hex } from '../../protocol/base/crypto.ts'
 import { rangesHave, rangesSize, rangesValues } from '../../protocol/base/ranges.ts'
 import { draft } from '../../protocol/base/tables.ts'
 import type { View } from '../../protocol/base/tables.ts'
@@ -10,6 +9,8 @@ import type { Message } from '../../protocol/machine/messages.ts'
 import type { CoreTables, HomeTask, Job } from '../../protocol/machine/state.ts'
 import { creditLimit, exposure } from '../../protocol/rules/ledger.ts'
 import type { Account, HoldRecord } from '../../protocol/rules/ledger-book.ts'
+import { numberKey } from '../../protocol/rules/ledger-book.ts'
+import { parseStatement } from '../../protocol/rules/statement.ts'
 import type { Machine } from './machine.ts'
 
 export function demand(condition: boolean, law: string, detail: () => string): void {
@@ -20,8 +21,12 @@ export function demand(condition: boolean, law: string, detail: () => string): v
 export function checkSent(machine: Machine, message: Message): void {
   if (message.kind !== 'statements') return
   for (const note of message.notes) {
-    const sid = sha256Hex(note.slice(0, note.lastIndexOf('\n\n') + 1))
-    demand(machine.disk.has('ledgerSids', sid), 'law 4', () =>
+    const parsed = parseStatement(note)
+    const said = parsed.ok && parsed.value.statement.kind !== 'federation'
+      ? parsed.value.statement : undefined
+    const isOnDisk = said !== undefined
+      && machine.disk.has('ledgerNumbers', numberKey(said.from, said.to, said))
+    demand(isOnDisk, 'law 4', () =>
       `${machine.identity.site} sent a statement that is not on its disk:\n${note}`)
   }
 }
