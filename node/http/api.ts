@@ -39,6 +39,8 @@ export const apiPaths = {
   ledger: '/v1/ledger',
   /** GET ?from=INDEX&limit=N → LedgerEntryRow[] */
   ledgerEntries: '/v1/ledger/entries',
+  /** GET ?from=INDEX → ndjson stream of LedgerNote, up to the newest entry of that moment */
+  ledgerNotes: '/v1/ledger/notes',
   /** POST {directory} absolute, must not exist → ExportAnswer */
   ledgerExport: '/v1/ledger/export',
   /** POST {creditor-side limit: site, limit} → {sid} */
@@ -259,6 +261,12 @@ export interface LedgerEntryRow {
   readonly to: string
   readonly number: number
   readonly body: Readonly<Record<string, unknown>>
+}
+
+/** An entry of the log in the very bytes that were signed. */
+export interface LedgerNote {
+  readonly index: number
+  readonly note: string
 }
 
 export interface ExportAnswer {

@@ -146,6 +146,12 @@ export const routes: readonly Route[] = [
     if (!limit.ok) return limit
     return json(await node.ledgerEntries({ from: from.value, limit: limit.value }))
   }),
+  get(apiPaths.ledgerNotes, ['from'], async ({ node, query, signal }) => {
+    const from = count(query, 'from', { min: 0, max: Number.MAX_SAFE_INTEGER, otherwise: 0 })
+    if (!from.ok) return from
+    const items = await node.ledgerNotes(from.value, signal)
+    return items.ok ? ok({ kind: 'lines', items: items.value }) : items
+  }),
   admin(apiPaths.ledgerExport, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(exportShape, body)
     return asked.ok ? json(await node.ledgerExport(asked.value.directory)) : asked

@@ -8,8 +8,8 @@ import type { Hash, SiteName } from '../../protocol/base/ids.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import type { Microcredits } from '../../protocol/base/units.ts'
 import type {
-  ExportAnswer, InviteAnswer, JobDetail, JobEvent, JobSummary, LedgerEntryRow, LedgerSummary,
-  NodeInfo, OfferRow, PeerRow, ResultFile, SubmitAnswer, WhyAnswer,
+  ExportAnswer, InviteAnswer, JobDetail, JobEvent, JobSummary, LedgerEntryRow, LedgerNote,
+  LedgerSummary, NodeInfo, OfferRow, PeerRow, ResultFile, SubmitAnswer, WhyAnswer,
 } from './api.ts'
 
 /** The closed words of `ApiError`, each with its HTTP status. */
@@ -98,6 +98,8 @@ export interface LocalNode {
   peers(): Reply<readonly PeerRow[]>
   ledger(): Reply<LedgerSummary>
   ledgerEntries(query: EntriesQuery): Reply<readonly LedgerEntryRow[]>
+  /** All entries from this index on, in order. */
+  ledgerNotes(from: number, signal: AbortSignal): Reply<AsyncIterable<LedgerNote>>
   /** `directory` is absolute; `conflict` when there is something of that name. */
   ledgerExport(directory: string): Reply<ExportAnswer>
   /** The most that `site` may owe us, from now on. */

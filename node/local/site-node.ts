@@ -35,6 +35,7 @@ import { markOf, raiseMark } from '../store/mark.ts'
 import { fileBytes, jobEvents, taskLog } from './job-streams.ts'
 import { resultFiles } from './job-results.ts'
 import { jobDetail, jobSummary, tasksOf, whyAnswer } from './job-view.ts'
+import { ledgerNotes } from './ledger-notes.ts'
 import { entryRow, ledgerSummary, offerRow, peerRows } from './site-view.ts'
 import { get, sorted, viewOf } from './tables.ts'
 import type { Watchers } from './watchers.ts'
@@ -218,6 +219,11 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
       const range = parts.store.range('ledgerEntries', entryKey(from), entryKey(from + limit))
       for await (const [key, note] of range) rows.push(entryRow(Number(key), note as string))
       return ok(rows)
+    },
+
+    ledgerNotes(from, signal) {
+      const size = get(tables, 'ledgerHead', 'head')?.frontier.size ?? 0
+      return Promise.resolve(ok(ledgerNotes(parts.store, { from, size }, signal)))
     },
 
     async ledgerExport(directory) {

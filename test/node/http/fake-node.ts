@@ -3,7 +3,9 @@
 import { sha256Hex } from '../../../protocol/base/crypto.ts'
 import type { Hash } from '../../../protocol/base/ids.ts'
 import { ok, refuse } from '../../../protocol/base/outcome.ts'
-import type { JobDetail, JobEvent, JobSummary } from '../../../node/http/api.ts'
+import type {
+  JobDetail, JobEvent, JobSummary, LedgerNote,
+} from '../../../node/http/api.ts'
 import type { LocalNode } from '../../../node/http/local-node.ts'
 
 export interface FakeNode extends LocalNode {
@@ -130,6 +132,11 @@ export function fakeNode(): FakeNode {
     async ledgerEntries(query) {
       ask('entries', query)
       return ok([])
+    },
+    async ledgerNotes(from, signal) {
+      ask('notes', from)
+      const note = (at: number): LedgerNote => ({ index: from + at, note: `note ${from + at}` })
+      return ok(stream('notes', note, 2, signal, false))
     },
     async ledgerExport(directory) {
       return directory === '/there'

@@ -120,13 +120,15 @@ t('answers every path', async (ctx) => {
   for (const path of [apiPaths.offers, apiPaths.peers, apiPaths.ledger, apiPaths.ledgerEntries]) {
     assert.equal((await ask('GET', path)).status, 200)
   }
+  const notes = (await ask('GET', `${apiPaths.ledgerNotes}?from=7`)).text
+  assert.equal(notes, '{"index":7,"note":"note 7"}\n{"index":8,"note":"note 8"}\n')
   assert.equal((await ask('POST', apiPaths.ledgerExport, '{"directory":"/new"}')).status, 200)
   assert.equal((await ask('POST', apiPaths.credit, '{"site":"site-b","limit":"7"}')).status, 200)
   assert.equal((await ask('POST', apiPaths.invites, '{"valid_seconds":3600}')).status, 200)
   assert.equal(node.asked, [
     'submit 6', 'jobs {"state":"all","user":"me","limit":7}', `cancel "${job}" "mine"`,
     `log "${job}" {"task":3,"stream":"stderr","follow":false}`, `resultFile "${job}" "out/a b"`,
-    'entries {"from":0,"limit":100}', 'credit "site-b" "7n"', 'invite 3600',
+    'entries {"from":0,"limit":100}', 'notes 7', 'credit "site-b" "7n"', 'invite 3600',
   ])
 })
 
@@ -184,6 +186,7 @@ t('refuses with a stable word and says what was expected', async (ctx) => {
   assert.match(await said('GET', '/v1/jobs?state=all&state=open'), '400 malformed: expected state')
   assert.equal(await said('GET', '/v1/jobs/abcd/log?follow=yes'),
     '400 malformed: expected follow to be 0 or 1, got "yes"')
+  assert.match(await said('GET', '/v1/ledger/notes?from=-1'), '400 malformed: expected from to be a')
   assert.match(await said('POST', '/v1/credit', '{"site":'), '400 malformed: expected JSON: ')
   assert.match(await said('POST', '/v1/credit', '{"site":"A B","limit":"7"}'), '400 malformed: ')
   assert.match(await said('POST', '/v1/invites', '{"valid_seconds":1}'), '400 malformed: ')
@@ -195,7 +198,7 @@ t('refuses with a stable word and says what was expected', async (ctx) => {
   assert.equal(await said('POST', '/v1/ledger/export', '{"directory":"/there"}'),
     '409 conflict: /there is there already; choose another name')
   assert.equal(server.counters()['api_refused_not_found'], 4)
-  assert.equal(server.counters()['api_refused_malformed'], 12)
+  assert.equal(server.counters()['api_refused_malformed'], 13)
 })
 
 t('refuses a body beyond its bound, whether its length is stated or not', async (ctx) => {
