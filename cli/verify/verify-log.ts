@@ -1,21 +1,24 @@
 // Checks one exported ledger from its files alone: every tile re-derived, every entry opened under
 // the key valid there and replayed through the ledger's rules, the root compared with the signed
 // checkpoint.
-// Invariant: memory is that of a bundle of entries and of the accounts, whatever the size of the
-// log.
+// Invariant: memory is that of a few bundles of entries and of the accounts, whatever the size of
+// the log.
 
 import { fromHex, sameBytes, toHex } from '../../protocol/base/crypto.ts'
-import { limits } from '../../protocol/base/limits.ts'
 import { verifyNote } from '../../protocol/base/note.ts'
-import { decodeBundle, tilePath, tileWidth } from '../../protocol/base/tiles.ts'
 import type { Sid, SiteName } from '../../protocol/base/ids.ts'
-import type { Finding, Invariant, LogSummary, Lookup, Replay } from '../../protocol/rules/audit.ts'
+import type { Finding, Invariant, LogSummary, Replay } from '../../protocol/rules/audit.ts'
 import { openReplay } from '../../protocol/rules/audit.ts'
+import type { Lookup } from '../../protocol/rules/audit-pairs.ts'
 import { directionKey } from '../../protocol/rules/ledger-book.ts'
 import { checkNow } from '../../protocol/rules/ledger-entry.ts'
 import { logOrigin, parseStatement } from '../../protocol/rules/statement.ts'
+import type { Bundle } from './bundles.ts'
+import { bundlesOf } from './bundles.ts'
 import type { LogFiles } from './log-files.ts'
 import type { LogHead } from './log-head.ts'
+import type { ReadEntry, SignatureDesk } from './signature-desk.ts'
+import { openSpill } from './spilled-records.ts'
 import { openTileCheck } from './tile-check.ts'
 
 export interface LogResult {
@@ -29,6 +32,9 @@ export interface LogResult {
 }
 
 export interface LogOptions {
+  readonly desk: SignatureDesk
+  /** How many bundles may wait for their signatures. */
+  readonly bundlesAhead: number
   /** Other signed heads of the same log: size → root, which the tree must have had. */
   readonly olderHeads?: ReadonlyMap<number, Uint8Array>
   readonly onProgress?: (entries: number, of: number) => void
@@ -36,10 +42,9 @@ export interface LogOptions {
 }
 
 const findingsMax = 50
-const bundleBytesMax = tileWidth * (2 + limits.statementBytes)
 
 export async function verifyLog(
-  files: LogFiles, head: LogHead, options: LogOptions = {},
+  files: LogFiles, head: LogHead, options: LogOptions,
 ): Promise<LogResult> {
   const { site, checkpoint } = head
   const findings: Finding[] = []
@@ -53,24 +58,59 @@ export async function verifyLog(
   const fault = (rule: Invariant, index: number | undefined, detail: string): void =>
     found({ site, index, rule, detail })
   const tiles = openTileCheck(files)
-  const replay = openReplay(site, checkNow, (node) => tiles.node(node))
-  for await (const bundle of bundles(files, checkpoint.size)) {
-    options.signal?.throwIfAborted()
-    if ('detail' in bundle) {
-      fault('I1', bundle.index, bundle.detail)
+  const spill = openSpill()
+  try {
+    let entry: ReadEntry | undefined
+    const replay = openReplay(site, (sealed, verifier) =>
+      (entry?.check ?? checkNow)(sealed, verifier), {
+      onNode: (node) => tiles.node(node),
+      recordsOf: (table, isDead) => spill.recordsOf(table, isDead),
+    })
+    for await (const bundle of readAhead(files, checkpoint.size, options)) {
+      if (!('entries' in bundle)) {
+        fault('I1', bundle.index, bundle.detail)
+        break
+      }
+      for (entry of bundle.entries) {
+        found(...replay.take(entry.bytes, entry.read))
+        checkOlderHead(replay, options.olderHeads, fault)
+      }
+      for (const { index, detail } of await tiles.compare({ end: false })) {
+        fault('I1', index, detail)
+      }
+      options.onProgress?.(replay.head().size, checkpoint.size)
+    }
+    for (const { index, detail } of await tiles.compare({ end: true })) fault('I1', index, detail)
+    const summary = replay.summary()
+    checkHead(head, replay, summary, fault)
+    return { files, head, findings, findingsMore: more, summary }
+  } finally {
+    spill.close()
+  }
+}
+
+type ReadBundle =
+  | { readonly entries: readonly ReadEntry[] }
+  | Extract<Bundle, { readonly kind: 'unreadable' }>
+
+/** Bundles in their order, while the signatures of the next ones are being checked. */
+async function* readAhead(
+  files: LogFiles, size: number, { desk, bundlesAhead, signal }: LogOptions,
+): AsyncGenerator<ReadBundle, undefined> {
+  const ahead: Promise<ReadBundle>[] = []
+  for await (const bundle of bundlesOf(files, size)) {
+    signal?.throwIfAborted()
+    if (bundle.kind === 'unreadable') {
+      ahead.push(Promise.resolve(bundle))
       break
     }
-    for (const entry of bundle.entries) {
-      found(...replay.leaf(entry))
-      checkOlderHead(replay, options.olderHeads, fault)
-    }
-    for (const { index, detail } of await tiles.compare({ end: false })) fault('I1', index, detail)
-    options.onProgress?.(replay.head().size, checkpoint.size)
+    const read = desk.read(bundle).then((entries) => ({ entries }))
+    // Its failure is told when its turn comes, unless an earlier one ends everything before.
+    read.catch(() => undefined)
+    ahead.push(read)
+    if (ahead.length > bundlesAhead) yield await (ahead.shift() as Promise<ReadBundle>)
   }
-  for (const { index, detail } of await tiles.compare({ end: true })) fault('I1', index, detail)
-  const summary = replay.summary()
-  checkHead(head, replay, summary, fault)
-  return { files, head, findings, findingsMore: more, summary }
+  for (const bundle of ahead) yield await bundle
 }
 
 type Fault = (rule: Invariant, index: number | undefined, detail: string) => void
@@ -116,8 +156,8 @@ export async function sidsIn(
 ): Promise<Map<string, Sid>> {
   const open = new Set(wanted.map(lookupKey))
   const found = new Map<string, Sid>()
-  for await (const bundle of bundles(files, size)) {
-    if ('detail' in bundle || found.size === open.size) break
+  for await (const bundle of bundlesOf(files, size)) {
+    if (bundle.kind === 'unreadable' || found.size === open.size) break
     for (const entry of bundle.entries) {
       const parsed = parseStatement(Buffer.from(entry).toString('utf8'))
       if (!parsed.ok || parsed.value.statement.kind === 'federation') continue
@@ -131,29 +171,6 @@ export async function sidsIn(
 
 export function lookupKey({ direction, n }: Pick<Lookup, 'direction' | 'n'>): string {
   return `${direction} ${n}`
-}
-
-type Bundle =
-  | { readonly entries: readonly Uint8Array[] }
-  | { readonly index: number, readonly detail: string }
-
-/** The entries of a log of `size`, a bundle at a time, up to the first that cannot be read. */
-async function* bundles(files: LogFiles, size: number): AsyncIterable<Bundle> {
-  for (let index = 0; index < size; index += tileWidth) {
-    const width = Math.min(tileWidth, size - index)
-    const path = tilePath({ level: 'entries', index: index / tileWidth, width })
-    const bytes = await files.read(path, bundleBytesMax)
-    if (!bytes) {
-      yield { index, detail: `the file ${path} is missing` }
-      return
-    }
-    const bundle = decodeBundle(bytes, width)
-    if (!bundle.ok) {
-      yield { index, detail: `${path}: ${bundle.refusal.detail}` }
-      return
-    }
-    yield { entries: bundle.value }
-  }
 }
 
 /** A finding about a log whose head could not be read. */

@@ -5,13 +5,17 @@
 import { toHex } from '../../protocol/base/crypto.ts'
 import type { Sid, SiteName } from '../../protocol/base/ids.ts'
 import { compareBytes } from '../../protocol/base/ids.ts'
-import type { Finding, LogSummary, PairReport } from '../../protocol/rules/audit.ts'
-import { crossCheck, lookupsFor, reportPairs } from '../../protocol/rules/audit.ts'
+import type { Finding, LogSummary } from '../../protocol/rules/audit.ts'
+import type { PairReport } from '../../protocol/rules/audit-pairs.ts'
+import { crossCheck, lookupsFor, reportPairs } from '../../protocol/rules/audit-pairs.ts'
 import type { HoldRecord } from '../../protocol/rules/ledger-book.ts'
 import { plural } from '../output.ts'
+import { openKnownNotes } from './known-notes.ts'
 import type { LogFiles } from './log-files.ts'
 import type { LogHead } from './log-head.ts'
 import { readHead } from './log-head.ts'
+import { openSignatureDesk } from './signature-desk.ts'
+import { openSignaturePool, threadsFor } from './signature-pool.ts'
 import type { LogResult } from './verify-log.ts'
 import { headFinding, lookupKey, sidsIn, verifyLog } from './verify-log.ts'
 
@@ -52,6 +56,8 @@ export interface VerifyReport {
 }
 
 export interface VerifyOptions {
+  /** Threads for signatures; by the size of the logs unless told. 0 for none. */
+  readonly threads?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (at: {
     readonly path: string, readonly entries: number, readonly of: number
@@ -68,17 +74,14 @@ export async function verifyLogs(
 ): Promise<VerifyReport> {
   const findings: ReportedFinding[] = []
   const unusable: { path: string, detail: string }[] = []
-  const heads: { files: LogFiles, head: LogHead }[] = []
+  const heads: OpenLog[] = []
   for (const files of inputs) {
     const result = await readHead(files)
     if (result.kind === 'head') heads.push({ files, head: result.head })
     else if (result.kind === 'unusable') unusable.push({ path: files.name, detail: result.detail })
     else findings.push({ path: files.name, ...headFinding(result.detail) })
   }
-  const results: LogResult[] = []
-  for (const { files, head } of heads) {
-    results.push(await verifyLog(files, head, optionsFor(head, heads, options, files.name)))
-  }
+  const results = await verifyEach(heads, options)
   for (const result of results) {
     findings.push(...result.findings.map((one) => ({ path: result.files.name, ...one })))
   }
@@ -99,20 +102,43 @@ export async function verifyLogs(
   }
 }
 
-function optionsFor(
-  head: LogHead,
-  all: readonly { readonly head: LogHead }[],
-  { signal, onProgress }: VerifyOptions,
-  path: string,
-): Parameters<typeof verifyLog>[2] {
+interface OpenLog {
+  readonly files: LogFiles
+  readonly head: LogHead
+}
+
+/** One log after another, each with all threads. */
+async function verifyEach(
+  logs: readonly OpenLog[], { signal, onProgress, threads }: VerifyOptions,
+): Promise<LogResult[]> {
+  const entries = logs.reduce((sum, { head }) => sum + head.checkpoint.size, 0)
+  const pool = openSignaturePool(threads ?? threadsFor(entries))
+  const desk = openSignatureDesk(pool, logs.length > 1 ? openKnownNotes(entries) : undefined)
+  try {
+    const results: LogResult[] = []
+    for (const { files, head } of logs) {
+      results.push(await verifyLog(files, head, {
+        desk,
+        bundlesAhead: 2 * pool.threads + 1,
+        olderHeads: otherHeads(head, logs),
+        ...(signal && { signal }),
+        ...(onProgress && {
+          onProgress: (done, of) => onProgress({ path: files.name, entries: done, of }),
+        }),
+      }))
+    }
+    return results
+  } finally {
+    await pool.close()
+  }
+}
+
+/** What other exports of the same log have signed. */
+function otherHeads(head: LogHead, all: readonly OpenLog[]): Map<number, Uint8Array> {
   const same = all.filter((other) => other.head !== head
     && other.head.checkpoint.origin === head.checkpoint.origin)
-  return {
-    olderHeads: new Map(same.map((other) =>
-      [other.head.checkpoint.size, other.head.checkpoint.rootHash])),
-    ...(signal && { signal }),
-    ...(onProgress && { onProgress: (entries, of) => onProgress({ path, entries, of }) }),
-  }
+  return new Map(same.map((other) =>
+    [other.head.checkpoint.size, other.head.checkpoint.rootHash]))
 }
 
 type Summarised = LogResult & { readonly summary: LogSummary }
