@@ -231,8 +231,35 @@ func (b *book) remember(s *statement) error {
 		if !ok {
 			b.admitted[site] = admission{root, genesis}
 		}
+	case "reconcile":
+		if s.body.get("side").text == "close" {
+			return b.close(s)
+		}
 	}
 	return nil
+}
+
+// close: from here on the addressee speaks in its new epoch, from number 1.
+func (b *book) close(s *statement) error {
+	at, epoch := sequence{s.to, s.from}, s.body.get("epoch").number
+	last := b.last(at)
+	if epoch <= last.epoch {
+		return nil
+	}
+	if b.members[s.to].epoch < epoch || s.body.get("ends").number != last.epoch ||
+		s.body.get("received").number != last.number || s.body.get("last").text != last.sid {
+		return errors.New("[I5] the close is not of what this log holds")
+	}
+	b.sequences[at] = position{epoch: epoch, at: last.at}
+	return nil
+}
+
+// last is where a sequence stands: before number 1 of epoch 1 when nothing was said.
+func (b *book) last(at sequence) position {
+	if last, ok := b.sequences[at]; ok {
+		return last
+	}
+	return position{epoch: 1}
 }
 
 // place checks the number: own sequences and those of a counterparty have no gaps, other public
@@ -245,10 +272,7 @@ func (b *book) place(s *statement) error {
 		}
 	}
 	at := sequence{s.from, s.to}
-	last, ok := b.sequences[at]
-	if !ok {
-		last.epoch = 1
-	}
+	last := b.last(at)
 	if s.epoch > last.epoch && s.number == 1 && b.opensEpoch(s, last) {
 		last = position{epoch: s.epoch, at: last.at}
 	}

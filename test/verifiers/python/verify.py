@@ -481,6 +481,18 @@ class Log:
             need(root == body['root'] and genesis in ('', body['genesis']),
                  'I5', f'{body["admit"]} was admitted with other keys')
             self.admitted.setdefault(body['admit'], (root, genesis))
+        elif kind == 'reconcile' and body['side'] == 'close':
+            self.close(body)
+
+    def close(self, body):
+        """From here on the addressee speaks in its new epoch, from number 1."""
+        sequence = (body['to'], body['from'])
+        epoch, last, sid, at = self.sequences.get(sequence, (1, 0, '', 0))
+        if body['epoch'] > epoch:
+            need(self.genesis[body['to']][0] >= body['epoch']
+                 and (body['ends'], body['received'], body['last']) == (epoch, last, sid), 'I5',
+                 'the close is not of what this log holds')
+            self.sequences[sequence] = (body['epoch'], 0, '', at)
 
     def key_for(self, statement):
         """The key that is valid for this statement here, in hexadecimal."""
