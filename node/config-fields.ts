@@ -137,6 +137,25 @@ export function absolutePath(): Field<string> {
     typeof input === 'string' && /^\/[^\u0000]{0,4000}$/.test(input) ? input : undefined)
 }
 
+export interface ListenAddress {
+  /** An IP address. */
+  readonly host: string
+  readonly port: number
+}
+
+/** Where a plain TCP service listens, if it does. */
+export function listenAddress(): Field<ListenAddress | 'off'> {
+  const expected = 'an IP address and a port such as "127.0.0.1:7780" or "[::1]:7780", or "off"'
+  return field(expected, (input) => {
+    if (input === 'off') return input
+    const text = typeof input === 'string' ? input : ''
+    const [, six, four = '', digits] = /^(?:\[(.+)\]|([^[\]:]+)):([0-9]{1,5})$/.exec(text) ?? []
+    const [host, port] = [six ?? four, Number(digits)]
+    const isAddress = six === undefined ? isIPv4(host) : isIPv6(host)
+    return isAddress && port <= 65_535 ? { host, port } : undefined
+  })
+}
+
 export function flag(): Field<boolean> {
   return field('true or false', (input) => (typeof input === 'boolean' ? input : undefined))
 }

@@ -120,6 +120,11 @@ default_limit = "100 cr"
 # Limits of single sites.
 #"site-b.example" = "500 cr"
 
+[ledger]
+# Where to serve the ledger over HTTP, read-only, for whoever can reach it: an address and a port
+# such as "127.0.0.1:7780" or "[::1]:7780", or "off".
+#listen = "off"
+
 [attributes]
 # What this site says about itself, for requirements such as \`arch == "x86_64"\`; 'gridnode help
 # expressions' has the names that expressions know.

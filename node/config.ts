@@ -91,6 +91,8 @@ export interface Config {
     readonly defaultLimitMicrocredits: Microcredits
     readonly limitsMicrocredits: ReadonlyMap<SiteName, Microcredits>
   }
+  /** Where the log is served over HTTP for everybody. */
+  readonly ledger: { readonly listen: fields.ListenAddress | 'off' }
   readonly attributes: ReadonlyMap<string, string | number>
   readonly staging: { readonly spoolBytesMax: number; readonly keepResultsSeconds: number }
   readonly limits: { readonly jobsOpenMax: number; readonly apiConnectionsMax: number }
@@ -213,6 +215,7 @@ const sections = {
       {},
     ),
   }),
+  ledger: v.object({ listen: v.optional(fields.listenAddress(), 'off') }),
   attributes: fields.tableOf(
     'attributes',
     {
@@ -247,6 +250,7 @@ function schemaFor(kind: unknown, machine: Machine) {
     tariff: optional(sections.tariff),
     market: optional(sections.market),
     credit: optional(sections.credit),
+    ledger: optional(sections.ledger),
     attributes: optional(sections.attributes),
     staging: optional(sections.staging),
     limits: optional(sections.limits),
@@ -437,6 +441,7 @@ function build(read: ConfigRead): Config {
       defaultLimitMicrocredits: credit.default_limit,
       limitsMicrocredits: new Map(credit.limits as readonly (readonly [SiteName, Microcredits])[]),
     },
+    ledger: read.ledger,
     attributes: new Map(read.attributes),
     staging: { spoolBytesMax: staging.spool_max, keepResultsSeconds: staging.keep_results },
     limits: {

@@ -1,6 +1,6 @@
 // What this site hands to others: inputs of its jobs to the hosts that run them, results to the
-// homes that ordered them, the output of running tasks as far as it is. Who may have a chunk
-// follows from the records.
+// homes that ordered them, the output of running tasks as far as it is, the log to every member.
+// Who may have a chunk follows from the records.
 
 import type { Hash, SiteName } from '../protocol/base/ids.ts'
 import { limits } from '../protocol/base/limits.ts'
@@ -9,6 +9,7 @@ import { taskKey } from '../protocol/machine/state.ts'
 import { chunksOf } from '../protocol/rules/stage.ts'
 import { decode, encode } from '../protocol/base/encoding.ts'
 import { integer, oneOf, record, shaped, trancheId } from '../protocol/base/shape.ts'
+import type { PeerLog } from './ledger/peer-log.ts'
 import { get } from './local/tables.ts'
 import type { Loop } from './loop.ts'
 import type { ChunkStore } from './staging/chunk-store.ts'
@@ -22,6 +23,7 @@ export interface ServingParts {
   readonly loop: Loop
   readonly store: ChunkStore
   readonly workspace: Workspace
+  readonly log: PeerLog
   /** Bytes of inputs that left for a contract, for whoever watches the job. */
   onServed(contract: string, bytes: number): void
 }
@@ -47,6 +49,10 @@ export function openServing(parts: ServingParts): Serving {
   }
   return {
     async *fetch(from, header, signal) {
+      if (parts.log.isAsked(header)) {
+        yield* parts.log.serve(from, header)
+        return
+      }
       const { scope } = decodeRequest(header)
       const tree = treeOf(parts.loop, from, scope)
       const set = tree ? await chunksIn(tree) : new Set<Hash>()

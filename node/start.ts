@@ -20,6 +20,10 @@ import type { HomeParts } from './home-work.ts'
 import { adminSocketName, startServer, socketName } from './http/server.ts'
 import type { Keys } from './identity.ts'
 import { readKeys, runningKeyUses } from './identity.ts'
+import type { LiveLog } from './ledger/live-log.ts'
+import { openLiveLog } from './ledger/live-log.ts'
+import { openPeerLog } from './ledger/peer-log.ts'
+import { startLogServer } from './ledger/serve-log.ts'
 import type { Lanes } from './lanes.ts'
 import { openLanes } from './lanes.ts'
 import { paced } from './local/job-streams.ts'
@@ -149,7 +153,9 @@ async function run(parts: Parts): Promise<RunningNode> {
     if (late.doors) perform(late.doors, effect)
   }), (one) => one.stop())
   const { onServed, onProgress } = progressOf(loop, watchers)
-  const serving = openServing({ loop, store: chunks, workspace, onServed })
+  const liveLog = await openLog(parts)
+  const log = openPeerLog(liveLog)
+  const serving = openServing({ loop, store: chunks, workspace, log, onServed })
   const network = await openNetwork(parts, { loop, serving, watchers })
   opened.add(network, (one) => one.stop())
   const shared = { site: parts.self.site, loop, network, store: chunks, report }
@@ -168,7 +174,7 @@ async function run(parts: Parts): Promise<RunningNode> {
   }
   loop.push({ kind: 'started', addresses: [...network.addresses()].slice(0, addressesMax) })
   late.watch = opened.add(openWatch(parts, { driver, loop, chunks }), (one) => one.stop())
-  return serve(parts, { loop, network, serving, watchers, chunks })
+  return serve(parts, { loop, network, serving, watchers, chunks, liveLog })
 }
 
 /** One task may fill half of the spool, so that two at once always find room to be collected. */
@@ -203,6 +209,21 @@ function openLoop(
   })
 }
 
+function openLog({ directory, keys, store }: Parts): Promise<LiveLog> {
+  const markPath = join(directory, markName)
+  // A database that is behind its mark was refused before this.
+  return openLiveLog({ store, logKey: keys.log, markPath, quarantined: () => undefined })
+}
+
+/** Over HTTP, for everybody, if the config says so. */
+async function serveLog({ config, opened, report }: Parts, log: LiveLog): Promise<void> {
+  const { listen } = config.ledger
+  if (listen === 'off') return
+  const server = await startLogServer({ listen, log, report: report.with({ part: 'log' }) })
+  opened.add(server, (one) => one.stop())
+  report.info('the ledger is served', { host: listen.host, port: server.port })
+}
+
 function openWatch(
   { directory, config, report }: Parts,
   { driver, loop, chunks }: { driver: Driver; loop: Loop; chunks: ChunkStore },
@@ -226,6 +247,7 @@ async function serve(
   parts: Parts,
   open: {
     loop: Loop; network: Network; serving: Serving; watchers: Watchers; chunks: ChunkStore
+    liveLog: LiveLog
   },
 ): Promise<RunningNode> {
   const { directory, config, report, opened, keys, store, self } = parts
@@ -241,7 +263,7 @@ async function serve(
     serving: open.serving,
     logKey: keys.log,
     networkKey: keys.network,
-    markPath: join(directory, markName),
+    liveLog: open.liveLog,
     info: () => ({
       site: self.site,
       version,
@@ -267,6 +289,7 @@ async function serve(
   const isShared = (socketMode & 0o077) !== 0
   if (isShared) await listen(join(directory, adminSocketName), 0o600, true)
   await listen(socketPath, socketMode, !isShared)
+  await serveLog(parts, open.liveLog)
   report.info('the site is up', {
     site: self.site, federation: self.federation.slice(0, 16), addresses: network.addresses(),
     scheduler: config.scheduler.kind, socket: socketPath,

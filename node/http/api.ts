@@ -41,8 +41,13 @@ export const apiPaths = {
   ledgerEntries: '/v1/ledger/entries',
   /** GET ?from=INDEX → ndjson stream of LedgerNote, up to the newest entry of that moment */
   ledgerNotes: '/v1/ledger/notes',
-  /** POST {directory} absolute, must not exist → ExportAnswer */
+  /** POST {directory} absolute, new or an older export of this ledger → ExportAnswer */
   ledgerExport: '/v1/ledger/export',
+  /**
+   * GET ?path=… → raw bytes of one file of that site's log, read live from its node: `checkpoint`,
+   * `tile/…` or `tile/entries/…` as tlog-tiles names them
+   */
+  siteLogFile: (site: string) => `/v1/sites/${site}/log`,
   /** POST {creditor-side limit: site, limit} → {sid} */
   credit: '/v1/credit',
   /** POST {valid_seconds} → InviteAnswer */

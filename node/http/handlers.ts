@@ -3,7 +3,7 @@
 
 import { fromHex } from '../../protocol/base/crypto.ts'
 import type { Hash } from '../../protocol/base/ids.ts'
-import { parseHash } from '../../protocol/base/ids.ts'
+import { parseHash, parseSiteName } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
@@ -41,7 +41,7 @@ type Handled = Promise<Outcome<Answer, ApiRefusal>>
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT'
-  /** With `:id` or `:hash` in the variable place. */
+  /** With `:id`, `:hash` or `:site` in the variable place. */
   readonly path: string
   readonly bodyBytesMax: number
   /** Names of query parameters; others are refused. */
@@ -56,6 +56,8 @@ const entriesDefault = 100
 const entriesMax = 1_000
 const jobsDefault = 100
 const jobsMax = 1_000
+/** More than the longest name of a tile. */
+const logPathMax = 128
 const inviteSecondsMax = 90 * 86_400
 
 const missingShape = record({ hashes: list(hash(), { max: limits.filesPerManifest }) })
@@ -155,6 +157,16 @@ export const routes: readonly Route[] = [
   admin(apiPaths.ledgerExport, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(exportShape, body)
     return asked.ok ? json(await node.ledgerExport(asked.value.directory)) : asked
+  }),
+  get(apiPaths.siteLogFile(':site'), ['path'], async ({ node, name, query, signal }) => {
+    const site = parseSiteName(name)
+    if (!site) return malformed('expected the name of a site in the path')
+    const path = query.get('path') ?? ''
+    if (path === '' || path.length > logPathMax) {
+      return malformed('expected ?path= with checkpoint, or a tile as tlog-tiles names it')
+    }
+    const file = await node.siteLogFile(site, path, signal)
+    return file.ok ? ok({ kind: 'bytes', ...file.value }) : file
   }),
   admin(apiPaths.credit, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(creditShape, body)

@@ -34,6 +34,8 @@ export const apiStatus = {
   stopping: 503,
   spool_full: 507,
   internal: 500,
+  /** The other site is not connected, or did not answer. */
+  peer_down: 502,
   /** The node did not answer in time; what was asked may still happen. */
   timeout: 504,
 } as const
@@ -100,8 +102,10 @@ export interface LocalNode {
   ledgerEntries(query: EntriesQuery): Reply<readonly LedgerEntryRow[]>
   /** All entries from this index on, in order. */
   ledgerNotes(from: number, signal: AbortSignal): Reply<AsyncIterable<LedgerNote>>
-  /** `directory` is absolute; `conflict` when there is something of that name. */
+  /** `directory` is absolute; `conflict` when there is something else of that name. */
   ledgerExport(directory: string): Reply<ExportAnswer>
+  /** A file of a member's log, or of our own, as tlog-tiles names it: `checkpoint`, `tile/…`. */
+  siteLogFile(site: SiteName, path: string, signal: AbortSignal): Reply<FileStream>
   /** The most that `site` may owe us, from now on. */
   setCredit(site: SiteName, limit: Microcredits): Reply<{ readonly sid: Hash }>
   invite(validSeconds: number): Reply<InviteAnswer>

@@ -23,6 +23,7 @@ import { entropy } from '../entropy.ts'
 import { inputsOwner, keepInputs } from '../home-work.ts'
 import type { NodeInfo, ResultFile } from '../http/api.ts'
 import type { ApiReason, ApiRefusal, LocalNode } from '../http/local-node.ts'
+import type { LiveLog } from '../ledger/live-log.ts'
 import type { Loop } from '../loop.ts'
 import type { Network } from '../net/door.ts'
 import { messageOf } from '../problem.ts'
@@ -31,11 +32,11 @@ import type { ChunkStore } from '../staging/chunk-store.ts'
 import { systemCode } from '../staging/staging-error.ts'
 import { exportLedger } from '../store/ledger-export.ts'
 import type { Store } from '../store/level.ts'
-import { markOf, raiseMark } from '../store/mark.ts'
 import { fileBytes, jobEvents, taskLog } from './job-streams.ts'
 import { resultFiles } from './job-results.ts'
 import { jobDetail, jobSummary, tasksOf, whyAnswer } from './job-view.ts'
 import { ledgerNotes } from './ledger-notes.ts'
+import { siteLogFile } from './site-log.ts'
 import { entryRow, ledgerSummary, offerRow, peerRows } from './site-view.ts'
 import { get, sorted, viewOf } from './tables.ts'
 import type { Watchers } from './watchers.ts'
@@ -50,7 +51,7 @@ export interface SiteNodeParts {
   readonly watchers: Watchers
   readonly logKey: KeyPair
   readonly networkKey: KeyPair
-  readonly markPath: string
+  readonly liveLog: LiveLog
   info(): Omit<NodeInfo, 'peersUp' | 'peersKnown' | 'federationName'>
 }
 
@@ -228,15 +229,16 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
 
     async ledgerExport(directory) {
       try {
-        const head = get(tables, 'ledgerHead', 'head')!
-        // The mark is on the disk before anybody is shown this checkpoint.
-        raiseMark(parts.markPath, markOf(head))
-        const exported = await exportLedger(parts.store, parts.logKey, directory)
-        return ok({ directory, entries: exported.size, rootHash: toHex(root(head.frontier)) })
+        const signed = await parts.liveLog.checkpoint()
+        const exported = await exportLedger(parts.store, parts.logKey, directory, { signed })
+        const rootHash = toHex(root(signed.head.frontier))
+        return ok({ directory, entries: exported.size, rootHash })
       } catch (error) {
         return no('conflict', messageOf(error))
       }
     },
+
+    siteLogFile: (site, path, signal) => siteLogFile(parts, { site, path, signal }),
 
     async setCredit(site, limit) {
       const answer = await watchers.ask((request) =>
@@ -347,4 +349,3 @@ async function invite(
   })
   return ok({ token, expiresEpochMs })
 }
-

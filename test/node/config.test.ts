@@ -59,7 +59,7 @@ t('the file that init writes says every key, with the value it has by default', 
 t('the file that init writes leaves out no key', () => {
   const text = configText(choices, machine)
   for (const section of ['site', 'network', 'api', 'scheduler', 'tariff', 'market', 'credit',
-    'staging', 'limits', 'log']) {
+    'ledger', 'staging', 'limits', 'log']) {
     for (const kind of section === 'scheduler' ? ['kind = "slurm"\n', ''] : ['']) {
       const known = / expected one of (.*)/.exec(faults(`[${section}]\n${kind}zzzzzzzz = 1\n`))?.[1]
       for (const key of known?.split(', ') ?? assert.fail(`no keys of ${section}`)) {
@@ -113,6 +113,22 @@ spool_max = "512MiB"
   assert.equal([...config.credit.limitsMicrocredits], [['site-b.example', 1_000_000_000n]])
   assert.equal([...config.attributes], [['arch', 'x86_64'], ['licences', 4]])
   assert.equal(config.staging.spoolBytesMax, 512 * 2 ** 20)
+})
+
+t('the ledger is served where it is told to, and nowhere else', () => {
+  const listenOf = (value: string) => read(`${smallest}[ledger]\nlisten = ${value}\n`).ledger.listen
+  assert.equal(read(smallest).ledger.listen, 'off')
+  assert.equal(listenOf('"127.0.0.1:7780"'), { host: '127.0.0.1', port: 7_780 })
+  assert.equal(listenOf('"[::1]:0"'), { host: '::1', port: 0 })
+  assert.equal(listenOf('"off"'), 'off')
+  for (const wrong of [
+    '7780', '":7780"', '"localhost:7780"', '"127.0.0.1"', '"127.0.0.1:65536"', '"127.0.0.1:"',
+    '"::1:7780"', '"[127.0.0.1]:80"', '"http://127.0.0.1:80"', '"/ip4/127.0.0.1/tcp/7780"', '""',
+    'false',
+  ]) {
+    const text = `${smallest}[ledger]\nlisten = ${wrong}\n`
+    assert.match(faults(text), 'ledger.listen: expected an IP address and a port such as')
+  }
 })
 
 t('reports every problem of a file at once, by line', () => {

@@ -143,6 +143,12 @@ export function fakeNode(): FakeNode {
         ? refuse({ reason: 'conflict', detail: '/there is there already; choose another name' })
         : ok({ directory, entries: 1, rootHash: 'ab' })
     },
+    async siteLogFile(site, path, signal) {
+      ask('siteLogFile', site, path)
+      if (path !== 'checkpoint') return refuse({ reason: 'not_found', detail: `no ${path}` })
+      const bytes = stream('log file', () => Buffer.from('12345'), 2, signal, false)
+      return ok({ sizeBytes: 10, bytes })
+    },
     async setCredit(site, limit) {
       ask('credit', site, limit)
       return ok({ sid: 'ab'.repeat(32) as Hash })

@@ -123,12 +123,17 @@ t('answers every path', async (ctx) => {
   const notes = (await ask('GET', `${apiPaths.ledgerNotes}?from=7`)).text
   assert.equal(notes, '{"index":7,"note":"note 7"}\n{"index":8,"note":"note 8"}\n')
   assert.equal((await ask('POST', apiPaths.ledgerExport, '{"directory":"/new"}')).status, 200)
+  const logFile = apiPaths.siteLogFile('site-b.example')
+  assert.equal((await ask('GET', `${logFile}?path=checkpoint`)).text, '1234512345')
+  assert.match((await ask('GET', `${logFile}?path=tile/0/000`)).error, /^not_found: /)
   assert.equal((await ask('POST', apiPaths.credit, '{"site":"site-b","limit":"7"}')).status, 200)
   assert.equal((await ask('POST', apiPaths.invites, '{"valid_seconds":3600}')).status, 200)
   assert.equal(node.asked, [
     'submit 6', 'jobs {"state":"all","user":"me","limit":7}', `cancel "${job}" "mine"`,
     `log "${job}" {"task":3,"stream":"stderr","follow":false}`, `resultFile "${job}" "out/a b"`,
-    'entries {"from":0,"limit":100}', 'notes 7', 'credit "site-b" "7n"', 'invite 3600',
+    'entries {"from":0,"limit":100}', 'notes 7',
+    'siteLogFile "site-b.example" "checkpoint"', 'siteLogFile "site-b.example" "tile/0/000"',
+    'credit "site-b" "7n"', 'invite 3600',
   ])
 })
 
