@@ -5,18 +5,22 @@
 //
 // LevelDB drops damaged parts of its files without a word. So each commit leaves a mark with the
 // sum of the checksums of all hot records: a missing mark between two others is a lost commit, a
-// sum that does not fit is a lost record. (Cold records are the ledger's, whose tree finds what is
-// missing.)
+// sum that does not fit is a lost record, and fewer marks than the count beside the database are a
+// lost end. (Cold records are the ledger's, whose tree finds what is missing.)
 
-import { mkdirSync } from 'node:fs'
 import { Level } from 'level'
 import type { Tables, Write } from '../../protocol/base/tables.ts'
 import { integer, record, shaped } from '../../protocol/base/shape.ts'
+import type { CommitCount } from './commit-count.ts'
+import { commitCountPath, openCommitCount } from './commit-count.ts'
+import type { KeptFiles } from './database-files.ts'
+import { findDatabase, keepFiles } from './database-files.ts'
 import {
   boundsOf, hotStoredTables, innerKey, isHot, isStored, namespaceOf, ownNamespace, storedKey,
 } from './keyspace.ts'
 import { checksumOf, openRecord, sealRecord } from './sealed-record.ts'
 import { StoreError, storeError } from './store-error.ts'
+import { syncDirectory } from './synced-file.ts'
 
 export interface Store {
   /** Every stored record but those of the cold tables. */
@@ -34,27 +38,56 @@ const versionKey = storedKey(ownNamespace, 'version')
 /** More commits than the write-ahead log, 4 MiB, can hold. */
 const marksKept = 16_384
 
-/** Opens or creates. Throws a StoreError: LOCKED, CORRUPT, VERSION, DISK_FULL, STORE_FAILED. */
-export async function openStore(directory: string): Promise<Store> {
-  const opening = `opening the database ${directory}`
-  let database: Level
+export interface OpenOptions {
+  /** Opens a database that has lost its newest commits; only for who begins a new epoch. */
+  readonly acceptLostCommits?: boolean
+}
+
+/**
+ * Opens or creates. What cannot be opened whole is left as it was found. Throws a StoreError:
+ * LOCKED, CORRUPT, QUARANTINE, VERSION, DISK_FULL, STORE_FAILED.
+ */
+export async function openStore(directory: string, options: OpenOptions = {}): Promise<Store> {
+  let kept: KeptFiles | undefined
+  let database: Level | undefined
+  let commits: CommitCount | undefined
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    database = new Level(directory, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+    const isThere = findDatabase(directory)
+    kept = isThere ? keepFiles(directory) : undefined
+    database = new Level(directory, {
+      keyEncoding: 'utf8', valueEncoding: 'utf8', createIfMissing: !isThere,
+    })
     await database.open()
-  } catch (error) {
-    throw storeError(error, opening)
-  }
-  try {
     await checkVersion(database)
-    return storeOn(database, directory, await survey(database, directory))
-  } catch (error) {
-    await database.close()
-    throw storeError(error, opening)
+    const found = await survey(database, directory)
+    commits = openCommitCount(directory)
+    if (!options.acceptLostCommits) demandCommits(directory, found.mark.sequence, commits.last)
+    syncDirectory(directory)
+    kept?.drop()
+    return storeOn(database, directory, { found, commits })
+  } catch (cause) {
+    const error = storeError(cause, `opening the database ${directory}`)
+    commits?.close()
+    await database?.close()
+    if (error.code === 'LOCKED') kept?.leave()
+    else kept?.putBack()
+    throw error
   }
 }
 
-function storeOn(database: Level, directory: string, found: Survey): Store {
+function demandCommits(directory: string, found: number, counted: number): void {
+  if (found >= counted) return
+  throw new StoreError('QUARANTINE', `${commitCountPath(directory)} says that ${counted} commits `
+    + `were made, but the database has only ${found}. It was restored from a backup or has lost `
+    + 'writes. Going on would contradict what peers have seen, so it stays closed. Keep the '
+    + 'directory as it is; if the newest copy of db/ can still be had, put that back')
+}
+
+function storeOn(
+  database: Level,
+  directory: string,
+  { found, commits }: { readonly found: Survey, readonly commits: CommitCount },
+): Store {
   const { checks } = found
   let { sequence, count, sum } = found.mark
   let tail: Promise<void> = Promise.resolve()
@@ -81,6 +114,7 @@ function storeOn(database: Level, directory: string, found: Survey): Store {
     batch.push({ type: 'put', key, value: sealRecord(key, { sequence, count, sum }) })
     if (sequence > marksKept) batch.push({ type: 'del', key: markKey(sequence - marksKept) })
     await database.batch(batch, { sync: true })
+    commits.set(sequence)
   }
   return {
     async loadAll() {
@@ -114,6 +148,7 @@ function storeOn(database: Level, directory: string, found: Survey): Store {
     },
     async close() {
       await tail.catch(() => undefined)
+      commits.close()
       await database.close()
     },
   }
