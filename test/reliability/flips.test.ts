@@ -1,5 +1,5 @@
-// Exported ledgers with one thing wrong: every byte of a small one changed, a sample of the bytes of
-// one of several tiles, and files that are cut, extended, removed or exchanged. None may verify.
+// Exported ledgers with one thing wrong: every byte of a small one changed, a sample of the bytes
+// of one of several tiles, and files that are cut, extended, removed or exchanged. None may verify.
 //
 //   GRIDNODE_FLIPS_SEED=N   the bits and the sample of an earlier run again
 
