@@ -69,6 +69,11 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'check exported ledgers, without a node',
     load: async () => (await import('./commands/verify.ts')).verify,
   },
+  audit: {
+    group: federation,
+    summary: "check another site's ledger, live",
+    load: async () => (await import('./commands/audit.ts')).audit,
+  },
   init: {
     group: site,
     summary: 'make a site: directory, keys, configuration',

@@ -50,7 +50,7 @@ Numbers are integers. A site that does not publish a name that is needed does no
 const exitCodesPage = `Exit codes
 
     0  done
-    1  refused, or failed; 'verify': something does not hold
+    1  refused, or failed; 'verify', 'audit': something does not hold
     2  wrong usage; nothing was done
     3  the node is not running or does not answer
   130  Ctrl-C; a job that was waited for goes on

@@ -8,6 +8,7 @@ import { wrap } from '../command.ts'
 import { exitCodes, usageFailure } from '../failure.ts'
 import { instant, plural, printable, table } from '../output.ts'
 import { bar, liveLine } from '../progress.ts'
+import type { LogFiles } from '../verify/log-files.ts'
 import { findLogs } from '../verify/log-files.ts'
 import type { VerifyReport } from '../verify/verify.ts'
 import { verifyExitCode, verifyLogs } from '../verify/verify.ts'
@@ -29,18 +30,32 @@ export const verify: Command = {
 const findingsShown = 50
 
 async function runVerify(context: Context): Promise<number> {
-  const { args, terminal, json } = context
+  const { args, terminal } = context
   if (args.words.length === 0) throw usageFailure('expected at least one directory with a ledger')
+  return checkLogs(context, () =>
+    findLogs(args.words.map((word) => resolve(terminal.cwd, word))))
+}
+
+/**
+ * Verifies logs wherever they come from, tells what was found, and gives the exit code. `judge` has
+ * the last word on what counts.
+ */
+export async function checkLogs(
+  context: Context,
+  find: (signal: AbortSignal) => Promise<readonly LogFiles[]>,
+  judge: (report: VerifyReport) => VerifyReport = (report) => report,
+): Promise<number> {
+  const { terminal, json } = context
   const line = liveLine(terminal.err, () => terminal.nowEpochMs())
   const stop = new AbortController()
   const undo = terminal.onInterrupt(() => stop.abort(new Error('interrupted')))
   try {
-    const inputs = await findLogs(args.words.map((word) => resolve(terminal.cwd, word)))
-    const report = await verifyLogs(inputs, {
+    const inputs = await find(stop.signal)
+    const report = judge(await verifyLogs(inputs, {
       signal: stop.signal,
       onProgress: ({ path, entries, of }) =>
         line.show(`${bar(entries, of, 26)} ${entries} of ${of} entries  ${path}`),
-    })
+    }))
     line.clear()
     await terminal.out.write(json ? reportJson(report) : reportText(context, report))
     return verifyExitCode(report)
