@@ -11,6 +11,8 @@ import {
   cancelTranche, collectTask, removeTranche, stageTranche, submitTranche,
 } from './host-work.ts'
 import type { Lanes } from './lanes.ts'
+import type { LiveLog } from './ledger/live-log.ts'
+import { headMessage } from './ledger/show-head.ts'
 import { get } from './local/tables.ts'
 import type { Watchers } from './local/watchers.ts'
 import type { Network } from './net/door.ts'
@@ -24,6 +26,7 @@ export interface PerformParts {
   readonly staging: Lanes
   readonly scheduling: Lanes
   readonly clearing: Lanes
+  readonly log: LiveLog
   connectMembers(): void
   /** The scheduler will have something new to see. */
   lookSoon(): void
@@ -36,6 +39,12 @@ export function perform(parts: PerformParts, effect: Effect): void {
       // Lost messages are the core's to send again; the network counts them.
       parts.network.send(effect.to, encodeMessage(effect.message))
       return
+    case 'showHead': {
+      const { to, known, also } = effect
+      return clearing.run(`head ${to}`, async () => {
+        parts.network.send(to, encodeMessage(await headMessage(parts.log, { known, also })))
+      })
+    }
     case 'publishOffer': return parts.network.publish('offers', effect.note)
     case 'publishCall': return parts.network.publish('announcements', effect.note)
     case 'connectMembers': return parts.connectMembers()

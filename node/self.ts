@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Tables } from '../protocol/base/tables.ts'
 import type { Self } from '../protocol/machine/state.ts'
 import type { LedgerHead } from '../protocol/rules/ledger-book.ts'
-import { statementSigner } from '../protocol/rules/statement.ts'
+import { statementSigner, witnessSignerName } from '../protocol/rules/statement.ts'
 import type { Config } from './config.ts'
 import type { Keys } from './identity.ts'
 import { get } from './local/tables.ts'
@@ -18,7 +18,7 @@ const roundRetryMsMin = 2_000
 const roundRetryMsMax = 60_000
 
 /** @throws Problem `config` when the ledger was opened for another site, or not at all */
-export function selfOf(config: Config, keys: Keys<'statement'>, tables: Tables): Self {
+export function selfOf(config: Config, keys: Keys<'statement' | 'witness'>, tables: Tables): Self {
   const head = get(tables, 'ledgerHead', 'head')
   if (!head) {
     throw new Problem('config', 'this site belongs to no federation yet; ask a member for a ' +
@@ -30,6 +30,7 @@ export function selfOf(config: Config, keys: Keys<'statement'>, tables: Tables):
     site,
     federation,
     signer: { site, epoch, statement: statementSigner(site, epoch, keys.statement) },
+    witness: { name: witnessSignerName(site, epoch), key: keys.witness },
     scheduler: config.scheduler.kind,
     tariff: {
       task: config.tariff.taskMicrocredits,

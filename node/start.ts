@@ -5,7 +5,7 @@
 // open.
 
 import { join, resolve } from 'node:path'
-import { fromHex } from '../protocol/base/crypto.ts'
+import { fromBase64, fromHex, toHex } from '../protocol/base/crypto.ts'
 import type { SiteName } from '../protocol/base/ids.ts'
 import type { Tables } from '../protocol/base/tables.ts'
 import { judgeGossip } from '../protocol/machine/gossip.ts'
@@ -166,6 +166,7 @@ async function run(parts: Parts): Promise<RunningNode> {
     home: { ...shared, onProgress },
     network,
     watchers,
+    log: liveLog,
     staging: lanes(stagingLanes),
     scheduling: lanes(schedulingLanes),
     clearing: lanes(clearingLanes),
@@ -209,10 +210,30 @@ function openLoop(
   })
 }
 
-function openLog({ directory, keys, store }: Parts): Promise<LiveLog> {
+function openLog({ directory, keys, store, tables }: Parts): Promise<LiveLog> {
   const markPath = join(directory, markName)
   // A database that is behind its mark was refused before this.
-  return openLiveLog({ store, logKey: keys.log, markPath, quarantined: () => undefined })
+  return openLiveLog({
+    store,
+    logKey: keys.log,
+    markPath,
+    quarantined: () => get(tables, 'quarantine', 'own')?.detail,
+    cosignatures: ({ size, text }) => cosignaturesOf(tables, { size, text }),
+  })
+}
+
+/** Of the witnesses that have stored this very head. */
+function cosignaturesOf(
+  tables: Tables, { size, text }: { readonly size: number, readonly text: string },
+): string[] {
+  const [, , rootHash = ''] = text.split('\n')
+  const root = toHex(fromBase64(rootHash) ?? new Uint8Array())
+  const lines: string[] = []
+  for (const [, known] of viewOf(tables).entries('cosigned')) {
+    lines.push(...known.filter((one) => one.size === size && one.root === root)
+      .map(({ line }) => line))
+  }
+  return lines
 }
 
 /** Over HTTP, for everybody, if the config says so. */

@@ -7,6 +7,14 @@ import type { Message } from './messages.ts'
 
 export type Effect =
   | { readonly kind: 'send'; readonly to: SiteName; readonly message: Message }
+  /** Sign the newest head and prove to a peer that it continues what the peer holds. */
+  | {
+      readonly kind: 'showHead'
+      readonly to: SiteName
+      /** Sizes of heads that it holds, 0 for none; at most the ledger's. */
+      readonly known: number
+      readonly also: number
+    }
   | { readonly kind: 'publishOffer'; readonly note: string }
   /** A call for proposals to whoever hears it. */
   | { readonly kind: 'publishCall'; readonly note: string }

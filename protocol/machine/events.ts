@@ -5,8 +5,12 @@ import type { Hash, JobId, SiteName, TrancheId } from '../base/ids.ts'
 import type { Microcredits } from '../base/units.ts'
 import type { SignedJob } from '../rules/job.ts'
 import type { KeptOffer } from '../rules/offer.ts'
+import type { FederationPolicy, GrantFields } from '../rules/statement.ts'
 import type { Message } from './messages.ts'
 import type { CapacityRecord } from './state.ts'
+
+/** What an operator of the founder sets. */
+export type PolicyWish = Omit<FederationPolicy, 'about' | 'version'>
 
 /** What the scheduler says of one task. */
 export interface ObservedTask {
@@ -46,6 +50,8 @@ export type Event = { readonly at: number } & (
       readonly secretHash: Hash
       readonly expiresEpochMs: number
     }
+  | { readonly kind: 'policyRequested'; readonly request: string; readonly policy: PolicyWish }
+  | { readonly kind: 'grantRequested'; readonly request: string; readonly grant: GrantFields }
   | { readonly kind: 'joinRequested'; readonly request: string; readonly encoded: string }
   | {
       readonly kind: 'creditRequested'

@@ -10,9 +10,8 @@ import { openAuction } from './home-auction.ts'
 import { changeJob, dropWaiting } from './home-book.ts'
 import { forgetAt } from './home-placing.ts'
 import { stopTranches } from './home-tranches.ts'
-import { answer } from './peers.ts'
 import type { Turn } from './turn.ts'
-import { setTimer } from './turn.ts'
+import { answer, setTimer } from './turn.ts'
 
 export function onJobSubmitted(turn: Turn, event: EventOf<'jobSubmitted'>): void {
   const { view, now } = turn

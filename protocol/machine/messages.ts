@@ -49,10 +49,17 @@ export const ackShape = record({
   taken: ranges,
 })
 
+/** Heads of third logs in one message; a checkpoint with its cosignatures has so many bytes. */
+export const headsPerMessage = 64
+export const headNoteBytesMax = 4_096
+const headNote = text({ bytesMax: headNoteBytesMax })
+const proof = list(hex({ bytes: 32 }), { max: 128 })
+
 const messageShape = union('kind', {
   /** What I know of the federation; the other answers with what is newer. */
   summary: record({
     members: hash(),
+    charter: hash(),
     offers: list(record({ site: siteName(), sequence: count }), { max: limits.sitesMax }),
   }),
   members: record({ members: list(memberShape, { max: limits.sitesMax }) }),
@@ -76,6 +83,16 @@ const messageShape = union('kind', {
     document: trancheDocumentShape,
   }),
   documents_wanted: record({ tranche: trancheId() }),
+  /** Policies and allocations that the other may lack. */
+  charter: record({ notes: list(note, { max: limits.statementsPerMessage }) }),
+  /** Show me your head: I hold this one of yours, and was shown that one ('' for none). */
+  head_wanted: record({ known: headNote, also: headNote }),
+  /** My head, and proofs that it continues the two of those sizes (0: nothing to prove). */
+  head: record({ note: headNote, from: count, proof, also: count, also_proof: proof }),
+  /** I have stored your head of this size: my signature line under its text. */
+  cosigned: record({ size: count, root: hash(), line: text({ bytesMax: 512 }) }),
+  /** Heads that I hold of other logs. */
+  heads: record({ notes: list(headNote, { max: headsPerMessage }) }),
   reports: record({ reports: list(reportShape, { max: 256 }) }),
   acks: record({ acks: list(ackShape, { max: 256 }) }),
   /** No further tasks come under this contract: its idle slots are free again. */

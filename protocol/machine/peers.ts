@@ -17,14 +17,16 @@ import {
   encodeJoinAnswer, readAddresses, readJoinRequest, secretHashOf,
 } from '../rules/membership.ts'
 import { parseStatement } from '../rules/statement.ts'
+import { charterDigest, sendCharter } from './charter.ts'
 import { grantCredit, onPeerUp as deliverOnUp } from './delivery.ts'
 import type { Answer } from './effects.ts'
 import type { EventOf } from './events.ts'
+import { askHead, passHeads } from './heads.ts'
 import type { MessageOf } from './messages.ts'
 import { answerSummary, membersDigest, offerSummary } from './offers.ts'
 import type { MemberRecord } from './state.ts'
 import type { Turn } from './turn.ts'
-import { count, send, setTimer } from './turn.ts'
+import { answer, count, send, setTimer } from './turn.ts'
 
 const exchangeMs = 15_000
 
@@ -60,16 +62,21 @@ export function onExchange(turn: Turn): void {
   setTimer(turn, 'exchange/', turn.now + exchangeMs)
   const up = [...turn.view.entries('links')].map(([site]) => site as SiteName).sort(compareBytes)
   const next = up[Math.floor(turn.now / exchangeMs) % Math.max(1, up.length)]
-  if (next) sendSummary(turn, next)
+  if (!next) return
+  sendSummary(turn, next)
+  askHead(turn, next)
+  passHeads(turn, next)
 }
 
 function sendSummary(turn: Turn, to: SiteName): void {
   const members = membersDigest(turn.view)
-  send(turn, to, { kind: 'summary', members, offers: offerSummary(turn.view) })
+  const charter = charterDigest(turn.view)
+  send(turn, to, { kind: 'summary', members, charter, offers: offerSummary(turn.view) })
 }
 
 export function onSummary(turn: Turn, from: SiteName, message: MessageOf<'summary'>): void {
   if (message.members !== membersDigest(turn.view)) sendMembers(turn, from)
+  if (message.charter !== charterDigest(turn.view)) sendCharter(turn, from)
   answerSummary(turn, from, message)
 }
 
@@ -182,8 +189,4 @@ export function onCreditRequested(turn: Turn, event: EventOf<'creditRequested'>)
   }
   grantCredit(turn, event.site, event.limit)
   answer(turn, event.request, { kind: 'done', detail: 'granted' })
-}
-
-export function answer(turn: Turn, request: string, told: Answer): void {
-  turn.effects.push({ kind: 'answer', request, answer: told })
 }

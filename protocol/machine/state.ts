@@ -9,6 +9,7 @@ import type {
   ContractId, FederationId, Hash, JobId, Sid, SiteName, TrancheId,
 } from '../base/ids.ts'
 import type { Ranges } from '../base/ranges.ts'
+import type { Signer } from '../base/note.ts'
 import type { Microcredits } from '../base/units.ts'
 import type { UnfitReason } from '../rules/announce.ts'
 import type { Bid, BidRefusalReason } from '../rules/bid.ts'
@@ -24,6 +25,8 @@ export interface Self {
   readonly site: SiteName
   readonly federation: FederationId
   readonly signer: LedgerSigner
+  /** Cosigns the heads of other logs. */
+  readonly witness: Signer
   readonly scheduler: string
   readonly tariff: {
     readonly task: Microcredits
@@ -290,8 +293,49 @@ export interface CapacityRecord {
   readonly reachable: boolean
 }
 
+/** The newest head of another log that this site has checked and cosigned. */
+export interface HeldHead {
+  readonly site: SiteName
+  readonly origin: string
+  readonly size: number
+  readonly root: Hash
+  /** The checkpoint as its log signed it. */
+  readonly note: string
+  readonly seenEpochMs: number
+}
+
+/** A witness's word on one of our heads. */
+export interface Cosigned {
+  readonly size: number
+  readonly root: Hash
+  readonly seconds: number
+  /** The signature line under the checkpoint's text. */
+  readonly line: string
+}
+
+/** A head that another site was shown and that our stored one has not been linked with yet. */
+export interface Challenge {
+  readonly site: SiteName
+  readonly size: number
+  readonly root: Hash
+  readonly note: string
+  readonly sinceEpochMs: number
+  /** The log was up for long enough and has not linked them. */
+  readonly overdue: boolean
+}
+
 export interface CoreTables extends LedgerTables {
   federationNote: string
+  /** key sid: policies and allocations, in the order in which they came */
+  charter: { readonly note: string; readonly order: number }
+  /** key origin */
+  heads: HeldHead
+  /** key witness: the newest few */
+  cosigned: readonly Cosigned[]
+  /** key origin */
+  challenges: Challenge
+  /** key 'own': why this site says nothing any more */
+  quarantine: { readonly peer: SiteName; readonly detail: string; readonly epochMs: number }
   members: MemberRecord
   invites: { readonly expiresEpochMs: number; readonly usedBy: string }
   /** key peer */

@@ -9,10 +9,12 @@ import { draft } from '../base/tables.ts'
 import type { Logged } from '../rules/ledger.ts'
 import type { PairStatement } from '../rules/statement.ts'
 import { deliver, onStatements, resend } from './delivery.ts'
+import { onCharter, onGrantRequested, onPolicyRequested } from './charter.ts'
 import type { Effect } from './effects.ts'
 import type { Event } from './events.ts'
 import type { Message } from './messages.ts'
 import { decodeMessage } from './messages.ts'
+import { onChallengeDue, onCosigned, onHead, onHeadWanted, onHeads } from './heads.ts'
 import { keepOffer, onOfferExpiry, refreshOffer } from './offers.ts'
 import * as peers from './peers.ts'
 import { onStarted } from './recover.ts'
@@ -48,7 +50,7 @@ export function step(self: Self, tables: Tables, event: Event): Stepped {
   const view = draft<CoreTables>(tables)
   const turn: Turn = {
     self, view, now: event.at, effects: [], trailing: [], toDeliver: new Set(),
-    toReport: new Set(), toAck: new Set(), toPlace: new Set(),
+    toReport: new Set(), toAck: new Set(), toPlace: new Set(), cosigned: new Set(),
   }
   route(turn, event)
   placeMarked(turn)
@@ -76,6 +78,8 @@ function route(turn: Turn, event: Event): void {
     case 'jobSubmitted': return onJobSubmitted(turn, event)
     case 'cancelRequested': return onCancelRequested(turn, event)
     case 'inviteRequested': return peers.onInviteRequested(turn, event)
+    case 'policyRequested': return onPolicyRequested(turn, event)
+    case 'grantRequested': return onGrantRequested(turn, event)
     case 'joinRequested': return peers.onJoinRequested(turn, event)
     case 'creditRequested': return peers.onCreditRequested(turn, event)
     case 'trancheStaged': return onStaged(turn, event)
@@ -139,6 +143,11 @@ function dispatch(turn: Turn, from: SiteName, message: Message): void {
       for (const ack of message.acks) onAck(turn, from, ack)
       return undefined
     }
+    case 'charter': return onCharter(turn, message)
+    case 'head_wanted': return onHeadWanted(turn, from, message)
+    case 'head': return onHead(turn, from, message)
+    case 'cosigned': return onCosigned(turn, from, message)
+    case 'heads': return onHeads(turn, from, message)
     case 'contract_closed': return onContractClosed(turn, from, message.contract)
     default: return unreachable(message)
   }
@@ -179,6 +188,7 @@ function onTimer(turn: Turn, kind: string, name: string): void {
   switch (kind) {
     case 'deliver': return resend(turn, name as SiteName)
     case 'exchange': return peers.onExchange(turn)
+    case 'challenge': return onChallengeDue(turn, name)
     case 'offer': return refresh(turn)
     case 'expire': return onOfferExpiry(turn, name as SiteName)
     case 'invite': return peers.onInviteExpiry(turn, name)

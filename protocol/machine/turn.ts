@@ -8,7 +8,7 @@
 import type { JobId, SiteName, TrancheId } from '../base/ids.ts'
 import { compareBytes } from '../base/ids.ts'
 import type { Draft, View } from '../base/tables.ts'
-import type { Effect } from './effects.ts'
+import type { Answer, Effect } from './effects.ts'
 import type { Message } from './messages.ts'
 import type { CoreTables, Self } from './state.ts'
 
@@ -27,6 +27,8 @@ export interface Turn {
   readonly toReport: Set<TrancheId>
   /** Tranches of ours whose host should hear that we took note. */
   readonly toAck: Set<TrancheId>
+  /** Witnesses whose word on our head has come in. */
+  readonly cosigned: Set<SiteName>
 }
 
 export function send(turn: Turn, to: SiteName, message: Message): void {
@@ -50,6 +52,11 @@ export function setTimer(turn: Turn, name: string, epochMs: number | undefined):
 
 export function count(turn: Turn, name: string): void {
   turn.view.put('counters', name, (turn.view.get('counters', name) ?? 0) + 1)
+}
+
+/** Tells the caller that waits for it. */
+export function answer(turn: Turn, request: string, told: Answer): void {
+  turn.effects.push({ kind: 'answer', request, answer: told })
 }
 
 /** The next deadline of all, or undefined when nothing waits. */

@@ -308,6 +308,11 @@ export function statementSignerName(site: SiteName, epoch: number): string {
   return `${site}/gridnode/s${epoch}`
 }
 
+/** The name under which a site cosigns the heads of other logs. */
+export function witnessSignerName(site: SiteName, epoch: number): string {
+  return `${site}/gridnode/w${epoch}`
+}
+
 /** The name under which a site's root key signs. */
 export function rootSignerName(site: SiteName): string {
   return `${site}/gridnode/root`

@@ -115,6 +115,7 @@ export function selfOf(
     site: identity.site,
     federation,
     signer: identity.signer,
+    witness: identity.witness,
     scheduler: 'memory',
     tariff: {
       task: microcredits(1_000n), coreHour: microcredits(3_600_000n), gibHour: microcredits(0n),

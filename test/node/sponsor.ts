@@ -14,7 +14,7 @@ import { coldTables } from '../../protocol/machine/state.ts'
 import { step } from '../../protocol/machine/step.ts'
 import { formatJoinToken, secretHashOf } from '../../protocol/rules/membership.ts'
 import type { JoinToken } from '../../protocol/rules/membership.ts'
-import { statementSigner } from '../../protocol/rules/statement.ts'
+import { statementSigner, witnessSignerName } from '../../protocol/rules/statement.ts'
 import { clock } from '../../node/clock.ts'
 import { init } from '../../node/enrol.ts'
 import { entropy } from '../../node/entropy.ts'
@@ -110,6 +110,7 @@ function selfOf(
     site,
     federation,
     signer: { site, epoch: 1, statement: statementSigner(site, 1, key) },
+    witness: { name: witnessSignerName(site, 1), key },
     scheduler: 'fake',
     tariff: {
       task: none, coreHour: none, gibHour: none, speedPermille: 1_000, loadFactorMaxPermille: 1_000,

@@ -6,6 +6,7 @@ import { keyPairFromSeed, sha256, toHex } from '../../protocol/base/crypto.ts'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
 import type { FederationId, SiteName } from '../../protocol/base/ids.ts'
 import { parseSiteName } from '../../protocol/base/ids.ts'
+import type { Signer } from '../../protocol/base/note.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import type { Write } from '../../protocol/base/tables.ts'
 import { draft } from '../../protocol/base/tables.ts'
@@ -16,7 +17,7 @@ import {
 } from '../../protocol/rules/ledger.ts'
 import { readJoinAnswer } from '../../protocol/rules/membership.ts'
 import type { SiteKeys } from '../../protocol/rules/statement.ts'
-import { rootSigner, statementSigner } from '../../protocol/rules/statement.ts'
+import { rootSigner, statementSigner, witnessSignerName } from '../../protocol/rules/statement.ts'
 
 export interface Identity {
   readonly site: SiteName
@@ -24,6 +25,7 @@ export interface Identity {
   readonly log: KeyPair
   readonly keys: SiteKeys
   readonly signer: LedgerSigner
+  readonly witness: Signer
   readonly addresses: readonly string[]
 }
 
@@ -66,6 +68,7 @@ export function identityOf(index: number): Identity {
     signer: {
       site, epoch: 1, statement: statementSigner(site, 1, keyFor(name, 'statement')),
     },
+    witness: { name: witnessSignerName(site, 1), key: keyFor(name, 'witness') },
     addresses: [`/ip4/192.0.2.${index + 1}/tcp/7700`],
   }
 }

@@ -101,6 +101,7 @@ export function selfOf(machine: Machine, federation: FederationId): Self {
     site: identity.site,
     federation,
     signer: identity.signer,
+    witness: identity.witness,
     scheduler: 'simulated',
     tariff: {
       task: profile.task,

@@ -9,6 +9,7 @@ import type { CoreTables, Self } from '../../protocol/machine/state.ts'
 import { createLoop } from '../../node/loop.ts'
 import type { Happening } from '../../node/loop.ts'
 import { performWork } from './effects.ts'
+import { headShown } from './show-head.ts'
 import type { Machine, Process } from './machine.ts'
 import { crash, pass, selfOf } from './machine.ts'
 import type { Endpoint } from './network.ts'
@@ -110,6 +111,12 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
       world.log(machine, 'calls everybody')
       return world.network.publish(identity.site, { topic: 'announcements', note: effect.note })
     case 'answer': return world.answered(effect.request, effect.answer)
+    case 'showHead': {
+      const read = (table: string, key: string): unknown => machine.disk.get(table, key)
+      const message = headShown(read, identity.log, effect)
+      if (message) world.network.send(identity.site, effect.to, encodeMessage(message))
+      return undefined
+    }
     case 'connectMembers':
     case 'jobChanged': return undefined
     default: return performWork(machine, process, effect)

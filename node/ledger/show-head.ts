@@ -1,0 +1,24 @@
+// The answer to a witness: our newest head, signed behind the mark, with proofs that it continues the
+// heads that the witness holds.
+
+import { toHex } from '../../protocol/base/crypto.ts'
+import type { MessageOf } from '../../protocol/machine/messages.ts'
+import type { LiveLog } from './live-log.ts'
+
+/** Throws what the log throws; sizes are at most that of the newest head, 0 for none. */
+export async function headMessage(
+  log: LiveLog, held: { readonly known: number, readonly also: number },
+): Promise<MessageOf<'head'>> {
+  const { head, note } = await log.checkpoint()
+  const to = head.frontier.size
+  const proofFrom = async (from: number): Promise<string[]> =>
+    (await log.consistencyProof({ from, to })).map(toHex)
+  return {
+    kind: 'head',
+    note,
+    from: held.known,
+    proof: await proofFrom(held.known),
+    also: held.also,
+    also_proof: await proofFrom(held.also),
+  }
+}
