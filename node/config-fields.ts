@@ -56,6 +56,12 @@ export function siteName(): Field<SiteName> {
     typeof input === 'string' ? parseSiteName(input) : undefined)
 }
 
+/** '' is nobody. */
+export function siteOrNobody(): Field<SiteName | ''> {
+  return field('the name of a site, such as "c.example", or "" for nobody', (input) =>
+    input === '' ? '' : typeof input === 'string' ? parseSiteName(input) : undefined)
+}
+
 export function text(expected: string, pattern: RegExp): Field<string> {
   return field(expected, (input) =>
     typeof input === 'string' && pattern.test(input) ? input : undefined)

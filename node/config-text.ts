@@ -102,7 +102,7 @@ ${off(embedded)}memory = ${JSON.stringify(memory)}
 # accept_within. 0: nothing.
 #auto_accept = 0
 # The site whose word ends a dispute about a bill; without one only the two sites together can.
-#arbiter = "c.example"
+#arbiter = ""
 # How many sites are asked in one auction.
 #shortlist = 8
 # How many tasks a bid takes beyond the free cores, as a fraction of all cores; they wait here,
