@@ -40,7 +40,9 @@ export function storeError(error: unknown, doing: string): StoreError {
     return new StoreError('DISK_FULL', `${doing}: the disk is full; make room and start again, `
       + 'nothing that was acknowledged is lost', error)
   }
-  if (codes.includes('LEVEL_CORRUPTION') || /corruption/i.test(texts)) {
+  // An empty table cannot be mapped into memory.
+  const isEmptyTable = /\.(ldb|sst): Invalid argument/.test(texts)
+  if (codes.includes('LEVEL_CORRUPTION') || /corruption/i.test(texts) || isEmptyTable) {
     return new StoreError('CORRUPT', `${doing}: the database is damaged (${texts}); check the `
       + 'disk, keep a copy of the directory, and do not go on with this one', error)
   }

@@ -111,31 +111,42 @@ export function toldIn(output: string): Told[] {
 }
 
 /**
- * Opens the directory again and fails unless all that was told is there with the very bytes, the
- * log goes on, and a stranger who has nothing but its export finds nothing wrong with it. Gives
- * the size that was found. Throws a StoreError when the store refuses.
+ * Opens the directory again and fails unless it goes on from all that was told. Gives the size that
+ * was found. Throws a StoreError when the store refuses.
  */
 export async function goesOn(
   directory: string, told: readonly Told[], scratch: string,
 ): Promise<number> {
   const writer = await openWriter(directory)
   try {
-    const roots = await rootsOf(writer.store)
-    const found = writer.head()
-    assert.equal(roots.length - 1, found.size, 'the head counts the entries')
-    assert.equal(roots[found.size], found.root, 'the head commits to the entries')
-    for (const { kind, size, root: rootHash } of told) {
-      assert.equal(roots[size], rootHash, `${kind} ${size} is there as it was told`)
-    }
-    // Another run says other things: a second history could not pass for the first.
-    await writer.say(999_999_000 + found.size)
-    await writer.say(999_999_500 + found.size)
-    writer.mark()
-    await verifies(writer.store, scratch)
-    return found.size
+    return await goesOnFrom(writer, told, scratch)
   } finally {
     await writer.close()
   }
+}
+
+/**
+ * Fails unless all that was told is there with the very bytes, the log goes on, and a stranger who
+ * has nothing but its export finds nothing wrong with it. Throws a StoreError when something cannot
+ * be read.
+ */
+export async function goesOnFrom(
+  writer: Writer, told: readonly Told[], scratch: string,
+): Promise<number> {
+  await verifies(writer.store, scratch)
+  const roots = await rootsOf(writer.store)
+  const found = writer.head()
+  assert.equal(roots.length - 1, found.size, 'the head counts the entries')
+  assert.equal(roots[found.size], found.root, 'the head commits to the entries')
+  for (const { kind, size, root: rootHash } of told) {
+    assert.equal(roots[size], rootHash, `${kind} ${size} is there as it was told`)
+  }
+  // Another run says other things: a second history could not pass for the first.
+  await writer.say(999_999_000 + found.size)
+  await writer.say(999_999_500 + found.size)
+  writer.mark()
+  await verifies(writer.store, scratch)
+  return found.size
 }
 
 let exports = 0
