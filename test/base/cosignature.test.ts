@@ -23,6 +23,7 @@ interface Vectors {
     readonly line: string
   }[]
   readonly note: string
+  readonly invalid_cosignatures: readonly { readonly what: string, readonly line: string }[]
 }
 const file = new URL('../vectors/base/receipts.json', import.meta.url)
 const vectors = JSON.parse(readFileSync(file, 'utf8')) as Vectors
@@ -57,6 +58,14 @@ t('agrees with cosignatures that other software wrote', () => {
   for (const { name, seed, seconds, line } of vectors.witnesses) {
     const key = keyPairFromSeed(fromHex(seed) as Uint8Array)
     assert.equal(cosign(note.text, { name, key }, seconds), line)
+  }
+})
+
+t('refuses what other software signed amiss', () => {
+  const known = vectors.witnesses.map((one) =>
+    ({ name: one.name, publicKey: fromHex(one.public) as Uint8Array }))
+  for (const { what, line } of vectors.invalid_cosignatures) {
+    assert.equal(openCosignatures(opened([line]), known), [], what)
   }
 })
 

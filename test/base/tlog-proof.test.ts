@@ -7,6 +7,7 @@ import { fromHex, keyPairFromSeed, sha256, toBase64 } from '../../protocol/base/
 import type { Frontier } from '../../protocol/base/merkle.ts'
 import { append, emptyFrontier, inclusionProof, root } from '../../protocol/base/merkle.ts'
 import { parseNote, signNote } from '../../protocol/base/note.ts'
+import type { ProofRefusal } from '../../protocol/base/tlog-proof.ts'
 import { formatTlogProof, parseTlogProof, verifyTlogProof } from '../../protocol/base/tlog-proof.ts'
 import { assert, suite } from '../harness.ts'
 
@@ -16,6 +17,12 @@ interface Vectors {
   readonly proofs: readonly {
     readonly index: number
     readonly leaf: string
+    readonly receipt: string
+  }[]
+  readonly invalid_receipts: readonly {
+    readonly reason: ProofRefusal['reason']
+    readonly what: string
+    readonly index: number
     readonly receipt: string
   }[]
 }
@@ -39,6 +46,15 @@ t('agrees with receipts that other software wrote', () => {
       const claim = { leaf: Buffer.from(other.leaf), log }
       assert.refused(verifyTlogProof(proof, claim), 'not_included')
     }
+  }
+})
+
+t('refuses what other software wrote amiss, each for its reason', () => {
+  for (const { reason, what, index, receipt } of vectors.invalid_receipts) {
+    const leaf = Buffer.from(vectors.proofs[index]!.leaf)
+    const proof = parseTlogProof(receipt)
+    const verified = proof.ok ? verifyTlogProof(proof.value, { leaf, log }) : proof
+    assert.equal(verified.ok ? 'holds' : verified.refusal.reason, reason, what)
   }
 })
 
