@@ -110,7 +110,8 @@ function damagesTo(source: string): Damage[] {
       ...[...new Set(cuts)].map((kept) =>
         change(`cut to ${kept} of ${length} bytes`, (bytes) => bytes.subarray(0, kept))),
       ...[...new Set(blocks)].map((at) =>
-        change(`with zeros from ${at} on`, (bytes) => bytes.fill(0, at, Math.min(length, at + blockBytes)))),
+        change(`with zeros from ${at} on`, (bytes) =>
+          bytes.fill(0, at, Math.min(length, at + blockBytes)))),
       ...flips.map(({ at, mask }) => change(`with byte ${at} flipped by ${mask}`, (bytes) => {
         bytes[at] = (bytes[at] as number) ^ mask
         return bytes
@@ -145,9 +146,9 @@ for (const counted of [true, false]) {
     const closed = endings.filter(({ kind }) => kind === 'closed').length
     const unreadable = endings.filter(({ kind }) => kind === 'unreadable').length
     const shorter = endings.filter((one) => one.kind === 'went on' && one.size < last).length
-    process.stdout.write(`  ${endings.length} damages: ${closed} kept it closed, ${unreadable} were `
-      + `found when entries were read, ${endings.length - closed - unreadable} harmed nothing that `
-      + `was told (${shorter} lost unmarked entries at the end)\n`)
+    process.stdout.write(`  ${endings.length} damages: ${closed} kept it closed, ${unreadable} `
+      + `were found when entries were read, ${endings.length - closed - unreadable} harmed nothing `
+      + `that was told (${shorter} lost unmarked entries at the end)\n`)
     assert.ok(closed > 0)
     assert.equal(shorter > 0, !counted)
   }, { timeoutSeconds: 140 })
