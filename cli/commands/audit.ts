@@ -47,7 +47,7 @@ async function runAudit(context: Context): Promise<number> {
   return checkLogs(
     context,
     (signal) => Promise.resolve(sites.map((each) => siteFiles(client, each, signal))),
-    (report) => (sites.length > 1 ? withoutNewer(report, own) : report),
+    { judge: (report) => (sites.length > 1 ? withoutNewer(report, own) : report) },
   )
 }
 

@@ -72,6 +72,8 @@ function learnKeys(statement: Statement, guess: (name: string, key: string) => v
     case 'genesis':
       guess(rootSignerName(statement.from), statement.root)
       return guess(statementSignerName(statement.from, statement.e), statement.keys.statement)
+    case 'key':
+      return guess(statementSignerName(statement.from, statement.e), statement.statement)
     default:
   }
 }

@@ -35,32 +35,44 @@ export interface LogOptions {
   readonly desk: SignatureDesk
   /** How many bundles may wait for their signatures. */
   readonly bundlesAhead: number
-  /** Other signed heads of the same log: size → root, which the tree must have had. */
-  readonly olderHeads?: ReadonlyMap<number, Uint8Array>
-  readonly onProgress?: (entries: number, of: number) => void
+  /** Findings beyond these are only counted. */
+  readonly findingsMax?: number
+  readonly onProgress?: (entries: number) => void
   readonly signal?: AbortSignal
 }
 
-const findingsMax = 50
+const defaultFindingsMax = 1_000
 
 export async function verifyLog(
   files: LogFiles, head: LogHead, options: LogOptions,
 ): Promise<LogResult> {
   const { site, checkpoint } = head
+  const { findingsMax = defaultFindingsMax } = options
   const findings: Finding[] = []
   let more = 0
+  /** The first entry that is not the one its tile has: what lies above it only follows. */
+  let changed: number | undefined
   const found = (...faults: readonly Finding[]): void => {
     for (const fault of faults) {
       if (findings.length < findingsMax) findings.push(fault)
       else more += 1
     }
   }
-  const fault = (rule: Invariant, index: number | undefined, detail: string): void =>
-    found({ site, index, rule, detail })
+  const fault: Fault = (rule, index, detail) => {
+    const cause = index === undefined ? changed : undefined
+    found({ site, index, rule, detail, ...(cause !== undefined && { cause }) })
+  }
+  const compareTiles = async (at: { readonly end: boolean }): Promise<void> => {
+    for (const { index, detail } of await tiles.compare(at)) {
+      changed ??= index
+      fault('I1', index, detail)
+    }
+  }
   const tiles = openTileCheck(files)
   const spill = openSpill()
   try {
     let entry: ReadEntry | undefined
+    let done = 0
     const replay = openReplay(site, (sealed, verifier) =>
       (entry?.check ?? checkNow)(sealed, verifier), {
       onNode: (node) => tiles.node(node),
@@ -73,14 +85,12 @@ export async function verifyLog(
       }
       for (entry of bundle.entries) {
         found(...replay.take(entry.bytes, entry.read))
-        checkOlderHead(replay, options.olderHeads, fault)
       }
-      for (const { index, detail } of await tiles.compare({ end: false })) {
-        fault('I1', index, detail)
-      }
-      options.onProgress?.(replay.head().size, checkpoint.size)
+      await compareTiles({ end: false })
+      done += bundle.entries.length
+      options.onProgress?.(done)
     }
-    for (const { index, detail } of await tiles.compare({ end: true })) fault('I1', index, detail)
+    await compareTiles({ end: true })
     const summary = replay.summary()
     checkHead(head, replay, summary, fault)
     return { files, head, findings, findingsMore: more, summary }
@@ -114,17 +124,6 @@ async function* readAhead(
 }
 
 type Fault = (rule: Invariant, index: number | undefined, detail: string) => void
-
-function checkOlderHead(
-  replay: Replay, older: ReadonlyMap<number, Uint8Array> | undefined, fault: Fault,
-): void {
-  if (!older || older.size === 0) return
-  const { size, root } = replay.head()
-  const expected = older.get(size)
-  if (expected && !sameBytes(expected, root)) {
-    fault('I9', undefined, `another signed checkpoint of ${size} entries has another root: a fork`)
-  }
-}
 
 /** The checkpoint must commit to these very entries, under the log key that they name. */
 function checkHead(
@@ -161,16 +160,16 @@ export async function sidsIn(
     for (const entry of bundle.entries) {
       const parsed = parseStatement(Buffer.from(entry).toString('utf8'))
       if (!parsed.ok || parsed.value.statement.kind === 'federation') continue
-      const { from, to, n } = parsed.value.statement
-      const key = lookupKey({ direction: directionKey(from, to), n })
+      const { from, to, e, n } = parsed.value.statement
+      const key = lookupKey({ direction: directionKey(from, to), e, n })
       if (open.has(key)) found.set(key, parsed.value.sid)
     }
   }
   return found
 }
 
-export function lookupKey({ direction, n }: Pick<Lookup, 'direction' | 'n'>): string {
-  return `${direction} ${n}`
+export function lookupKey({ direction, e, n }: Omit<Lookup, 'site'>): string {
+  return `${direction} ${e} ${n}`
 }
 
 /** A finding about a log whose head could not be read. */

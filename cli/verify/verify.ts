@@ -8,9 +8,10 @@ import { compareBytes } from '../../protocol/base/ids.ts'
 import type { Finding, LogSummary } from '../../protocol/rules/audit.ts'
 import type { PairReport } from '../../protocol/rules/audit-pairs.ts'
 import { crossCheck, lookupsFor, reportPairs } from '../../protocol/rules/audit-pairs.ts'
-import type { HoldRecord } from '../../protocol/rules/ledger-book.ts'
+import type { GrantRecord, HoldRecord } from '../../protocol/rules/ledger-book.ts'
 import { plural } from '../output.ts'
 import { openKnownNotes } from './known-notes.ts'
+import { checkKnownHeads } from './known-heads.ts'
 import type { LogFiles } from './log-files.ts'
 import type { LogHead } from './log-head.ts'
 import { readHead } from './log-head.ts'
@@ -39,6 +40,10 @@ export interface ReportedFinding extends Finding {
 export interface OpenHold extends HoldRecord {
   /** In the log of that site. */
   readonly seenBy: SiteName
+  /** Since it was asked, to the newest time that any of the ledgers names. */
+  readonly ageSeconds: number
+  /** That time is behind its `validUntilEpochMs`. */
+  readonly pastDue: boolean
 }
 
 export interface VerifyReport {
@@ -46,22 +51,36 @@ export interface VerifyReport {
   readonly federation: string
   readonly logs: readonly LogReport[]
   readonly pairs: readonly PairReport[]
+  /** Everything that two of these sites said to one another up to here is in both ledgers. */
+  readonly completeUntilEpochMs: number
+  /** The newest time that any author names; ages are counted to here. */
+  readonly asOfEpochMs: number
   readonly openHolds: readonly OpenHold[]
+  readonly grants: readonly GrantRecord[]
   readonly findings: readonly ReportedFinding[]
   /** Findings that were only counted. */
   readonly findingsMore: number
+  /** Signed or noted heads that were compared with the trees. */
+  readonly headsCompared: number
   readonly unusable: readonly { readonly path: string, readonly detail: string }[]
   /** What could not be checked, and why; no fault of anybody. */
   readonly notes: readonly string[]
 }
 
+export interface Progress {
+  readonly path: string
+  /** Of all ledgers together. */
+  readonly entries: number
+  readonly of: number
+}
+
 export interface VerifyOptions {
   /** Threads for signatures; by the size of the logs unless told. 0 for none. */
   readonly threads?: number
+  /** Of one ledger; those beyond are only counted. */
+  readonly findingsMax?: number
   readonly signal?: AbortSignal
-  readonly onProgress?: (at: {
-    readonly path: string, readonly entries: number, readonly of: number
-  }) => void
+  readonly onProgress?: (at: Progress) => void
 }
 
 /** 0: all holds, 1: something does not, 2: an input is no ledger. */
@@ -74,31 +93,41 @@ export async function verifyLogs(
 ): Promise<VerifyReport> {
   const findings: ReportedFinding[] = []
   const unusable: { path: string, detail: string }[] = []
-  const heads: OpenLog[] = []
+  const logs: OpenLog[] = []
   for (const files of inputs) {
     const result = await readHead(files)
-    if (result.kind === 'head') heads.push({ files, head: result.head })
+    if (result.kind === 'head') logs.push({ files, head: result.head })
     else if (result.kind === 'unusable') unusable.push({ path: files.name, detail: result.detail })
     else findings.push({ path: files.name, ...headFinding(result.detail) })
   }
-  const results = await verifyEach(heads, options)
+  const results = await verifyEach(logs, options)
   for (const result of results) {
     findings.push(...result.findings.map((one) => ({ path: result.files.name, ...one })))
   }
   const newest = newestOfEach(results)
-  findings.push(...await crossFindings(newest))
+  const heads = await checkKnownHeads(newest, logs.map(({ head }) => head), options.signal)
+  const found = [...heads.findings, ...await crossFindings(newest)]
+  findings.push(...found.map((finding) => placed(finding, newest, results)))
   const summaries = newest.map(({ summary }) => summary)
+  const pairs = reportPairs(summaries)
+  const asOfEpochMs = Math.max(0, ...summaries.map(({ newestEpochMs }) => newestEpochMs))
+  const both = pairs.filter(({ seen }) => seen === 'both')
   return {
     verdict: findings.length > 0 ? 'broken' : unusable.length > 0 || results.length === 0
       ? 'unusable' : 'holds',
     federation: summaries[0]?.federationName ?? '',
     logs: results.map(reportLog),
-    pairs: reportPairs(summaries),
-    openHolds: openHolds(summaries),
+    pairs,
+    completeUntilEpochMs: both.length === 0
+      ? 0 : Math.min(...both.map(({ completeUntilEpochMs }) => completeUntilEpochMs)),
+    asOfEpochMs,
+    openHolds: openHolds(summaries, asOfEpochMs),
+    grants: grantsIn(summaries),
     findings,
     findingsMore: results.reduce((sum, { findingsMore }) => sum + findingsMore, 0),
+    headsCompared: heads.compared,
     unusable,
-    notes: notesOn(summaries),
+    notes: [...notesOn(summaries), ...heads.notes],
   }
 }
 
@@ -109,23 +138,23 @@ interface OpenLog {
 
 /** One log after another, each with all threads. */
 async function verifyEach(
-  logs: readonly OpenLog[], { signal, onProgress, threads }: VerifyOptions,
+  logs: readonly OpenLog[], { signal, onProgress, threads, findingsMax }: VerifyOptions,
 ): Promise<LogResult[]> {
-  const entries = logs.reduce((sum, { head }) => sum + head.checkpoint.size, 0)
-  const pool = openSignaturePool(threads ?? threadsFor(entries))
-  const desk = openSignatureDesk(pool, logs.length > 1 ? openKnownNotes(entries) : undefined)
+  const of = logs.reduce((sum, { head }) => sum + head.checkpoint.size, 0)
+  const pool = openSignaturePool(threads ?? threadsFor(of))
+  const desk = openSignatureDesk(pool, logs.length > 1 ? openKnownNotes(of) : undefined)
   try {
     const results: LogResult[] = []
+    let before = 0
     for (const { files, head } of logs) {
       results.push(await verifyLog(files, head, {
         desk,
         bundlesAhead: 2 * pool.threads + 1,
-        olderHeads: otherHeads(head, logs),
+        onProgress: (done) => onProgress?.({ path: files.name, entries: before + done, of }),
+        ...(findingsMax !== undefined && { findingsMax }),
         ...(signal && { signal }),
-        ...(onProgress && {
-          onProgress: (done, of) => onProgress({ path: files.name, entries: done, of }),
-        }),
       }))
+      before += head.checkpoint.size
     }
     return results
   } finally {
@@ -133,30 +162,23 @@ async function verifyEach(
   }
 }
 
-/** What other exports of the same log have signed. */
-function otherHeads(head: LogHead, all: readonly OpenLog[]): Map<number, Uint8Array> {
-  const same = all.filter((other) => other.head !== head
-    && other.head.checkpoint.origin === head.checkpoint.origin)
-  return new Map(same.map((other) =>
-    [other.head.checkpoint.size, other.head.checkpoint.rootHash]))
-}
-
 type Summarised = LogResult & { readonly summary: LogSummary }
 
-/** The longest log of each site, in order of their names. */
+/** The newest log of each site, in order of their names. */
 function newestOfEach(results: readonly LogResult[]): Summarised[] {
-  const longest = new Map<SiteName, Summarised>()
+  const newest = new Map<SiteName, Summarised>()
   for (const result of results) {
     const { summary } = result
     if (!summary) continue
-    if (summary.size > (longest.get(summary.site)?.summary.size ?? 0)) {
-      longest.set(summary.site, { ...result, summary })
-    }
+    const other = newest.get(summary.site)?.summary
+    const isNewer = !other || summary.epoch > other.epoch
+      || (summary.epoch === other.epoch && summary.size > other.size)
+    if (isNewer) newest.set(summary.site, { ...result, summary })
   }
-  return [...longest.values()].toSorted((a, b) => compareBytes(a.summary.site, b.summary.site))
+  return [...newest.values()].toSorted((a, b) => compareBytes(a.summary.site, b.summary.site))
 }
 
-async function crossFindings(logs: readonly Summarised[]): Promise<ReportedFinding[]> {
+async function crossFindings(logs: readonly Summarised[]): Promise<Finding[]> {
   const summaries = logs.map(({ summary }) => summary)
   const lookups = lookupsFor(summaries)
   const sids = new Map<SiteName, Map<string, Sid>>()
@@ -164,10 +186,18 @@ async function crossFindings(logs: readonly Summarised[]): Promise<ReportedFindi
     const wanted = lookups.filter(({ site }) => site === summary.site)
     if (wanted.length > 0) sids.set(summary.site, await sidsIn(files, summary.size, wanted))
   }
-  const found = crossCheck(summaries, (lookup) => sids.get(lookup.site)?.get(lookupKey(lookup)))
-  return found.map((finding) => ({
-    path: logs.find(({ summary }) => summary.site === finding.site)?.files.name ?? '', ...finding,
-  }))
+  return crossCheck(summaries, (lookup) => sids.get(lookup.site)?.get(lookupKey(lookup)))
+}
+
+/** With its ledger's path; in a log with a fault of its own, what concerns it as a whole follows. */
+function placed(
+  finding: Finding, logs: readonly Summarised[], results: readonly LogResult[],
+): ReportedFinding {
+  const path = logs.find(({ summary }) => summary.site === finding.site)?.files.name ?? ''
+  const own = results.find(({ files }) => files.name === path)
+  const first = own?.findings.find(({ index, cause }) => index !== undefined && cause === undefined)
+  const follows = finding.index === undefined && first?.index !== undefined
+  return { path, ...finding, ...(follows && { cause: first.index }) }
 }
 
 function reportLog({ files, head, summary, findings, findingsMore }: LogResult): LogReport {
@@ -182,16 +212,37 @@ function reportLog({ files, head, summary, findings, findingsMore }: LogResult):
   }
 }
 
-/** Each open hold once, as the host's log has it where that was given. */
-function openHolds(logs: readonly LogSummary[]): OpenHold[] {
+/** Each open hold once, as the host's log has it where that was given; the oldest first. */
+function openHolds(logs: readonly LogSummary[], asOfEpochMs: number): OpenHold[] {
   const open = new Map<Sid, OpenHold>()
   for (const log of logs) {
     for (const hold of log.openHolds) {
       if (open.has(hold.sid) && hold.host !== log.site) continue
-      open.set(hold.sid, { ...hold, seenBy: log.site })
+      open.set(hold.sid, {
+        ...hold,
+        seenBy: log.site,
+        ageSeconds: Math.max(0, Math.floor((asOfEpochMs - hold.askedEpochMs) / 1_000)),
+        pastDue: asOfEpochMs > hold.validUntilEpochMs,
+      })
     }
   }
-  return [...open.values()]
+  return [...open.values()].toSorted((a, b) =>
+    a.askedEpochMs - b.askedEpochMs || compareBytes(a.sid, b.sid))
+}
+
+/** Each allocation as its grantee's log has it, else as the log that has seen most of it. */
+function grantsIn(logs: readonly LogSummary[]): GrantRecord[] {
+  const known = new Map<Sid, GrantRecord>()
+  const own = new Map<Sid, GrantRecord>()
+  for (const { site, grants } of logs) {
+    for (const grant of grants) {
+      const other = known.get(grant.sid)
+      if (site === grant.grantee) own.set(grant.sid, grant)
+      if (!other || grant.held + grant.spent > other.held + other.spent) known.set(grant.sid, grant)
+    }
+  }
+  for (const [sid, grant] of own) known.set(sid, grant)
+  return [...known.values()].toSorted((a, b) => compareBytes(a.sid, b.sid))
 }
 
 function notesOn(logs: readonly LogSummary[]): string[] {

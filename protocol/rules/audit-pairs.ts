@@ -5,13 +5,17 @@
 
 import { compareBytes } from '../base/ids.ts'
 import type { Sid, SiteName } from '../base/ids.ts'
+import { formatCredits, zeroMicrocredits } from '../base/units.ts'
 import type { Finding, LogSummary } from './audit.ts'
+import { netOf } from './ledger-accounts.ts'
+import type { Account, Direction, HoldRecord } from './ledger-book.ts'
 import { directionKey } from './ledger-book.ts'
 
 /** A statement of one sequence, looked up in the log of `site`. */
 export interface Lookup {
   readonly site: SiteName
   readonly direction: string
+  readonly e: number
   readonly n: number
 }
 
@@ -19,10 +23,16 @@ export interface Lookup {
 export interface PairReport {
   readonly creditor: SiteName
   readonly debtor: SiteName
-  /** Accepted by the debtor and not set off against what the creditor owes it. */
+  /** Accepted by the debtor and neither settled nor set off against what the creditor owes it. */
   readonly agreed: bigint
-  /** Claimed by the creditor, not (yet) accepted. */
+  /** Claimed by the creditor and not (yet) accepted, with what is disputed. */
   readonly claimed: bigint
+  /** The part of `claimed` that the debtor contests. */
+  readonly disputed: bigint
+  /** The part of `claimed` that the contract's clause lets count as accepted. */
+  readonly byClause: bigint
+  /** Paid outside or given up, in all. */
+  readonly settled: bigint
   readonly held: bigint
   readonly asked: bigint
   readonly limit: bigint
@@ -30,6 +40,11 @@ export interface PairReport {
   readonly seen: 'both' | 'creditor' | 'debtor'
   /** Statements that one has issued and the other's log does not hold yet, both ways. */
   readonly underWay: number
+  /**
+   * With both logs: everything that either dated up to here is in both, epoch ms; else 0. See
+   * `completeUntil`.
+   */
+  readonly completeUntilEpochMs: number
 }
 
 /**
@@ -39,17 +54,18 @@ export function lookupsFor(logs: readonly LogSummary[]): Lookup[] {
   const lookups: Lookup[] = []
   for (const { direction, author, receiver } of mirrored(logs)) {
     const [issued, received] = [lastOf(author, direction), lastOf(receiver, direction)]
-    const n = Math.min(issued.n, received.n)
-    if (issued.n === received.n || n === 0) continue
-    lookups.push({ site: issued.n > n ? author.site : receiver.site, direction, n })
+    const order = comparePlaces(issued, received)
+    const { e, n } = order < 0 ? issued : received
+    if (order === 0 || n === 0) continue
+    lookups.push({ site: order > 0 ? author.site : receiver.site, direction, e, n })
   }
   return lookups
 }
 
 /**
  * What logs of one federation must agree on: each pair's statements in both logs (I3), nobody with
- * two statements for one number (I2), the two sides of an account (I4). `sidAt` answers
- * `lookupsFor`.
+ * two statements for one number (I2), the two sides of an account (I4), allocations that are not
+ * spent twice (I7). `sidAt` answers `lookupsFor`.
  */
 export function crossCheck(
   logs: readonly LogSummary[], sidAt: (lookup: Lookup) => Sid | undefined,
@@ -64,7 +80,7 @@ export function crossCheck(
   }
   for (const pair of mirrored(logs)) findings.push(...checkSequence(pair, sidAt))
   for (const log of logs) findings.push(...checkPublics(log, logs))
-  findings.push(...checkAccounts(logs))
+  findings.push(...checkAccounts(logs), ...checkGrants(logs))
   return findings
 }
 
@@ -80,8 +96,17 @@ function mirrored(logs: readonly LogSummary[]): Mirrored[] {
     ({ direction: directionKey(author.site, receiver.site), author, receiver })))
 }
 
-function lastOf(log: LogSummary, direction: string): { readonly n: number, readonly sid: string } {
-  return log.directions.get(direction) ?? { n: 0, sid: '' }
+const nothingSaid: Direction = { e: 1, n: 0, sid: '', at: 0 }
+
+function lastOf(log: LogSummary, direction: string): Direction {
+  return log.directions.get(direction) ?? nothingSaid
+}
+
+/** Below zero when `left` is the earlier place in the sequence. */
+function comparePlaces(
+  left: Pick<Direction, 'e' | 'n'>, right: Pick<Direction, 'e' | 'n'>,
+): number {
+  return left.e - right.e || left.n - right.n
 }
 
 function checkSequence(
@@ -89,16 +114,22 @@ function checkSequence(
 ): Finding[] {
   const findings: Finding[] = []
   const [issued, received] = [lastOf(author, direction), lastOf(receiver, direction)]
-  const n = Math.min(issued.n, received.n)
-  const at = (log: LogSummary, last: { readonly n: number, readonly sid: string }) =>
-    last.n === n ? last.sid : sidAt({ site: log.site, direction, n })
-  if (n > 0 && at(author, issued) !== at(receiver, received)) {
-    const detail = `statement ${n} to ${receiver.site} is another one in the log of the latter`
+  const order = comparePlaces(issued, received)
+  const earlier = order < 0 ? issued : received
+  const at = (log: LogSummary, last: Direction) => last === earlier || order === 0
+    ? last.sid
+    : sidAt({ site: log.site, direction, e: earlier.e, n: earlier.n })
+  if (earlier.n > 0 && at(author, issued) !== at(receiver, received)) {
+    const detail = `statement ${earlier.n} to ${receiver.site} is another one in the log of the `
+      + 'latter'
     findings.push({ site: author.site, index: undefined, rule: 'I2', detail })
   }
-  if (received.n > issued.n) {
-    const detail = `${receiver.site} holds ${received.n} statements of it, its own log has only `
-      + `${issued.n}: export it again, newer; if they are still missing it hides them`
+  // A sequence that the receiver has closed begins anew before its author knows.
+  if (order < 0 && received.n > 0) {
+    const epoch = received.e === issued.e ? '' : ` in epoch ${received.e}`
+    const detail = `${receiver.site} holds ${received.n} statements of it${epoch}, its own log has `
+      + `only ${received.e === issued.e ? issued.n : 0}: export it again, newer; if they are still `
+      + 'missing it hides them'
     findings.push({ site: author.site, index: undefined, rule: 'I3', detail })
   }
   return findings
@@ -130,7 +161,7 @@ function checkAccounts(logs: readonly LogSummary[]): Finding[] {
     if (underWay(debtor, creditor) !== 0) continue
     const here = accountIn(debtor, creditor, debtor)
     const there = accountIn(creditor, creditor, debtor)
-    for (const field of ['posted', 'claimed', 'held', 'asked'] as const) {
+    for (const field of ['posted', 'settled', 'claimed', 'held', 'asked'] as const) {
       if (here[field] === there[field]) continue
       const detail = `${field} at ${creditor.site}: ${here[field]} microcredits, in the log of `
         + `${creditor.site} ${there[field]}`
@@ -140,13 +171,34 @@ function checkAccounts(logs: readonly LogSummary[]): Finding[] {
   return findings
 }
 
-type Sums = Record<'posted' | 'claimed' | 'held' | 'asked', bigint>
+type Sums = Pick<Account, 'posted' | 'settled' | 'claimed' | 'held' | 'asked'>
+
+const none = zeroMicrocredits
+const nothingOwed: Sums = { posted: none, settled: none, claimed: none, held: none, asked: none }
 
 function accountIn(
   log: LogSummary, creditor: { readonly site: SiteName }, debtor: { readonly site: SiteName },
 ): Sums {
   return log.accounts.find((one) => one.creditor === creditor.site && one.debtor === debtor.site)
-    ?? { posted: 0n, claimed: 0n, held: 0n, asked: 0n }
+    ?? nothingOwed
+}
+
+/** No site's holds on an allocation are more than it: the others' logs against the grantee's. */
+function checkGrants(logs: readonly LogSummary[]): Finding[] {
+  const findings: Finding[] = []
+  const bySid = new Map(logs.flatMap(({ grants }) => grants.map((grant) => [grant.sid, grant])))
+  for (const { sid, grantee, name, amount } of bySid.values()) {
+    let used = 0n
+    for (const { site, grants } of logs) {
+      const seen = site === grantee ? undefined : grants.find((grant) => grant.sid === sid)
+      used += seen ? seen.held + seen.spent : 0n
+    }
+    if (used <= amount) continue
+    const detail = `the allocation ${name} is of ${formatCredits(amount)}, the logs of its hosts `
+      + `have ${formatCredits(used)} of it in use`
+    findings.push({ site: grantee, index: undefined, rule: 'I7', detail })
+  }
+  return findings
 }
 
 /** Statements that lie in one of the two logs only, both ways. */
@@ -154,9 +206,28 @@ function underWay(left: LogSummary, right: LogSummary): number {
   let missing = 0
   for (const [from, to] of [[left, right], [right, left]] as const) {
     const direction = directionKey(from.site, to.site)
-    missing += Math.abs(lastOf(left, direction).n - lastOf(right, direction).n)
+    const [issued, received] = [lastOf(from, direction), lastOf(to, direction)]
+    // Of a new epoch only one of the two may know yet, by its close or the other's.
+    missing += issued.e === received.e
+      ? Math.abs(issued.n - received.n)
+      : Math.max(1, (issued.e > received.e ? issued : received).n)
   }
   return missing
+}
+
+/**
+ * Until when two logs cover one another, by the authors' own times. In each sequence both have
+ * everything up to the receiver's last number: up to its time when the author has gone on, and when
+ * it has not, up to the newest time of anything that the author says in its log. The earlier of the
+ * two directions counts.
+ */
+function completeUntil(left: LogSummary, right: LogSummary): number {
+  const ends = ([[left, right], [right, left]] as const).map(([from, to]) => {
+    const direction = directionKey(from.site, to.site)
+    const [issued, received] = [lastOf(from, direction), lastOf(to, direction)]
+    return comparePlaces(issued, received) > 0 ? received.at : from.saidUntilEpochMs
+  })
+  return Math.min(...ends)
 }
 
 /** Every account that some log knows, in order of the two names; agreed sums are net. */
@@ -174,20 +245,31 @@ export function reportPairs(logs: readonly LogSummary[]): PairReport[] {
     const accepted = (borrower ?? lender) as LogSummary
     const claiming = (lender ?? borrower) as LogSummary
     const [to, from] = [{ site: creditor }, { site: debtor }]
-    const net = accountIn(accepted, to, from).posted - accountIn(accepted, from, to).posted
-    const { claimed, held, asked } = accountIn(claiming, to, from)
+    const net = netOf(accountIn(accepted, to, from), accountIn(accepted, from, to))
+    const { claimed, held, asked, settled } = accountIn(claiming, to, from)
+    const holds = claiming.openHolds.filter((hold) =>
+      hold.host === creditor && hold.home === debtor && hold.grant === '')
     return {
       creditor,
       debtor,
       agreed: net > 0n ? net : 0n,
       claimed,
+      disputed: sumOf(holds, ({ disputed, claimed: all, accepted: paid }) =>
+        disputed === '' ? 0n : all - paid),
+      byClause: sumOf(holds, ({ clause, accepted: paid }) => clause > paid ? clause - paid : 0n),
+      settled,
       held,
       asked,
       limit: claiming.limits.get(key) ?? 0n,
       seen: lender && borrower ? 'both' : lender ? 'creditor' : 'debtor',
       underWay: lender && borrower ? underWay(lender, borrower) : 0,
+      completeUntilEpochMs: lender && borrower ? completeUntil(lender, borrower) : 0,
     }
   })
   return reports.toSorted((a, b) =>
     compareBytes(a.creditor, b.creditor) || compareBytes(a.debtor, b.debtor))
+}
+
+function sumOf(holds: readonly HoldRecord[], part: (hold: HoldRecord) => bigint): bigint {
+  return holds.reduce((sum, hold) => sum + part(hold), 0n)
 }

@@ -11,15 +11,18 @@ import type { FederationId, Sid, SiteName } from '../base/ids.ts'
 import type { TreeNode } from '../base/merkle.ts'
 import { emptyFrontier, root } from '../base/merkle.ts'
 import type { View } from '../base/tables.ts'
-import type { Account, Direction, HoldRecord, LedgerTables, MemberKeys } from './ledger-book.ts'
+import { openCauses } from './audit-causes.ts'
+import type {
+  Account, Direction, GrantRecord, HoldRecord, LedgerTables, MemberKeys,
+} from './ledger-book.ts'
 import {
-  appendLeaf, coldLedgerTables, directionKey, ledgerHead, openHead, putHead,
+  appendLeaf, coldLedgerTables, directionKey, ledgerHead, openHead, pairKey, putHead,
 } from './ledger-book.ts'
 import type { SignatureCheck } from './ledger-entry.ts'
 import { logFederation, logPlaced } from './ledger-entry.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
 import { describeLedgerRefusal } from './ledger-refusal.ts'
-import type { ParsedStatement, PlacedStatement } from './statement.ts'
+import type { ParsedStatement, PlacedStatement, Statement } from './statement.ts'
 import { everybody, parseStatement } from './statement.ts'
 
 /** The invariants of docs/LEDGER.md that a checker asserts. */
@@ -34,6 +37,17 @@ export interface Finding {
   readonly index: number | undefined
   readonly rule: Invariant
   readonly detail: string
+  /** The entry of the same log whose fault this one only follows from. */
+  readonly cause?: number
+}
+
+/** A head of another log, as a `heads` statement in this one names it. */
+export interface HeadSaid {
+  readonly index: number
+  readonly origin: string
+  readonly size: number
+  /** Hexadecimal. */
+  readonly root: string
 }
 
 /** A statement to everybody that a log holds, of whichever site. */
@@ -62,9 +76,18 @@ export interface LogSummary {
   /** Key `creditor>debtor`. */
   readonly limits: ReadonlyMap<string, bigint>
   readonly openHolds: readonly HoldRecord[]
+  readonly grants: readonly GrantRecord[]
+  /** The newest of them, at most `headsSaidMax`. */
+  readonly headsSaid: readonly HeadSaid[]
+  /** Index of each genesis of its own, by epoch: up to there an older log and this are the same. */
+  readonly epochsFrom: ReadonlyMap<number, number>
   /** The newest time that any author claimed, epoch ms. */
   readonly newestEpochMs: number
+  /** The newest time that the site itself claimed, epoch ms: until then it says what it said. */
+  readonly saidUntilEpochMs: number
 }
+
+export const headsSaidMax = 4_096
 
 /** A leaf that was read but not yet replayed: its statement, or why it is none. */
 export type ReadLeaf = ParsedStatement | LedgerRefusal
@@ -105,22 +128,30 @@ export interface ReplayOptions {
 export function openReplay(
   self: SiteName, check: SignatureCheck, options: ReplayOptions = {},
 ): Replay {
-  const view = openBook(options)
-  let newestEpochMs = 0
-  const note = (index: number, refusal: LedgerRefusal): Finding =>
-    ({ site: self, index, rule: invariantOf(refusal), detail: describeLedgerRefusal(refusal) })
+  const book = openBook(options)
+  const { view } = book
+  const causes = openCauses()
+  const seen = openSeen(self)
   const take = (bytes: Uint8Array, read: ReadLeaf): Finding[] => {
     const index = ledgerHead(view)?.frontier.size ?? 0
-    if ('reason' in read) {
-      refuseLeaf(view, self, bytes)
-      return [note(index, read)]
-    }
-    newestEpochMs = Math.max(newestEpochMs, read.statement.at)
-    const refusals = index === 0
+    const parsed = 'reason' in read ? undefined : read
+    const refusals = 'reason' in read ? [read] : index === 0
       ? first(view, self, read, check)
-      : later(view, self, read, { check, index })
+      : later(book, self, read, { check, index })
     if ((ledgerHead(view)?.frontier.size ?? 0) === index) refuseLeaf(view, self, bytes)
-    return refusals.map((refusal) => note(index, refusal))
+    if (parsed) seen.entry(parsed.statement, { index, isSound: refusals.length === 0 })
+    const findings = refusals.map((refusal): Finding => {
+      const cause = causes.causeOf(parsed?.statement, refusal)
+      const detail = describeLedgerRefusal(refusal)
+      return {
+        site: self, index, rule: invariantOf(refusal), detail, ...(cause !== undefined && { cause }),
+      }
+    })
+    if (findings.length > 0) {
+      const isItself = parsed !== undefined && refusals[0]?.reason !== 'bad_signature'
+      causes.missed(parsed, { index, cause: findings[0]?.cause, isItself })
+    }
+    return findings
   }
   return {
     leaf: (bytes) => take(bytes, readLeaf(bytes)),
@@ -129,7 +160,34 @@ export function openReplay(
       const frontier = ledgerHead(view)?.frontier ?? emptyFrontier
       return { size: frontier.size, root: root(frontier) }
     },
-    summary: () => summarise(view, self, newestEpochMs),
+    summary: () => summarise(view, self, seen.summary()),
+  }
+}
+
+type Seen = Pick<LogSummary, 'headsSaid' | 'epochsFrom' | 'newestEpochMs' | 'saidUntilEpochMs'>
+
+/** What the statements say beside what they do. */
+function openSeen(self: SiteName): {
+  entry(said: Statement, at: { readonly index: number, readonly isSound: boolean }): void
+  summary(): Seen
+} {
+  const epochsFrom = new Map<number, number>()
+  let headsSaid: HeadSaid[] = []
+  let newestEpochMs = 0
+  let saidUntilEpochMs = 0
+  return {
+    entry(said, { index, isSound }) {
+      newestEpochMs = Math.max(newestEpochMs, said.at)
+      if (!isSound || said.kind === 'federation' || said.from !== self) return
+      saidUntilEpochMs = Math.max(saidUntilEpochMs, said.at)
+      if (said.kind === 'genesis') epochsFrom.set(said.e, index)
+      if (said.kind !== 'heads') return
+      for (const head of said.heads) headsSaid.push({ index, ...head })
+      if (headsSaid.length > 2 * headsSaidMax) headsSaid = headsSaid.slice(-headsSaidMax)
+    },
+    summary: () => ({
+      headsSaid: headsSaid.slice(-headsSaidMax), epochsFrom, newestEpochMs, saidUntilEpochMs,
+    }),
   }
 }
 
@@ -151,18 +209,22 @@ function first(
 }
 
 function later(
-  view: View<LedgerTables>,
+  { view, forgetBefore }: Book,
   self: SiteName,
   parsed: ParsedStatement,
   { check, index }: { readonly check: SignatureCheck, readonly index: number },
 ): LedgerRefusal[] {
   const { statement, sid } = parsed
-  const opens = statement.kind === 'genesis' && statement.from === self
+  const opens = statement.kind === 'genesis' && statement.from === self && statement.e === 1
   if (opens !== (index === 1)) {
-    return [{ reason: 'misdirected', detail: `entry 1, and no other, is the genesis of ${self}` }]
+    const detail = `entry 1, and no other, is the first genesis of ${self}`
+    return [{ reason: 'misdirected', detail }]
   }
+  const agreed = statement.kind === 'reconcile' && statement.side === 'agree'
+    ? view.get('ledgerProposals', statement.reconcile) : undefined
   const logged = logPlaced(view, parsed, check)
   if (logged.ok) {
+    if (agreed?.kind === 'reconcile') forgetBefore(agreed, agreed.index)
     if (logged.value.kind === 'logged') return []
     const detail = 'this statement, or one with its number, is in the log already'
     return [{ reason: 'wrong_state', detail }]
@@ -199,7 +261,8 @@ function isOutOfSequence({ reason }: LedgerRefusal): boolean {
 /** Refused for what it says: signature and number were in order. */
 function isAuthentic({ reason }: LedgerRefusal): boolean {
   return reason === 'unknown_reference' || reason === 'wrong_state' || reason === 'fell'
-    || reason === 'too_much' || reason === 'over_limit' || reason === 'wrong_amount'
+    || reason === 'too_much' || reason === 'over_limit' || reason === 'over_grant'
+    || reason === 'frozen' || reason === 'wrong_amount'
 }
 
 /** The tree has the leaf, whatever it is. */
@@ -244,16 +307,33 @@ function invariantOf(refusal: LedgerRefusal): Invariant {
   }
 }
 
+interface Book {
+  readonly view: View<LedgerTables>
+  /** A reconciliation: holds of the pair that had ended before entry `index` are forgotten. */
+  forgetBefore(
+    pair: { readonly from: SiteName, readonly to: SiteName }, index: number,
+  ): void
+}
+
 /** A book without entries and tree. */
-function openBook({ onNode, recordsOf = () => new Map() }: ReplayOptions): View<LedgerTables> {
+function openBook({ onNode, recordsOf = () => new Map() }: ReplayOptions): Book {
   const tables = new Map<string, Records>()
+  const forgotten = new Map<string, number>()
   const table = (name: string): Records => {
     let records = tables.get(name)
     if (!records) tables.set(name, records = recordsOf(name, isDeadIn[name]))
     return records
   }
-  return {
-    get: (name, key) => tables.get(name)?.get(key) as never,
+  // The rules remove what is forgotten one by one, as far as they see it: the dead they do not see.
+  const isForgotten = ({ endedIndex, home, host }: HoldRecord): boolean =>
+    endedIndex > 0 && endedIndex < (forgotten.get(pairKey(home, host)) ?? 0)
+  const view: View<LedgerTables> = {
+    get(name, key) {
+      const value = tables.get(name)?.get(key)
+      const isGone = name === 'ledgerHolds' && forgotten.size > 0 && value !== undefined
+        && isForgotten(value as HoldRecord)
+      return (isGone ? undefined : value) as never
+    },
     put(name, key, value) {
       if (!coldLedgerTables.has(name)) table(name).set(key, value)
       else if (name === 'ledgerNodes') onNode?.(nodeOf(key, value as Uint8Array))
@@ -261,11 +341,19 @@ function openBook({ onNode, recordsOf = () => new Map() }: ReplayOptions): View<
     remove: (name, key) => void tables.get(name)?.delete(key),
     entries: (name) => table(name).entries() as never,
   }
+  return {
+    view,
+    forgetBefore({ from, to }, index) {
+      const key = pairKey(from, to)
+      forgotten.set(key, Math.max(index, forgotten.get(key) ?? 0))
+    },
+  }
 }
 
 const isDeadIn: Readonly<Record<string, (value: unknown) => boolean>> = {
   ledgerHolds: (value) => isEnded(value as HoldRecord),
-  // Nothing says that a contract is over, and nothing but its holds ever asks for it.
+  // Nothing says that a contract is over, and nobody but its holds ever asks for it. One that was
+  // forgotten is too old for another hold anyway.
   ledgerContracts: () => true,
 }
 
@@ -274,12 +362,12 @@ function nodeOf(key: string, hash: Uint8Array): TreeNode {
   return { level: Number(level), index: Number(index), hash }
 }
 
-function isEnded({ state }: HoldRecord): boolean {
-  return state !== 'asked' && state !== 'held'
+function isEnded({ endedIndex }: HoldRecord): boolean {
+  return endedIndex > 0
 }
 
 function summarise(
-  view: View<LedgerTables>, self: SiteName, newestEpochMs: number,
+  view: View<LedgerTables>, self: SiteName, seen: Seen,
 ): LogSummary | undefined {
   const own = view.get('ledgerMembers', self)
   if (!own) return undefined
@@ -305,6 +393,7 @@ function summarise(
     openHolds: [...view.entries('ledgerHolds')].map(([, hold]) => hold)
       .filter((hold) => !isEnded(hold))
       .toSorted((a, b) => a.index - b.index),
-    newestEpochMs,
+    grants: [...view.entries('ledgerGrants')].map(([, grant]) => grant),
+    ...seen,
   }
 }

@@ -12,7 +12,8 @@ import type { View } from '../../protocol/base/tables.ts'
 import { encodeBundle, tilePath, tileWidth } from '../../protocol/base/tiles.ts'
 import type { LedgerTables } from '../../protocol/rules/ledger-book.ts'
 import { openHead } from '../../protocol/rules/ledger-book.ts'
-import { directionOf, logPlaced } from '../../protocol/rules/ledger-pairs.ts'
+import { logPlaced } from '../../protocol/rules/ledger-entry.ts'
+import { directionOf } from '../../protocol/rules/ledger-pairs.ts'
 import type { StatementInput } from '../../protocol/rules/statement.ts'
 import { logOrigin, sealStatement } from '../../protocol/rules/statement.ts'
 import type { Deal, TestSite } from '../rules/ledger-sites.ts'
@@ -89,7 +90,7 @@ function openWriter(directory: string, site: TestSite): Writer {
     if (table === 'ledgerEntries') tiles.add('entries', Buffer.from(value as string))
     if (table === 'ledgerNodes') tiles.add(Number(key.split('/')[0]), value as Uint8Array)
   }
-  const cold = new Set(['ledgerEntries', 'ledgerNodes', 'ledgerSids'])
+  const cold = new Set(['ledgerEntries', 'ledgerNodes', 'ledgerNumbers'])
   for (const table of cold) {
     const sorted = [...recordsOf(table)].toSorted(([a], [b]) => (a < b ? -1 : 1))
     for (const [key, value] of sorted) write(table, value, key)

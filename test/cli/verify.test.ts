@@ -69,8 +69,9 @@ t('two honest ledgers verify, and the report says who owes what', async (ctx) =>
   assert.equal(verifyExitCode(report), 0)
   assert.equal(report.notes, [])
   assert.equal(report.pairs, [{
-    creditor: host.name, debtor: home.name, agreed: 500_000n, claimed: 0n, held: 0n, asked: 7_000n,
-    limit: 10_000_000n, seen: 'both', underWay: 0,
+    creditor: host.name, debtor: home.name, agreed: 500_000n, claimed: 0n, disputed: 0n,
+    byClause: 0n, settled: 0n, held: 0n, asked: 7_000n, limit: 10_000_000n, seen: 'both',
+    underWay: 0, completeUntilEpochMs: start,
   }])
   assert.equal(report.openHolds.map(({ state, amount, seenBy }) => [state, amount, seenBy]), [
     ['asked', 7_000n, host.name],

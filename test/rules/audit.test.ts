@@ -61,8 +61,9 @@ t('an honest log has no findings, and its summary is its state', () => {
   assert.equal(summary?.logKey, host.keys.log)
   assert.equal(summary?.directions.get('home.example>host.example')?.n, 2)
   assert.equal(reportPairs([summary as LogSummary]), [{
-    creditor: host.name, debtor: home.name, agreed: 0n, claimed: 0n, held: 1_000n, asked: 0n,
-    limit: 10_000_000n, seen: 'creditor', underWay: 0,
+    creditor: host.name, debtor: home.name, agreed: 0n, claimed: 0n, disputed: 0n, byClause: 0n,
+    settled: 0n, held: 1_000n, asked: 0n, limit: 10_000_000n, seen: 'creditor', underWay: 0,
+    completeUntilEpochMs: 0,
   }])
 })
 
