@@ -74,6 +74,21 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: "check another site's ledger, live",
     load: async () => (await import('./commands/audit.ts')).audit,
   },
+  balance: {
+    group: federation,
+    summary: 'what is owed: agreed, claimed, disputed; netting',
+    load: async () => (await import('./commands/balance.ts')).balance,
+  },
+  invoice: {
+    group: federation,
+    summary: 'the account with a site over a period',
+    load: async () => (await import('./commands/invoice.ts')).invoice,
+  },
+  reputation: {
+    group: federation,
+    summary: 'how far a site has kept its word',
+    load: async () => (await import('./commands/reputation.ts')).reputation,
+  },
   init: {
     group: site,
     summary: 'make a site: directory, keys, configuration',

@@ -11,6 +11,7 @@ import type { Sid, SiteName } from '../base/ids.ts'
 import type { Microcredits } from '../base/units.ts'
 import { microcredits, zeroMicrocredits } from '../base/units.ts'
 import { directionKey } from './ledger-book.ts'
+import { contractLifeMs } from './ledger-holds.ts'
 import type {
   ContractOffer, PairStatement, Statement, StatementKind, StatementOf, Usage,
 } from './statement.ts'
@@ -141,7 +142,8 @@ interface Proposal {
 }
 
 interface Books {
-  readonly terms: Map<Sid, ContractOffer>
+  /** Offers under which holds may still be asked, oldest first, for each `home>host`. */
+  readonly terms: Map<string, Map<Sid, StatementOf<'contract'> & ContractOffer>>
   readonly holds: Map<Sid, HoldStory>
   readonly proposals: Map<Sid, Proposal>
   readonly settlements: Map<Sid, Omit<Settled, 'said'>>
@@ -194,7 +196,7 @@ function takePair(books: Books, statement: PairStatement, said: SaidAt): History
       books.limits.set(directionKey(statement.from, statement.to), statement.limit)
       return []
     case 'contract':
-      if (statement.side === 'offer') books.terms.set(said.sid, statement)
+      if (statement.side === 'offer') offerTerms(books, statement, said)
       return []
     case 'hold': return askHold(books, statement, said)
     case 'held': return update(books, statement.hold, (hold) =>
@@ -210,6 +212,18 @@ function takePair(books: Books, statement: PairStatement, said: SaidAt): History
   }
 }
 
+function offerTerms(
+  books: Books, offer: StatementOf<'contract'> & ContractOffer, { sid, at }: SaidAt,
+): void {
+  const direction = directionKey(offer.from, offer.to)
+  const offers = books.terms.get(direction) ?? new Map<Sid, typeof offer>()
+  for (const [old, before] of offers) {
+    if (before.at + contractLifeMs >= at) break
+    offers.delete(old)
+  }
+  books.terms.set(direction, offers.set(sid, offer))
+}
+
 function update(
   books: Books, sid: Sid, change: (hold: HoldStory) => HoldStory,
 ): HistoryEvent[] {
@@ -219,7 +233,7 @@ function update(
 }
 
 function askHold(books: Books, asked: StatementOf<'hold'>, said: SaidAt): HistoryEvent[] {
-  const terms = books.terms.get(asked.contract)
+  const terms = books.terms.get(directionKey(asked.from, asked.to))?.get(asked.contract)
   if (!terms) return []
   books.holds.set(said.sid, {
     sid: said.sid,
@@ -264,8 +278,10 @@ function claim(books: Books, usage: StatementOf<'usage'>, said: SaidAt): History
     books.holds.set(hold.sid, { ...hold, claims })
     return []
   }
+  // Also where all of it was accepted before, only the home's word ends it.
   const claimed = { ...hold, claims, final: made, asks: amount }
-  return [{ kind: 'claimed', hold: claimed, claim: made }, ...move(books, claimed, said, made)]
+  books.holds.set(hold.sid, claimed)
+  return [{ kind: 'claimed', hold: claimed, claim: made }]
 }
 
 function accept(books: Books, said: StatementOf<'accept'>, at: SaidAt): HistoryEvent[] {
