@@ -16,7 +16,7 @@ import type { Direction, LedgerTables, MemberKeys, RetiredKeys } from './ledger-
 import {
   appendEntry, directionKey, ledgerHead, numberKey, openHead, publicKey, putHead,
 } from './ledger-book.ts'
-import { checkKeys, erasOf, keyOf, keysAt } from './ledger-keys.ts'
+import { checkKeys, erasOf, keyOf, keysAt, withKeys } from './ledger-keys.ts'
 import { directionOf } from './ledger-pairs.ts'
 import { carryOut } from './ledger-publics.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
@@ -243,11 +243,7 @@ function enrol(view: View<LedgerTables>, said: StatementOf<'genesis'>, sid: Sid)
 function replaceKeys(view: View<LedgerTables>, said: StatementOf<'key'>): void {
   const member = view.get('ledgerMembers', said.from)
   if (!member) return
-  const { statement, witness, last } = said
-  const ended: RetiredKeys = { epoch: said.e, keys: member.keys, endedBy: said.n, last }
-  view.put('ledgerMembers', said.from, {
-    ...member, keys: { ...member.keys, statement, witness }, retired: [...member.retired, ended],
-  })
+  view.put('ledgerMembers', said.from, withKeys(member, said))
 }
 
 type Position = 'next' | 'same' | 'older'

@@ -10,7 +10,7 @@ import { ok, refuse } from '../base/outcome.ts'
 import type { View } from '../base/tables.ts'
 import type { LedgerTables, MemberKeys, RetiredKeys } from './ledger-book.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
-import type { SiteKeys } from './statement.ts'
+import type { SiteKeys, StatementOf } from './statement.ts'
 import { everybody, logOrigin, statementSignerName } from './statement.ts'
 import type { FederationId } from '../base/ids.ts'
 
@@ -32,6 +32,14 @@ function covers({ endedBy, last }: RetiredKeys, { to, n }: KeyPlace): boolean {
   if (endedBy === 0) return true
   if (to === everybody) return n < endedBy
   return n <= (last.find(({ site }) => site === to)?.n ?? 0)
+}
+
+/** What `member` goes by from a `key` statement of its own on. */
+export function withKeys(member: MemberKeys, said: StatementOf<'key'>): MemberKeys {
+  const { statement, witness, last } = said
+  const ended: RetiredKeys = { epoch: said.e, keys: member.keys, endedBy: said.n, last }
+  const keys = { ...member.keys, statement, witness }
+  return { ...member, keys, retired: [...member.retired, ended] }
 }
 
 /** Every statement key that `site` has had in `epoch`, newest first: for texts without a number. */

@@ -361,6 +361,7 @@ export function sealStatement(
   return parseStatement(seal(kind, unshape(body), signer).note)
 }
 
-function isStatementKind(kind: string): kind is StatementKind {
+/** A kind that this version knows. */
+export function isStatementKind(kind: string): kind is StatementKind {
   return Object.hasOwn(bodies, kind)
 }
