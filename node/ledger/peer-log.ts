@@ -4,8 +4,8 @@
 //     header   {"kind":"gridnode/v1/log","path":"tile/0/000"}
 //     answer   a byte 1, then the file; or a byte 0 alone: no such file
 //
-// Invariants: a member gets what everybody may have, and no more than its rate; memory is that of
-// one file a request.
+// Invariants: a member gets no more than its rate; memory is that of a bounded number of files,
+// however many members read.
 
 import { decode, encode } from '../../protocol/base/encoding.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'
@@ -26,12 +26,15 @@ export const fileAbsent = 0
 export interface PeerLogBounds {
   readonly filesPerMinute: number
   readonly bytesPerMinute: number
+  /** Files that are read or sent at once, to all members together. */
+  readonly inWorkMax: number
 }
 
 /** Enough for an audit of a million entries in some two minutes. */
 export const peerLogBounds: PeerLogBounds = {
   filesPerMinute: 6_000,
   bytesPerMinute: 1024 * 1024 * 1024,
+  inWorkMax: 32,
 }
 
 export interface PeerLog {
@@ -48,9 +51,10 @@ export function logHeader(path: string): string {
 export function openPeerLog(
   log: Pick<LiveLog, 'file'>, bounds: Partial<PeerLogBounds> = {},
 ): PeerLog {
-  const { filesPerMinute, bytesPerMinute } = { ...peerLogBounds, ...bounds }
+  const { filesPerMinute, bytesPerMinute, inWorkMax } = { ...peerLogBounds, ...bounds }
   const files = openRate(filesPerMinute, limits.sitesMax)
   const bytes = openRate(bytesPerMinute, limits.sitesMax)
+  let inWork = 0
   return {
     isAsked: (header) => header.startsWith(headerStart),
     async *serve(from, header) {
@@ -58,16 +62,18 @@ export function openPeerLog(
       const asked = decoded.ok ? shaped(headerShape, decoded.value) : decoded
       if (!asked.ok) throw told('malformed', asked.refusal.detail)
       if (!files.allow(from)) throw told('busy', 'too many files of the log; go on more slowly')
-      const file = await fileOf(log, asked.value.path)
-      if (!file) {
-        yield Uint8Array.of(fileAbsent)
-        return
+      if (inWork >= inWorkMax) throw told('busy', 'too many read the log at once; come again')
+      inWork += 1
+      try {
+        const file = await fileOf(log, asked.value.path)
+        if (file && !bytes.allow(from, file.length)) {
+          throw told('busy', 'too many bytes of the log; go on more slowly')
+        }
+        yield Uint8Array.of(file ? filePresent : fileAbsent)
+        if (file) yield file
+      } finally {
+        inWork -= 1
       }
-      if (!bytes.allow(from, file.length)) {
-        throw told('busy', 'too many bytes of the log; go on more slowly')
-      }
-      yield Uint8Array.of(filePresent)
-      yield file
     },
   }
 }
