@@ -70,6 +70,8 @@ export interface Admission {
 export interface KnownTariff extends TariffFields {
   readonly site: SiteName
   readonly sid: Sid
+  /** Of its entry in this log. */
+  readonly index: number
 }
 
 /** A contract: `agreed` once the host has said so. */
@@ -81,11 +83,15 @@ export interface ContractRecord {
   readonly agreed: Sid | ''
   /** The home's own claim of when it offered: holds follow within `contractLifeMs`. */
   readonly offeredEpochMs: number
+  /** Index of the offer in this log. */
+  readonly index: number
 }
 
 /** A usage that the home has not yet accepted. */
 export interface OpenClaim {
   readonly sid: Sid
+  /** Its number in the host's sequence. */
+  readonly n: number
   readonly amount: Microcredits
   readonly final: 0 | 1
 }

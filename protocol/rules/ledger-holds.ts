@@ -30,7 +30,7 @@ export const contractLifeMs = 30 * 86_400_000
 export function offerContract(
   view: View<LedgerTables>,
   said: Extract<StatementOf<'contract'>, { readonly side: 'offer' }>,
-  { sid }: Entry,
+  { sid, index }: Entry,
 ): Done {
   const tariff = view.get('ledgerTariffs', said.tariff)
   if (tariff?.site !== said.to) return unknownReference(`tariff of ${said.to}`, said.tariff)
@@ -39,7 +39,7 @@ export function offerContract(
   }
   const { kind: _kind, e: _e, fed: _fed, from, to, n: _n, prev: _prev, at, ...terms } = said
   view.put('ledgerContracts', sid, {
-    sid, home: from, host: to, terms, agreed: '', offeredEpochMs: at,
+    sid, home: from, host: to, terms, agreed: '', offeredEpochMs: at, index,
   })
   return done
 }
@@ -167,7 +167,7 @@ export function claimUsage(
     claimed: said.amount,
     claimedFinal: said.final,
     asks: said.final === 1 ? said.amount : hold.asks,
-    claims: [...hold.claims, { sid, amount: said.amount, final: said.final }],
+    claims: [...hold.claims, { sid, n: said.n, amount: said.amount, final: said.final }],
   })
   if (hold.grant === '') {
     post(view, account(view, host, home), { claimed: said.amount - hold.claimed })

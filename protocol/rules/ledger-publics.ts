@@ -94,11 +94,12 @@ function setPolicy(
 }
 
 function publishTariff(
-  view: View<LedgerTables>, said: StatementOf<'tariff'>, { sid }: Entry,
+  view: View<LedgerTables>, said: StatementOf<'tariff'>, { sid, index }: Entry,
 ): Done {
   const { task, core_hour, gib_hour, speed_permille, factor_permille_max, rounding } = said
   view.put('ledgerTariffs', sid, {
-    site: said.from, sid, task, core_hour, gib_hour, speed_permille, factor_permille_max, rounding,
+    site: said.from, sid, index, task, core_hour, gib_hour, speed_permille, factor_permille_max,
+    rounding,
   })
   return done
 }
