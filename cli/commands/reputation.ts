@@ -1,6 +1,8 @@
 // `gridnode reputation`: the standing of a site in the eyes of another, from ledgers alone. The
 // rules are in protocol/rules/reputation.ts.
 
+import type { PeerRow } from '../../node/http/api.ts'
+import { apiPaths } from '../../node/http/api.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { formatCredits, zeroMicrocredits } from '../../protocol/base/units.ts'
 import { outcomesOf, unpaidOutcomes } from '../../protocol/rules/hold-outcomes.ts'
@@ -108,7 +110,8 @@ async function scoreAll(
     histories.set(book.site, history)
     expectMember(subject, members, book)
   }
-  return [...scores.values()].map((score) => score.result())
+  const challenged = all.origin === 'node' && await isChallenged(context, subject)
+  return [...scores.values()].map((score) => score.result({ challenged }))
 
   function addOutcomes(outcomes: readonly HoldOutcome[]): void {
     for (const outcome of outcomes) {
@@ -116,6 +119,12 @@ async function scoreAll(
       for (const score of scores.values()) score.add(outcome)
     }
   }
+}
+
+/** Only the node knows what it has asked and not been told; no ledger shows it. */
+async function isChallenged(context: Context, subject: SiteName): Promise<boolean> {
+  const peers = await context.client().get<readonly PeerRow[]>(apiPaths.peers)
+  return peers.some(({ site, challenged }) => site === subject && challenged === true)
 }
 
 function reputationJson(scores: readonly Reputation[]): string {
@@ -135,6 +144,9 @@ function reputationText(context: Context, found: Reputation, shown: number): str
     `  kept    ${amount(total.kept)} cr\n  failed  ${amount(total.failed)} cr\n` +
     `  a stranger counts as ${formatCredits(priorMicrocredits)} of either\n`
   const parts = [head]
+  if (found.challenged) {
+    parts.push('halved: others were shown a head of its log that it does not link with ours\n')
+  }
   for (const { index, sid } of evidence) {
     parts.push(style.red(`proven a liar: entry ${index} of ${found.observer}, ${sid}`) + '\n')
   }

@@ -237,6 +237,8 @@ export interface PeerRow {
   readonly balance: string
   /** Statements not yet acknowledged by the peer. */
   readonly undelivered: number
+  /** Others were shown a head of its log that it has not linked with ours, in time enough. */
+  readonly challenged?: true
   readonly trouble?: string
 }
 

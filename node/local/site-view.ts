@@ -45,6 +45,8 @@ export function offerRow(
 export function peerRows(tables: Tables, own: SiteName, now: number): PeerRow[] {
   const view = viewOf(tables)
   const claims = claimTroubles(tables)
+  const challenged = new Set(sorted(tables, 'challenges').flatMap(([, { site, overdue }]) =>
+    overdue ? [site] : []))
   return sorted(tables, 'members').filter(([site]) => site !== own).map(([name, member]) => {
     const site = name as SiteName
     const kept = get(tables, 'offers', site)
@@ -60,6 +62,7 @@ export function peerRows(tables: Tables, own: SiteName, now: number): PeerRow[] 
       creditReceived: String(creditLimit(view, site, own)),
       balance: String(balanceOf(view, own, site)),
       undelivered: lastIssued(view, own, site) - acked,
+      ...(challenged.has(site) && { challenged: true as const }),
       ...(trouble !== undefined && { trouble }),
     }
   })

@@ -23,13 +23,18 @@ async function ledgers(ctx: Context): Promise<string> {
   return folder
 }
 
-/** A node with that site's log. */
-async function nodeOf(ctx: Context, { name, tables }: TestSite): Promise<string> {
+/** A node with that site's log, to whose questions the named one has no answer. */
+async function nodeOf(
+  ctx: Context, { name, tables }: TestSite, challenged?: string,
+): Promise<string> {
   const notes = [...(tables.get('ledgerEntries') ?? new Map())].map(([key, note]) =>
     ({ index: Number(key), note: note as string }))
   const { directory } = await fixtureNode(ctx, {
     'GET /v1/ledger': {
       json: { site: name, federation: '', entries: notes.length, rootHash: '', pairs: [] },
+    },
+    'GET /v1/peers': {
+      json: challenged === undefined ? [] : [{ site: challenged, challenged: true }],
     },
     'GET /v1/ledger/notes': lines(...notes.toSorted((one, two) => one.index - two.index)),
   })
@@ -208,6 +213,16 @@ t('reputation: from the node, an unpaid claim, and a proof', async (ctx) => {
   } as never, 10 * dayMs))
   const proven = await ask()
   assert.equal([proven?.scorePermille, proven?.evidence.length], [0, 1])
+})
+
+t('reputation: an open challenge halves what the node says', async (ctx) => {
+  const { a, b } = threeSites()
+  const args = ['reputation', a.name, '--at', '2025-06-15', '--dir']
+  const before = await run(ctx, [...args, await nodeOf(ctx, b)])
+  const { out } = await run(ctx, [...args, await nodeOf(ctx, b, a.name)])
+  assert.match(before.out, /score {3}512 of/)
+  assert.match(out, /score {3}256 of/)
+  assert.match(out, 'halved: others were shown a head')
 })
 
 t('what is wrong is refused, and says what was expected', async (ctx) => {
