@@ -17,7 +17,8 @@ export const ledger: Command = {
   about:
     'Without a word: what this site and each other owe and hold. entries: the signed statements ' +
     'in the order of the log. export: writes the log into DIR, which is new or holds an older ' +
-    "export, for 'gridnode verify'. credit: how much SITE may owe this site; a promise that is signed.",
+    "export, for 'gridnode verify'. credit: how much SITE may owe this site; a promise that is " +
+    'signed.',
   options: {
     from: { kind: 'value', value: 'N', help: 'entries: from this index (default: the last ones)' },
     limit: { kind: 'value', short: 'n', value: 'N', help: 'entries: at most N (default 20)' },

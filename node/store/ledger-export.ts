@@ -5,7 +5,7 @@
 // last; memory is that of one tile, whatever the size of the log; the head is read once, and
 // entries below its size never change.
 
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
 import { sameBytes } from '../../protocol/base/crypto.ts'
@@ -119,6 +119,7 @@ async function sizeThere(
     + `of ${origin}`)
   const path = join(directory, checkpointName)
   if (!existsSync(path)) throw refused('holds no checkpoint')
+  if (statSync(path).size > checkpointBytesMax) throw refused('its checkpoint cannot be read')
   const note = parseNote(readFileSync(path, 'utf8'), { bytesMax: checkpointBytesMax })
   const checkpoint = note.ok ? parseCheckpoint(note.value.text) : note
   if (!note.ok || !checkpoint.ok) throw refused('its checkpoint cannot be read')
