@@ -42,7 +42,7 @@ function follow(at: TestSite): () => void {
       const { posted, settled, held, claimed } = account(view(at), creditor, debtor)
       const sums = told.get(key)
       assert.equal([sums?.accepted ?? 0n, sums?.settled ?? 0n], [posted, settled], key)
-      // The book's `held` has all that is reserved; what a forgiving host gave up stays in `claimed`
+      // The book's `held` has all that is reserved; what a forgiving host gave up is in `claimed`
       // there until the hold ends.
       const open = (sums?.claimed ?? 0n) + (sums?.disputed ?? 0n)
       assert.ok(open <= claimed, `${key}: ${open} claimed, at most ${claimed}`)
