@@ -18,7 +18,7 @@ with #GRID (in the first column) carry the options of 'gridnode submit', in the 
   wc -w texts/$GRIDNODE_TASK_ID.txt > counts/$GRIDNODE_TASK_ID.txt
 
   --name --cores --memory --walltime --array --in --out --env
-  --budget --policy --require --place --sites --start-within
+  --budget --allocation --policy --require --place --sites --start-within
 
 Quotes and backslashes work as in a shell, and # starts a comment. Relative paths of --in
 are meant from the script's directory (on the command line: from the current one).

@@ -57,6 +57,7 @@ export function jobDocument(request: JobRequest): JobDocument {
     requirements: options.requirements ?? '',
     policy: options.policy ?? jobDefaults.policy,
     budget: options.budget ?? jobDefaults.budget,
+    ...(options.allocation !== undefined && { allocation: options.allocation }),
     place: options.place ?? jobDefaults.place,
     sites: options.sites ?? [],
     start_within_seconds: options.startWithinSeconds ?? jobDefaults.startWithinSeconds,

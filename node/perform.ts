@@ -12,6 +12,7 @@ import {
 } from './host-work.ts'
 import type { Lanes } from './lanes.ts'
 import type { LiveLog } from './ledger/live-log.ts'
+import type { PayerReplays } from './ledger/replay-payer.ts'
 import { headMessage } from './ledger/show-head.ts'
 import { get } from './local/tables.ts'
 import type { Watchers } from './local/watchers.ts'
@@ -27,6 +28,7 @@ export interface PerformParts {
   readonly scheduling: Lanes
   readonly clearing: Lanes
   readonly log: LiveLog
+  readonly payers: PayerReplays
   connectMembers(): void
   /** The scheduler will have something new to see. */
   lookSoon(): void
@@ -44,6 +46,35 @@ export function perform(parts: PerformParts, effect: Effect): void {
       return clearing.run(`head ${to}`, async () => {
         parts.network.send(to, encodeMessage(await headMessage(parts.log, { known, also })))
       })
+    }
+    case 'showHeads': {
+      const { to } = effect
+      return clearing.run('heads', async () => {
+        const signed = await parts.log.checkpoint()
+        host.loop.push({
+          kind: 'headShown', size: signed.head.frontier.size, note: signed.note,
+        })
+        for (const { site, known } of to) {
+          const message = await headMessage(parts.log, { known, also: 0 }, signed)
+          parts.network.send(site, encodeMessage(message))
+        }
+      })
+    }
+    case 'proveHold': {
+      const { to, hold, index, note } = effect
+      return clearing.run(`prove ${hold}`, async () => {
+        const proof = await parts.log.receipt(index, note)
+        if (proof === undefined) return
+        parts.network.send(to, encodeMessage({ kind: 'hold_proof', hold, proof }))
+      })
+    }
+    case 'replayPayer': {
+      const { home: payer, hold, size, root } = effect
+      return staging.run(`replay ${hold}`, async (signal) => {
+        const { holds, detail } = await parts.payers.upTo(payer, { size, root }, signal)
+        if (!holds) host.report.warn('a hold on an allocation is refused', { hold, detail })
+        host.loop.push({ kind: 'payerReplayed', hold, holds, detail })
+      }, payer)
     }
     case 'publishOffer': return parts.network.publish('offers', effect.note)
     case 'publishCall': return parts.network.publish('announcements', effect.note)

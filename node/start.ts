@@ -23,6 +23,7 @@ import { readKeys, runningKeyUses } from './identity.ts'
 import type { LiveLog } from './ledger/live-log.ts'
 import { openLiveLog } from './ledger/live-log.ts'
 import { openPeerLog } from './ledger/peer-log.ts'
+import { openPayerReplays } from './ledger/replay-payer.ts'
 import { startLogServer } from './ledger/serve-log.ts'
 import type { Lanes } from './lanes.ts'
 import { openLanes } from './lanes.ts'
@@ -167,6 +168,7 @@ async function run(parts: Parts): Promise<RunningNode> {
     network,
     watchers,
     log: liveLog,
+    payers: openPayerReplays(network),
     staging: lanes(stagingLanes),
     scheduling: lanes(schedulingLanes),
     clearing: lanes(clearingLanes),

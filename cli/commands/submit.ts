@@ -51,6 +51,9 @@ const options: OptionTable = {
   },
   env: { kind: 'list', short: 'e', value: 'NAME[=VALUE]', help: 'take a variable along (repeat)' },
   budget: { kind: 'value', value: 'CREDITS', help: 'the most the job may cost (default 100)' },
+  allocation: {
+    kind: 'value', value: 'NAME', help: "pay at other sites from this allocation of the home's",
+  },
   policy: { kind: 'value', value: 'POLICY', help: 'cheapest, soonest or balanced (default)' },
   require: {
     kind: 'value', value: 'EXPR', help: "what a site must have: 'speed_permille >= 1500'",

@@ -3,13 +3,15 @@
 
 import { toHex } from '../../protocol/base/crypto.ts'
 import type { MessageOf } from '../../protocol/machine/messages.ts'
-import type { LiveLog } from './live-log.ts'
+import type { LiveLog, SignedHead } from './live-log.ts'
 
-/** Throws what the log throws; sizes are at most that of the newest head, 0 for none. */
+/** Of `signed`, or of the newest head. Throws what the log throws; sizes are at most that of the newest head, 0 for none. */
 export async function headMessage(
-  log: LiveLog, held: { readonly known: number, readonly also: number },
+  log: LiveLog,
+  held: { readonly known: number, readonly also: number },
+  signed?: SignedHead,
 ): Promise<MessageOf<'head'>> {
-  const { head, note } = await log.checkpoint()
+  const { head, note } = signed ?? await log.checkpoint()
   const to = head.frontier.size
   const proofFrom = async (from: number): Promise<string[]> =>
     (await log.consistencyProof({ from, to })).map(toHex)

@@ -6,7 +6,8 @@ import { assert } from '../../protocol/base/assert.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 import { coldTables, volatileTables } from '../../protocol/machine/state.ts'
 
-type Volatile = 'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters'
+type Volatile =
+  'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters' | 'ownHeads'
 type StoredTable = Exclude<keyof CoreTables, Volatile>
 
 /** The store's own records: the version of the layout and the marks of commits. */
@@ -37,6 +38,8 @@ const numbers: Readonly<Record<StoredTable, number>> = {
   cosigned: 62,
   challenges: 63,
   quarantine: 64,
+  proofsOwed: 65,
+  holdChecks: 66,
   members: 33,
   invites: 34,
   delivery: 35,
@@ -58,6 +61,10 @@ const numbers: Readonly<Record<StoredTable, number>> = {
   hostTranches: 51,
   hostTasks: 52,
   timers: 53,
+  exposed: 54,
+  reconciles: 55,
+  payments: 56,
+  rulings: 57,
 }
 
 /** Tables that survive a restart, in order of their numbers. */

@@ -2,7 +2,7 @@
 // can be asked for again after a crash (recover.ts derives the open ones from the records), so each
 // is idempotent under its name: the tranche, the task, the request.
 
-import type { ContractId, JobId, SiteName, TrancheId } from '../base/ids.ts'
+import type { ContractId, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import type { Message } from './messages.ts'
 
 export type Effect =
@@ -14,6 +14,28 @@ export type Effect =
       /** Sizes of heads that it holds, 0 for none; at most the ledger's. */
       readonly known: number
       readonly also: number
+    }
+  /** The newest head, one and the same to several witnesses; `known` as in `showHead`. */
+  | {
+      readonly kind: 'showHeads'
+      readonly to: readonly { readonly site: SiteName; readonly known: number }[]
+    }
+  /** Prove a hold under a head of ours, whose note has the witnesses' lines. */
+  | {
+      readonly kind: 'proveHold'
+      readonly to: SiteName
+      readonly hold: Sid
+      readonly index: number
+      readonly note: string
+    }
+  /** Replay a home's log up to a cosigned head: does it cover its hold on an allocation? */
+  | {
+      readonly kind: 'replayPayer'
+      readonly home: SiteName
+      readonly hold: Sid
+      readonly size: number
+      /** Hexadecimal. */
+      readonly root: string
     }
   | { readonly kind: 'publishOffer'; readonly note: string }
   /** A call for proposals to whoever hears it. */

@@ -52,6 +52,15 @@ export type Event = { readonly at: number } & (
     }
   | { readonly kind: 'policyRequested'; readonly request: string; readonly policy: PolicyWish }
   | { readonly kind: 'grantRequested'; readonly request: string; readonly grant: GrantFields }
+  /** Our head of that size was signed and shown. */
+  | { readonly kind: 'headShown'; readonly size: number; readonly note: string }
+  /** A home's log was replayed: whether it covers the hold, and if not, why. */
+  | {
+      readonly kind: 'payerReplayed'
+      readonly hold: Hash
+      readonly holds: boolean
+      readonly detail: string
+    }
   | { readonly kind: 'joinRequested'; readonly request: string; readonly encoded: string }
   | {
       readonly kind: 'creditRequested'

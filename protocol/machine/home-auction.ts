@@ -18,7 +18,7 @@ import { termsFor } from '../rules/contract.ts'
 import { logPublic } from '../rules/ledger.ts'
 import { outboxFull, say } from './delivery.ts'
 import {
-  atOnceLeft, budgetLeft, changeJob, creditLeft, documentOf, openContracts,
+  atOnceLeft, budgetLeft, changeJob, documentOf, openContracts, payableAt,
 } from './home-book.ts'
 import type { Entries } from './home-call.ts'
 import { callFor, shortlist, taskCapOf } from './home-call.ts'
@@ -249,7 +249,7 @@ function award(turn: Turn, key: string, job: Job): number {
   for (const entry of Object.values(auction.entries)) {
     if (entry.kind !== 'bid' || entry.awarded > 0 || entry.expiresEpochMs <= turn.now) continue
     const { bid, note, taskCap, completionSeconds: seconds } = entry
-    const affordable = affordableTasks(turn, bid.host, taskCap)
+    const affordable = affordableTasks(turn, job.id, { host: bid.host, taskCap })
     bids.push({ bid, note, taskCap, completionSeconds: seconds, affordable })
   }
   const ranked = rankBids(documentOf(turn, job.id).policy, bids)
@@ -270,9 +270,11 @@ function award(turn: Turn, key: string, job: Job): number {
   return placed
 }
 
-function affordableTasks(turn: Turn, host: SiteName, taskCap: Microcredits): number {
+function affordableTasks(
+  turn: Turn, id: JobId, { host, taskCap }: { host: SiteName; taskCap: Microcredits },
+): number {
   if (host === turn.self.site || taskCap === 0n) return limits.tasksPerJob
-  const tasks = creditLeft(turn, host) / taskCap
+  const tasks = payableAt(turn, id, host) / taskCap
   return tasks > BigInt(limits.tasksPerJob) ? limits.tasksPerJob : Number(tasks)
 }
 

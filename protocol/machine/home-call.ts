@@ -11,7 +11,7 @@ import type { KeptOffer } from '../rules/offer.ts'
 import { compileRequirement } from '../rules/requirements.ts'
 import type { Rates } from '../rules/tariff.ts'
 import { capFor } from '../rules/tariff.ts'
-import { budgetLeft, creditLeft, documentOf, openContracts } from './home-book.ts'
+import { budgetLeft, documentOf, openContracts, payableAt } from './home-book.ts'
 import type { Auction, AuctionEntry, Job } from './state.ts'
 import type { Turn } from './turn.ts'
 import { isUp } from './turn.ts'
@@ -70,7 +70,7 @@ function candidateOf(turn: Turn, job: Job, { offer }: KeptOffer): Candidate {
     own,
     up: isUp(turn, offer.site),
     taskCap: own ? zeroMicrocredits : taskCapOf(turn, job, rates, offer.factor_permille),
-    creditLeft: own ? undefined : creditLeft(turn, offer.site),
+    creditLeft: own ? undefined : payableAt(turn, job.id, offer.site),
   }
 }
 

@@ -8,6 +8,7 @@ import { zeroMicrocredits } from '../base/units.ts'
 import type { EventOf } from './events.ts'
 import { openAuction } from './home-auction.ts'
 import { changeJob, dropWaiting } from './home-book.ts'
+import { grantNamed } from './home-grants.ts'
 import { forgetAt } from './home-placing.ts'
 import { stopTranches } from './home-tranches.ts'
 import type { Turn } from './turn.ts'
@@ -29,8 +30,13 @@ export function onJobSubmitted(turn: Turn, event: EventOf<'jobSubmitted'>): void
     const detail = `${most} jobs are open at this site; wait until some have ended`
     return answer(turn, request, { kind: 'refused', code: 'too_many_jobs', detail })
   }
-  // Nothing below can fail.
   const { document, note } = signed
+  const { allocation } = document
+  if (allocation !== undefined && !grantNamed(turn, allocation)) {
+    const detail = `this site has no allocation ${allocation} that runs now; see gridnode federation`
+    return answer(turn, request, { kind: 'refused', code: 'no_allocation', detail })
+  }
+  // Nothing below can fail.
   view.put('jobNotes', signed.id, { note, document })
   view.put('jobs', signed.id, {
     id: signed.id,

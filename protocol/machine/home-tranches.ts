@@ -14,12 +14,14 @@ import {
 import { microcredits } from '../base/units.ts'
 import type { TrancheDocument } from '../rules/contract.ts'
 import { trancheCommitment } from '../rules/contract.ts'
+import { noUsage } from '../rules/run.ts'
 import { outboxFull, say } from './delivery.ts'
 import {
-  budgetLeft, changeJob, creditLeft, documentOf, nothingReported, placeAgain,
+  allocationOf, budgetLeft, changeJob, documentOf, nothingReported, payableAt, placeAgain,
 } from './home-book.ts'
+import { oweProof } from './home-grants.ts'
 import type { Ack } from './messages.ts'
-import type { HomeContract, HomeTask, HomeTranche, Job } from './state.ts'
+import type { HomeContract, HomeTask, HomeTranche, Job, SettledHow } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, isUp, send, sendBehind, setTimer } from './turn.ts'
@@ -51,13 +53,14 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
       tasks: rangesSize(tasks),
       valid_until: now + holdValidMs,
       doc: trancheCommitment(document),
-      grant: '',
+      grant: allocationOf(turn, job.id)?.sid ?? '',
     })
     if (!said.ok) {
       count(turn, `hold_refused_${said.refusal.reason}`)
       return 0
     }
     hold = said.value.sid
+    if (allocationOf(turn, job.id)) oweProof(turn, { sid: hold, host: contract.host })
   }
   // Nothing below can fail.
   const named = hold === '' ? sha256Hex('gridnode/v1/own\n', turns) : hold
@@ -73,6 +76,8 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
     open: tasks,
     taken: emptyRanges,
     reported: nothingReported,
+    accepted: noUsage,
+    claimedEpochMs: 0,
     trouble: '',
     revision: 0,
     stop: false,
@@ -96,7 +101,8 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
 
 export function affordable(turn: Turn, contract: HomeContract, job: Job): number {
   if (contract.taskCap === 0n) return limits.tasksPerTranche
-  const credit = contract.sid === '' ? budgetLeft(turn, job) : creditLeft(turn, contract.host)
+  const credit = contract.sid === '' ? budgetLeft(turn, job)
+    : payableAt(turn, job.id, contract.host)
   const budget = budgetLeft(turn, job)
   const least = credit < budget ? credit : budget
   const tasks = least / contract.taskCap
@@ -189,7 +195,7 @@ export function ended(turn: Turn, id: TrancheId, tasks: Ranges): void {
 
 /** The hold is resolved: what was reserved and not spent is free again. */
 export function settled(
-  turn: Turn, tranche: HomeTranche, how: 'accepted' | 'declined' | 'void' | 'local', paid: bigint,
+  turn: Turn, tranche: HomeTranche, how: SettledHow, paid: bigint,
 ): void {
   const { view } = turn
   const now = view.get('homeTranches', tranche.id) ?? tranche

@@ -13,6 +13,7 @@ import { say } from './delivery.ts'
 import { onAuctionClosed } from './host-bids.ts'
 import { forgetContract } from './host-book.ts'
 import { coresLeft, memoryLeft } from './host-capacity.ts'
+import { exposedTo } from './host-exposure.ts'
 import type { HostContract, HostTranche } from './state.ts'
 import { openBidKey } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -68,7 +69,7 @@ export function openContract(
 }
 
 /** A hold: taken when the contract has room for its tasks and the home may owe its cap. */
-export function onHold(
+export function answerHold(
   turn: Turn, logged: Logged<PairStatement>, hold: StatementOf<'hold'>,
 ): void {
   const contract = turn.view.get('hostContracts', contractIdOf(hold.contract))
@@ -93,6 +94,7 @@ function noRoom(
   if (hold.tasks > limits.tasksPerTranche) return 'no_room'
   // What goes beyond the hold is the host's loss, so it must cover whatever the tasks may cost.
   if (hold.amount < capOf(turn, contract, hold.tasks)) return 'amount'
+  if (exposedTo(turn, hold.from) !== undefined) return 'exposure'
   const fits = hold.tasks * contract.cores <= coresLeft(turn)
   if (!contract.open && !fits) return 'contract_closed'
   if (turn.self.draining) return 'draining'
@@ -114,7 +116,7 @@ function capOf(turn: Turn, contract: HostContract, tasks: number): bigint {
   return capFor(tariff, terms.factor_permille, { tasks, cores, memoryMib, walltimeSeconds })
 }
 
-function decline(turn: Turn, home: SiteName, hold: Sid, reason: string): void {
+export function decline(turn: Turn, home: SiteName, hold: Sid, reason: string): void {
   count(turn, `hold_declined_${reason}`)
   say(turn, { kind: 'declined', to: home, hold, reason })
 }
@@ -149,6 +151,7 @@ export function takeTranche(
     endedEpochMs: 0,
     tries: 0,
     detail: '',
+    notice: '',
   })
   // [CLAIM-4] Nothing has begun: slots do not wait for a home that is silent.
   const seconds = Math.min(contract.leaseSeconds, unbegunSecondsMax)

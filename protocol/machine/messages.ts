@@ -14,17 +14,23 @@ import {
 } from '../base/shape.ts'
 import { trancheDocumentShape } from '../rules/contract.ts'
 import { jobNoteBytesMax } from '../rules/job.ts'
+import { renewalsMax } from '../rules/membership.ts'
 import { taskReportShape } from '../rules/run.ts'
 
 const note = text({ bytesMax: limits.statementBytes })
 const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
+const epoch = integer({ min: 1, max: 1_000_000_000 })
 const ranges = text({ bytesMax: 65_536 })
 
-/** A member as it is passed on: its genesis and the policy that admits it ('' for the founder). */
+/**
+ * A member as it is passed on: its genesis, the policy that admits it ('' for the founder), and the
+ * geneses of later epochs and changes of keys, in order.
+ */
 export const memberShape = record({
   genesis: note,
   policy: text({ bytesMax: limits.statementBytes }),
   addresses: list(text({ bytesMax: 256 }), { max: 16 }),
+  renewals: list(note, { max: renewalsMax }),
 })
 
 export const reportShape = record({
@@ -69,11 +75,48 @@ const messageShape = union('kind', {
   answer: record({ note, tariff: text({ bytesMax: limits.statementBytes }) }),
   /** Told to every bidder that got nothing: its reservation is free again. */
   auction_closed: record({ auction: hex({ bytes: 8 }) }),
-  /** `have`: the last number of yours that I logged; `heard`: whether I know yours of mine. */
+  /**
+   * `have`: the last number of yours that I logged, of your epoch `have_e`; `heard`: whether I know
+   * yours of mine.
+   */
   statements: record({
     notes: list(note, { max: limits.statementsPerMessage }),
     have: count,
+    have_e: epoch,
     heard: integer({ min: 0, max: 1 }),
+  }),
+  /**
+   * What I have of the statements between us: say what comes after. `issued` are mine, `received`
+   * yours; `cursor` is where your last answer left off among public statements, '' at first.
+   */
+  history_wanted: record({
+    issued_e: epoch,
+    issued: count,
+    received_e: epoch,
+    received: count,
+    cursor: text({ bytesMax: 256 }),
+  }),
+  /** From my own log: what comes next of each kind, and whether that is all. */
+  history: record({
+    issued: list(note, { max: limits.statementsPerMessage }),
+    issued_end: integer({ min: 0, max: 1 }),
+    received: list(note, { max: limits.statementsPerMessage }),
+    received_end: integer({ min: 0, max: 1 }),
+    publics: list(note, { max: limits.statementsPerMessage }),
+    publics_end: integer({ min: 0, max: 1 }),
+    cursor: text({ bytesMax: 256 }),
+  }),
+  /**
+   * I have opened `epoch` and hold my statements to you up to `issued` of epoch `ends`, the last
+   * one `last`, and yours up to `have` of `have_e`: if you do too, close my sequence.
+   */
+  close_wanted: record({
+    epoch,
+    ends: epoch,
+    issued: count,
+    last: text({ bytesMax: 64, pattern: /^([0-9a-f]{64})?$/ }),
+    have: count,
+    have_e: epoch,
   }),
   /** What a hold pays for; `job` is the owner's signed note. */
   documents: record({
@@ -91,6 +134,8 @@ const messageShape = union('kind', {
   head: record({ note: headNote, from: count, proof, also: count, also_proof: proof }),
   /** I have stored your head of this size: my signature line under its text. */
   cosigned: record({ size: count, root: hash(), line: text({ bytesMax: 512 }) }),
+  /** A hold on an allocation, in a head that the witnesses have cosigned: a tlog-proof. */
+  hold_proof: record({ hold: hash(), proof: text({ bytesMax: 16_384 }) }),
   /** Heads that I hold of other logs. */
   heads: record({ notes: list(headNote, { max: headsPerMessage }) }),
   reports: record({ reports: list(reportShape, { max: 256 }) }),

@@ -9,8 +9,10 @@ import { refreshOffer } from './offers.ts'
 import type { Turn } from './turn.ts'
 import { closeAuction } from './home-auction.ts'
 import { roundsSoon } from './home-placing.ts'
+import { resumeProofs } from './home-grants.ts'
 import { askResult } from './home-results.ts'
 import { resumeOwn } from './home-tranches.ts'
+import { resumeChecks } from './host-grants.ts'
 import { resumeTranche } from './host-tranches.ts'
 
 export function onStarted(turn: Turn, event: EventOf<'started'>): void {
@@ -30,6 +32,8 @@ export function onStarted(turn: Turn, event: EventOf<'started'>): void {
   for (const [, job] of turn.view.entries('jobs')) {
     if (job.state.kind === 'ended') turn.effects.push({ kind: 'releaseInputs', job: job.id })
   }
+  resumeProofs(turn)
+  resumeChecks(turn)
   roundsSoon(turn)
   refreshOffer(turn)
 }

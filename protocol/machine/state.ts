@@ -173,6 +173,10 @@ export interface HomeTranche {
   readonly taken: Ranges
   /** What the host has said of tasks that ended, each once: the most that it may claim. */
   readonly reported: ReportedUsage
+  /** What was accepted of claims while tasks ran: a later claim may say as much again. */
+  readonly accepted: UsageTotal
+  /** When its final claim came here, by our clock; 0 before. */
+  readonly claimedEpochMs: number
   readonly revision: number
   readonly stop: boolean
   /** When a task of it last started or ended, or it was told to stop. */
@@ -193,7 +197,10 @@ export type HomeTrancheState =
   /** The lease ran out or the award was never answered; its open tasks were placed again. */
   | { readonly kind: 'lapsed' }
   /** Accepted, declined or voided: nothing is owed any more. */
-  | { readonly kind: 'settled'; readonly how: 'accepted' | 'declined' | 'void' | 'local' }
+  | { readonly kind: 'settled'; readonly how: SettledHow }
+
+/** closed: given up with its host; what is claimed later is for the operators. */
+export type SettledHow = 'accepted' | 'declined' | 'void' | 'local' | 'closed'
 
 export interface HomeTask {
   readonly job: JobId
@@ -258,6 +265,8 @@ export interface HostTranche {
   readonly endedEpochMs: number
   readonly tries: number
   readonly detail: string
+  /** Why we have stopped it ourselves; '' when we have not. */
+  readonly notice: string
 }
 
 export type HostPhase =
@@ -324,6 +333,23 @@ export interface Challenge {
   readonly overdue: boolean
 }
 
+export interface ReconcileRecord {
+  readonly epochMs: number
+  /** Numbers of the newest statements of both sequences right after the agreement. */
+  readonly issued: number
+  readonly received: number
+  /** Offers since then that came to nothing, and when the last of them was made. */
+  readonly tries: number
+  readonly offeredEpochMs: number
+}
+
+export interface PaymentRecord {
+  readonly kind: 'offer' | 'forgive'
+  readonly sid: Sid
+  readonly amount: Microcredits
+  readonly payer: 'us' | 'them'
+}
+
 export interface CoreTables extends LedgerTables {
   federationNote: string
   /** key sid: policies and allocations, in the order in which they came */
@@ -334,6 +360,15 @@ export interface CoreTables extends LedgerTables {
   cosigned: readonly Cosigned[]
   /** key origin */
   challenges: Challenge
+  /** key hold: holds of ours on an allocation that their hosts want proven */
+  proofsOwed: { readonly host: SiteName; readonly index: number }
+  /** key hold: holds on an allocation at us; `size` of the proven head, 0 before the proof */
+  holdChecks: {
+    readonly home: SiteName
+    readonly note: string
+    readonly index: number
+    readonly size: number
+  }
   /** key 'own': why this site says nothing any more */
   quarantine: { readonly peer: SiteName; readonly detail: string; readonly epochMs: number }
   members: MemberRecord
@@ -368,6 +403,14 @@ export interface CoreTables extends LedgerTables {
   hostTranches: HostTranche
   /** key tranche/task */
   hostTasks: HostTask
+  /** key sid of a contract: its home has left more unaccepted than was agreed */
+  exposed: { readonly home: SiteName; readonly epochMs: number; readonly detail: string }
+  /** key peer: when the books were last reconciled, how far they went, and offers since then */
+  reconciles: ReconcileRecord
+  /** key site/reference: payments and gifts that we have said, each once */
+  payments: PaymentRecord
+  /** key hold: what we have ruled as an arbiter */
+  rulings: { readonly note: string; readonly amount: Microcredits }
   /** key kind/id: epoch ms */
   timers: number
 
@@ -375,6 +418,8 @@ export interface CoreTables extends LedgerTables {
   links: { readonly up: true; readonly sentThrough: number; readonly heard: boolean }
   /** volatile: key site */
   offers: KeptOffer
+  /** volatile: key size: heads of ours as they were signed, the newest few */
+  ownHeads: { readonly size: number; readonly note: string }
   /** volatile: key 'own' */
   capacity: CapacityRecord
   /** volatile: key 'own' */
@@ -387,7 +432,7 @@ export interface CoreTables extends LedgerTables {
 
 export const coldTables: ReadonlySet<string> = coldLedgerTables
 export const volatileTables: ReadonlySet<string> = new Set<keyof CoreTables>([
-  'links', 'offers', 'capacity', 'offerState', 'addresses', 'counters',
+  'links', 'offers', 'capacity', 'offerState', 'addresses', 'counters', 'ownHeads',
 ])
 
 const taskDigits = 9

@@ -3,7 +3,7 @@
 // writes and effects on every machine.
 
 import { unreachable } from '../base/assert.ts'
-import type { ContractId, JobId, SiteName, TrancheId } from '../base/ids.ts'
+import type { ContractId, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import type { Tables, Write } from '../base/tables.ts'
 import { draft } from '../base/tables.ts'
 import type { Logged } from '../rules/ledger.ts'
@@ -23,14 +23,17 @@ import type { Turn } from './turn.ts'
 import { count, dueTimers } from './turn.ts'
 import { closeAuction, onAnswer } from './home-auction.ts'
 import { onUsage } from './home-claims.ts'
+import { onHeadShown, onProofDue, proveMarked } from './home-grants.ts'
 import { onCancelRequested, onForget, onJobSubmitted } from './home-jobs.ts'
 import { onHostUp, onRoundDue, placeMarked, roundsSoon } from './home-placing.ts'
 import { onDeclined, onHeld, onLeaseEnd, onReports, onVoid } from './home-reports.ts'
 import { onResultFailed, onResultRetry, onResultTaken } from './home-results.ts'
 import { ackMarked, onDocumentsWanted } from './home-tranches.ts'
 import { onAnnounce, onAuctionClosed, onBidExpiry } from './host-bids.ts'
-import { onAccept, onKeepEnded, onTrancheRemoved } from './host-claims.ts'
-import { onContractClosed, onContractOffer, onHold, onIdle } from './host-contracts.ts'
+import { onAccept, onKeepEnded, onTrancheRemoved, settle } from './host-claims.ts'
+import { onContractClosed, onContractOffer, onIdle } from './host-contracts.ts'
+import { onCheckDue, onHold, onHoldProof, onPayerReplayed } from './host-grants.ts'
+import { onMeter } from './host-meter.ts'
 import { onHomeUp, reportMarked } from './host-reports.ts'
 import { onTaskCollectFailed, onTaskCollected, onTasksObserved } from './host-tasks.ts'
 import {
@@ -54,6 +57,7 @@ export function step(self: Self, tables: Tables, event: Event): Stepped {
   }
   route(turn, event)
   placeMarked(turn)
+  proveMarked(turn)
   ackMarked(turn)
   reportMarked(turn)
   deliver(turn)
@@ -95,6 +99,8 @@ function route(turn: Turn, event: Event): void {
     case 'trancheRemoved':
       onTrancheRemoved(turn, event.tranche)
       return refresh(turn)
+    case 'headShown': return onHeadShown(turn, event)
+    case 'payerReplayed': return onPayerReplayed(turn, event)
     case 'resultTaken': return onResultTaken(turn, event)
     case 'resultFailed': return onResultFailed(turn, event)
     default: return unreachable(event)
@@ -148,6 +154,7 @@ function dispatch(turn: Turn, from: SiteName, message: Message): void {
     case 'head': return onHead(turn, from, message)
     case 'cosigned': return onCosigned(turn, from, message)
     case 'heads': return onHeads(turn, from, message)
+    case 'hold_proof': return onHoldProof(turn, from, message)
     case 'contract_closed': return onContractClosed(turn, from, message.contract)
     default: return unreachable(message)
   }
@@ -164,8 +171,8 @@ function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
     case 'hold': return onHold(turn, logged, statement)
     case 'held': return onHeld(turn, from, statement.hold)
     case 'declined': return onDeclined(turn, from, statement.hold, statement.reason)
-    case 'usage': return onUsage(turn, from, statement.hold)
-    case 'accept': return onAccept(turn, from, statement.hold, statement.final)
+    case 'usage': return onUsage(turn, from, statement.hold, statement.final)
+    case 'accept': return onAccept(turn, from, statement.hold)
     case 'void': return onVoid(turn, from, statement.hold, statement.reason)
     case 'dispute':
     case 'resolve':
@@ -189,6 +196,8 @@ function onTimer(turn: Turn, kind: string, name: string): void {
     case 'deliver': return resend(turn, name as SiteName)
     case 'exchange': return peers.onExchange(turn)
     case 'challenge': return onChallengeDue(turn, name)
+    case 'proof': return onProofDue(turn, name as Sid)
+    case 'check': return onCheckDue(turn, name as Sid)
     case 'offer': return refresh(turn)
     case 'expire': return onOfferExpiry(turn, name as SiteName)
     case 'invite': return peers.onInviteExpiry(turn, name)
@@ -201,6 +210,8 @@ function onTimer(turn: Turn, kind: string, name: string): void {
     case 'idle': return onIdle(turn, name as ContractId)
     case 'report': return void turn.toReport.add(name as TrancheId)
     case 'keep': return onKeepEnded(turn, name as TrancheId)
+    case 'meter': return onMeter(turn, name as TrancheId)
+    case 'claim': return settle(turn, name as TrancheId)
     case 'retry': return onRetry(turn, name as TrancheId)
     case 'stop': return onStopRetry(turn, name as TrancheId)
     default: return count(turn, 'timer_unknown')

@@ -12,6 +12,7 @@ import type { Ranges } from '../base/ranges.ts'
 import { addRanges, rangesOf, rangesSize } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
 import { divUp, parseBytes, parseCredits, parseDurationSeconds } from '../base/units.ts'
+import { grantNamePattern } from './statement.ts'
 
 export interface ArrayOption {
   readonly tasks: Ranges
@@ -43,6 +44,7 @@ export interface JobOptions {
   readonly outputs?: readonly string[]
   readonly environment?: readonly EnvironmentOption[]
   readonly budget?: Microcredits
+  readonly allocation?: string
   readonly policy?: 'cheapest' | 'soonest' | 'balanced'
   readonly requirements?: string
   readonly place?: 'anywhere' | 'home' | 'remote'
@@ -73,6 +75,8 @@ const readers = {
     text === '' ? bad('a path or pattern such as results/*.csv', text) : ok({ outputs: [text] }),
   env: readEnvironment,
   budget: readBudget,
+  allocation: (text) => grantNamePattern.test(text) ? ok({ allocation: text })
+    : bad('the name of an allocation, such as physics-2026', text),
   policy: (text) => readWord(text, ['cheapest', 'soonest', 'balanced'], (policy) => ({ policy })),
   require: (text) =>
     text.trim() === ''

@@ -17,9 +17,10 @@ import type { Ranges } from '../base/ranges.ts'
 import { parseRanges, rangesSize } from '../base/ranges.ts'
 import type { Shaped } from '../base/shape.ts'
 import {
-  amount, hex, integer, list, oneOf, record, shaped, siteName, text, unshape,
+  amount, hex, integer, list, oneOf, optional, record, shaped, siteName, text, unshape,
 } from '../base/shape.ts'
 import { formatBytes } from '../base/units.ts'
+import { grantNamePattern } from './statement.ts'
 
 const name = text({ bytesMax: 128, pattern: /^[^\u0000-\u001f\u007f]{1,128}$/ })
 
@@ -58,6 +59,8 @@ export const jobDocumentShape = record({
   policy: oneOf('cheapest', 'soonest', 'balanced'),
   /** Ceiling for the whole job in microcredits. */
   budget: amount(),
+  /** The name of an allocation that pays at other sites; absent: the home's own credit there. */
+  allocation: optional(text({ bytesMax: 63, pattern: grantNamePattern })),
   place: oneOf('anywhere', 'home', 'remote'),
   /** Only these sites; empty = any. */
   sites: list(siteName(), { max: 64 }),

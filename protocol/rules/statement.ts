@@ -114,7 +114,8 @@ export const witnessesMax = 31
 export const headsMax = 64
 /** Of an arbiter's signed ruling. */
 export const rulingBytesMax = 2_048
-const grantNamePattern = /^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/
+/** Names of allocations. */
+export const grantNamePattern = /^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/
 export const reasonBytesMax = 256
 export const auctionPattern = /^[0-9a-z][0-9a-z.:-]{0,63}$/
 

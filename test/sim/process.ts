@@ -1,15 +1,18 @@
 // The process of a simulated site: the production loop, with ports of the simulated world.
 
 import type { SiteName } from '../../protocol/base/ids.ts'
+import { parseCheckpoint } from '../../protocol/base/checkpoint.ts'
+import { parseNote } from '../../protocol/base/note.ts'
 import { draft } from '../../protocol/base/tables.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
+import type { Message } from '../../protocol/machine/messages.ts'
 import { encodeMessage } from '../../protocol/machine/messages.ts'
 import { judgeGossip } from '../../protocol/machine/gossip.ts'
 import type { CoreTables, Self } from '../../protocol/machine/state.ts'
 import { createLoop } from '../../node/loop.ts'
 import type { Happening } from '../../node/loop.ts'
 import { performWork } from './effects.ts'
-import { headShown } from './show-head.ts'
+import { headShown, proofShown, replayed } from './show-head.ts'
 import type { Machine, Process } from './machine.ts'
 import { crash, pass, selfOf } from './machine.ts'
 import type { Endpoint } from './network.ts'
@@ -111,14 +114,44 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
       world.log(machine, 'calls everybody')
       return world.network.publish(identity.site, { topic: 'announcements', note: effect.note })
     case 'answer': return world.answered(effect.request, effect.answer)
-    case 'showHead': {
-      const read = (table: string, key: string): unknown => machine.disk.get(table, key)
-      const message = headShown(read, identity.log, effect)
-      if (message) world.network.send(identity.site, effect.to, encodeMessage(message))
-      return undefined
-    }
+    case 'showHead':
+    case 'showHeads':
+    case 'proveHold':
+    case 'replayPayer': return performLog(machine, process, effect)
     case 'connectMembers':
     case 'jobChanged': return undefined
     default: return performWork(machine, process, effect)
+  }
+}
+
+type LogWork = Extract<Effect, { kind: 'showHead' | 'showHeads' | 'proveHold' | 'replayPayer' }>
+
+/** What shows the log to others, at once: the disk of a simulated site is quick to read. */
+function performLog(machine: Machine, process: Process, effect: LogWork): void {
+  const { world, identity } = machine
+  const reader = (of: Machine) => (table: string, key: string): unknown => of.disk.get(table, key)
+  const tell = (to: SiteName, message: Message | undefined): void => {
+    if (message) world.network.send(identity.site, to, encodeMessage(message))
+  }
+  switch (effect.kind) {
+    case 'showHead': return tell(effect.to, headShown(reader(machine), identity.log, effect))
+    case 'showHeads': {
+      for (const { site, known } of effect.to) {
+        const shown = headShown(reader(machine), identity.log, { known, also: 0 })
+        tell(site, shown)
+        const note = shown && parseNote(shown.note, { bytesMax: 16_384 })
+        const head = note?.ok ? parseCheckpoint(note.value.text) : undefined
+        if (!shown || !head?.ok) continue
+        process.loop.push({ kind: 'headShown', size: head.value.size, note: shown.note })
+      }
+      return undefined
+    }
+    case 'proveHold': return tell(effect.to, proofShown(reader(machine), effect))
+    case 'replayPayer': {
+      const payer = world.machine(effect.home)
+      if (!payer) return undefined
+      const result = replayed(reader(payer), effect)
+      return process.loop.push({ kind: 'payerReplayed', hold: effect.hold, ...result })
+    }
   }
 }

@@ -1,22 +1,26 @@
-// A simulated site's answer to a witness: the newest head that is on its disk, with the proofs that
-// the witness asked for.
+// What a simulated site shows of its log: heads that are on its disk with the proofs that a witness
+// asked for, receipts, and the replay of another site's log.
 
-import { formatCheckpoint } from '../../protocol/base/checkpoint.ts'
+import { formatCheckpoint, parseCheckpoint } from '../../protocol/base/checkpoint.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
-import { consistencyProof, root } from '../../protocol/base/merkle.ts'
-import { signNote } from '../../protocol/base/note.ts'
+import { consistencyProof, inclusionProof, root } from '../../protocol/base/merkle.ts'
+import { parseNote, signNote } from '../../protocol/base/note.ts'
+import { formatTlogProof } from '../../protocol/base/tlog-proof.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
 import type { MessageOf } from '../../protocol/machine/messages.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
-import { nodeKey } from '../../protocol/rules/ledger-book.ts'
+import { entryKey, nodeKey } from '../../protocol/rules/ledger-book.ts'
+import { openReplay } from '../../protocol/rules/audit.ts'
 import { logOrigin } from '../../protocol/rules/statement.ts'
+
+type Read = (table: string, key: string) => unknown
 
 /** Undefined when the disk is behind what was asked for. */
 export function headShown(
-  read: (table: string, key: string) => unknown,
+  read: Read,
   logKey: KeyPair,
-  { known, also }: Extract<Effect, { kind: 'showHead' }>,
+  { known, also }: Pick<Extract<Effect, { kind: 'showHead' }>, 'known' | 'also'>,
 ): MessageOf<'head'> | undefined {
   const head = read('ledgerHead', 'head') as LedgerHead | undefined
   const size = head?.frontier.size ?? 0
@@ -34,4 +38,33 @@ export function headShown(
     also,
     also_proof: proofFrom(also),
   }
+}
+
+/** A receipt for the entry under a head that this site signed. */
+export function proofShown(
+  read: Read, { hold, index, note }: Extract<Effect, { kind: 'proveHold' }>,
+): MessageOf<'hold_proof'> | undefined {
+  const open = parseNote(note, { bytesMax: 16_384 })
+  const checkpoint = open.ok ? parseCheckpoint(open.value.text) : open
+  if (!open.ok || !checkpoint.ok) return undefined
+  const { size } = checkpoint.value
+  const nodeAt = (level: number, at: number): Uint8Array =>
+    read('ledgerNodes', nodeKey(level, at)) as Uint8Array
+  const hashes = inclusionProof(index, size, nodeAt)
+  return {
+    kind: 'hold_proof', hold, proof: formatTlogProof({ index, hashes, note: open.value }),
+  }
+}
+
+/** Whether the first `size` entries on a payer's disk keep all rules and have that root. */
+export function replayed(
+  read: Read, { home, size, root: expected }: Extract<Effect, { kind: 'replayPayer' }>,
+): { readonly holds: boolean, readonly detail: string } {
+  const replay = openReplay(home, () => true)
+  for (let index = 0; index < size; index++) {
+    const [fault] = replay.leaf(Buffer.from(read('ledgerEntries', entryKey(index)) as string))
+    if (fault) return { holds: false, detail: fault.detail }
+  }
+  const holds = toHex(replay.head().root) === expected
+  return { holds, detail: holds ? '' : 'another log was cosigned' }
 }

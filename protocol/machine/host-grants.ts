@@ -1,0 +1,110 @@
+// Allocations at the host: a hold that an allocation pays is `held` only after the home has shown it
+// in a head with the witnesses' cosignatures, and the home's whole log up to that head was replayed
+// here: only that shows that the allocation was not spent elsewhere.
+//
+// [GRANT-2] A host says `held` on an allocation only after proof and replay; else it declines, in
+//   time.
+
+import { openCosignatures, quorumTime } from '../base/cosignature.ts'
+import { fromHex, toHex } from '../base/crypto.ts'
+import type { Sid, SiteName } from '../base/ids.ts'
+import type { Verifier } from '../base/note.ts'
+import { parseTlogProof, verifyTlogProof } from '../base/tlog-proof.ts'
+import type { View } from '../base/tables.ts'
+import type { Logged } from '../rules/ledger.ts'
+import { openHead } from '../rules/ledger-book.ts'
+import { logVerifier } from '../rules/ledger-keys.ts'
+import type { PairStatement, StatementOf } from '../rules/statement.ts'
+import { parseStatement, witnessSignerName } from '../rules/statement.ts'
+import type { EventOf } from './events.ts'
+import { policyOf } from './home-grants.ts'
+import { answerHold, decline } from './host-contracts.ts'
+import type { MessageOf } from './messages.ts'
+import type { CoreTables } from './state.ts'
+import type { Turn } from './turn.ts'
+import { count, setTimer } from './turn.ts'
+
+/** An award waits no longer for its answer. */
+const proofMsMax = 60_000
+
+/** A hold: answered at once, unless an allocation pays; then it waits for its proof. */
+export function onHold(
+  turn: Turn, logged: Logged<PairStatement>, hold: StatementOf<'hold'>,
+): void {
+  if (hold.grant === '') return answerHold(turn, logged, hold)
+  const grant = turn.view.get('ledgerGrants', hold.grant)
+  if (policyOf(turn.view).quorum === 0 || !grant || turn.now > grant.untilEpochMs) {
+    return decline(turn, hold.from, logged.sid, 'grant')
+  }
+  const { sid, note, index } = logged
+  turn.view.put('holdChecks', sid, { home: hold.from, note, index, size: 0 })
+  setTimer(turn, `check/${sid}`, turn.now + proofMsMax)
+}
+
+/** [GRANT-2] The first half: the hold stands in a head that the quorum has seen. */
+export function onHoldProof(turn: Turn, from: SiteName, message: MessageOf<'hold_proof'>): void {
+  const { view } = turn
+  const check = view.get('holdChecks', message.hold)
+  const member = view.get('ledgerMembers', from)
+  if (check?.home !== from || check.size > 0 || !member) return
+  const { witnesses, quorum } = policyOf(view)
+  const parsed = parseTlogProof(message.proof)
+  const log = logVerifier(member, from, { fed: openHead(view).federation, epoch: member.epoch })
+  const proven = parsed.ok && log
+    ? verifyTlogProof(parsed.value, { leaf: Buffer.from(check.note), log }) : undefined
+  if (!proven?.ok) return count(turn, 'hold_proof_refused')
+  const verifiers = witnesses.filter((site) => site !== from)
+    .map((site) => currentWitness(view, site))
+    .filter((one): one is Verifier => one !== undefined)
+  const cosigned = openCosignatures(proven.value.note, verifiers)
+  if (quorum === 0 || !quorumTime(cosigned, { witnesses: verifiers, quorum }).met) {
+    return count(turn, 'hold_proof_without_quorum')
+  }
+  const { size, rootHash } = proven.value.checkpoint
+  view.put('holdChecks', message.hold, { ...check, size })
+  turn.effects.push({
+    kind: 'replayPayer', home: from, hold: message.hold, size, root: toHex(rootHash),
+  })
+}
+
+function currentWitness(view: View<CoreTables>, site: SiteName): Verifier | undefined {
+  const member = view.get('ledgerMembers', site)
+  const publicKey = member && fromHex(member.keys.witness)
+  return member && publicKey
+    ? { name: witnessSignerName(site, member.epoch), publicKey } : undefined
+}
+
+/** [GRANT-2] The second half: the home's own log, replayed, covers the hold; or it does not. */
+export function onPayerReplayed(turn: Turn, event: EventOf<'payerReplayed'>): void {
+  const { view } = turn
+  const check = view.get('holdChecks', event.hold)
+  if (!check) return
+  view.remove('holdChecks', event.hold)
+  setTimer(turn, `check/${event.hold}`, undefined)
+  if (view.get('ledgerHolds', event.hold)?.state !== 'asked') return
+  const parsed = parseStatement(check.note)
+  const statement = parsed.ok ? parsed.value.statement : undefined
+  if (!event.holds || statement?.kind !== 'hold') {
+    count(turn, 'payer_refused')
+    return decline(turn, check.home, event.hold, 'grant')
+  }
+  const { note, index } = check
+  answerHold(turn, { sid: event.hold, note, statement, index }, statement)
+}
+
+/** No proof in time, or no replay: the home may try another site. */
+export function onCheckDue(turn: Turn, hold: Sid): void {
+  const check = turn.view.get('holdChecks', hold)
+  if (!check) return
+  turn.view.remove('holdChecks', hold)
+  if (turn.view.get('ledgerHolds', hold)?.state === 'asked') {
+    decline(turn, check.home, hold, 'grant')
+  }
+}
+
+/** After a start: a replay that was under way is over; the home proves again. */
+export function resumeChecks(turn: Turn): void {
+  for (const [hold, check] of Array.from(turn.view.entries('holdChecks'))) {
+    turn.view.put('holdChecks', hold, { ...check, size: 0 })
+  }
+}
