@@ -12,7 +12,7 @@ export const rulesInOrder: readonly string[] = [
   'offer', 'announce', 'bid', 'award', 'contract', 'stage', 'stage-outputs', 'run',
   'ledger-refusal', 'ledger-book', 'ledger-keys', 'ledger-accounts', 'ledger-holds',
   'ledger-pairs', 'ledger-publics', 'ledger-entry', 'ledger', 'ledger-state',
-  'ledger-history', 'hold-outcomes', 'invoice', 'evidence', 'netting', 'reputation', 'audit-causes', 'audit', 'audit-pairs', 'audit-documents',
+  'ledger-history', 'hold-outcomes', 'invoice', 'evidence', 'netting', 'reputation', 'audit-causes', 'audit-documents', 'audit', 'audit-pairs',
 ]
 
 /** Package or built-in module (or a prefix that ends in `/`) → the files or folders that may. */

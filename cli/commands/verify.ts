@@ -6,6 +6,7 @@ import { formatDuration } from '../../protocol/base/units.ts'
 import type { Command, Context } from '../command.ts'
 import { exitCodes, usageFailure } from '../failure.ts'
 import { bar, liveLine } from '../progress.ts'
+import { readDocumentFiles } from '../verify/document-files.ts'
 import type { LogFiles } from '../verify/log-files.ts'
 import { findLogs } from '../verify/log-files.ts'
 import { reportText } from '../verify/report-text.ts'
@@ -18,6 +19,9 @@ export const verify: Command = {
     "Checks ledgers written by 'gridnode ledger export': every signature, number, sum and hash " +
     'of each, and all of them against one another. DIR is a ledger, or holds several.',
   options: {
+    documents: {
+      kind: 'list', value: 'FILE', help: 'private documents that open what the ledgers commit to',
+    },
     all: { kind: 'flag', help: 'every fault and open hold, also faults that follow from others' },
   },
   examples: [
@@ -35,7 +39,8 @@ async function runVerify(context: Context): Promise<number> {
   const { args, terminal } = context
   if (args.words.length === 0) throw usageFailure('expected at least one directory with a ledger')
   const find = () => findLogs(args.words.map((word) => resolve(terminal.cwd, word)))
-  return checkLogs(context, find, { all: args.flag('all') })
+  const documents = args.list('documents').map((path) => resolve(terminal.cwd, path))
+  return checkLogs(context, find, { all: args.flag('all'), documents })
 }
 
 /**
@@ -48,10 +53,12 @@ export async function checkLogs(
   options: {
     readonly judge?: (report: VerifyReport) => VerifyReport
     readonly all?: boolean
+    /** Files of private documents. */
+    readonly documents?: readonly string[]
   } = {},
 ): Promise<number> {
   const { terminal, json } = context
-  const { judge = (report) => report, all = false } = options
+  const { judge = (report) => report, all = false, documents = [] } = options
   const line = liveLine(terminal.err, () => terminal.nowEpochMs())
   const stop = new AbortController()
   const undo = terminal.onInterrupt(() => stop.abort(new Error('interrupted')))
@@ -61,6 +68,7 @@ export async function checkLogs(
     const report = judge(await verifyLogs(inputs, {
       signal: stop.signal,
       findingsMax: all ? findingsMaxWithAll : findingsMax,
+      ...(documents.length > 0 && { documents: await readDocumentFiles(documents, stop.signal) }),
       onProgress: (at) => line.show(progressText(at, terminal.nowEpochMs() - sinceEpochMs)),
     }))
     line.clear()

@@ -28,6 +28,10 @@ export function reportText(context: Context, report: VerifyReport, all: boolean)
         `${formatCredits(grant.amount)}, spent ${formatCredits(grant.spent)}, held ` +
         `${formatCredits(grant.held)}, ${rest} ${formatCredits(free)}`
     }),
+    ...(report.documents.given === 0 ? [] : [
+      `${plural(report.documents.given, 'document')} given, ` +
+        `${plural(report.documents.opened, 'commitment')} opened`,
+    ]),
     ...report.notes.map((note) => `note: ${note}`),
   ]
   if (lines.length > 0) {
@@ -73,7 +77,9 @@ function findingLines({ findings, findingsMore }: VerifyReport, all: boolean): s
   const max = all ? shown.length : shownMax
   const lines = shown.slice(0, max).map((finding) => {
     const where = finding.index === undefined ? '' : ` entry ${finding.index}`
-    const text = `${finding.site}${where} [${finding.rule}] ${finding.detail} (${finding.path})`
+    const place = `${finding.site}${where}`.trim()
+    const text = `${place === '' ? '' : `${place} `}[${finding.rule}] ${finding.detail} ` +
+      `(${finding.path})`
     if (all) return finding.cause === undefined ? text : `${text}; follows from ${finding.cause}`
     const more = finding.index === undefined
       ? 0 : followers.get(`${finding.path} ${finding.index}`) ?? 0

@@ -7,6 +7,7 @@
 import { fromHex, sameBytes, toHex } from '../../protocol/base/crypto.ts'
 import { verifyNote } from '../../protocol/base/note.ts'
 import type { Sid, SiteName } from '../../protocol/base/ids.ts'
+import type { Documents } from '../../protocol/rules/audit-documents.ts'
 import type { Finding, Invariant, LogSummary, Replay } from '../../protocol/rules/audit.ts'
 import { openReplay } from '../../protocol/rules/audit.ts'
 import type { Lookup } from '../../protocol/rules/audit-pairs.ts'
@@ -37,6 +38,7 @@ export interface LogOptions {
   readonly bundlesAhead: number
   /** Findings beyond these are only counted. */
   readonly findingsMax?: number
+  readonly documents?: Documents
   readonly onProgress?: (entries: number) => void
   readonly signal?: AbortSignal
 }
@@ -77,6 +79,7 @@ export async function verifyLog(
       (entry?.check ?? checkNow)(sealed, verifier), {
       onNode: (node) => tiles.node(node),
       recordsOf: (table, isDead) => spill.recordsOf(table, isDead),
+      ...(options.documents && { documents: options.documents }),
     })
     for await (const bundle of readAhead(files, checkpoint.size, options)) {
       if (!('entries' in bundle)) {

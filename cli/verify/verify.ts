@@ -12,6 +12,7 @@ import type { GrantRecord, HoldRecord } from '../../protocol/rules/ledger-book.t
 import { plural } from '../output.ts'
 import { openKnownNotes } from './known-notes.ts'
 import { checkKnownHeads } from './known-heads.ts'
+import type { DocumentFiles } from './document-files.ts'
 import type { LogFiles } from './log-files.ts'
 import type { LogHead } from './log-head.ts'
 import { readHead } from './log-head.ts'
@@ -62,6 +63,8 @@ export interface VerifyReport {
   readonly findingsMore: number
   /** Signed or noted heads that were compared with the trees. */
   readonly headsCompared: number
+  /** Private documents that were given, and commitments that they opened. */
+  readonly documents: { readonly given: number, readonly opened: number }
   readonly unusable: readonly { readonly path: string, readonly detail: string }[]
   /** What could not be checked, and why; no fault of anybody. */
   readonly notes: readonly string[]
@@ -79,6 +82,8 @@ export interface VerifyOptions {
   readonly threads?: number
   /** Of one ledger; those beyond are only counted. */
   readonly findingsMax?: number
+  /** Private documents that the ledgers' commitments are opened with. */
+  readonly documents?: DocumentFiles
   readonly signal?: AbortSignal
   readonly onProgress?: (at: Progress) => void
 }
@@ -108,6 +113,8 @@ export async function verifyLogs(
   const heads = await checkKnownHeads(newest, logs.map(({ head }) => head), options.signal)
   const found = [...heads.findings, ...await crossFindings(newest)]
   findings.push(...found.map((finding) => placed(finding, newest, results)))
+  const opened = new Set(results.flatMap(({ summary }) => [...summary?.opened ?? []]))
+  findings.push(...options.documents?.findings(opened) ?? [])
   const summaries = newest.map(({ summary }) => summary)
   const pairs = reportPairs(summaries)
   const asOfEpochMs = Math.max(0, ...summaries.map(({ newestEpochMs }) => newestEpochMs))
@@ -126,6 +133,7 @@ export async function verifyLogs(
     findings,
     findingsMore: results.reduce((sum, { findingsMore }) => sum + findingsMore, 0),
     headsCompared: heads.compared,
+    documents: { given: options.documents?.count ?? 0, opened: opened.size },
     unusable,
     notes: [...notesOn(summaries), ...heads.notes],
   }
@@ -138,7 +146,8 @@ interface OpenLog {
 
 /** One log after another, each with all threads. */
 async function verifyEach(
-  logs: readonly OpenLog[], { signal, onProgress, threads, findingsMax }: VerifyOptions,
+  logs: readonly OpenLog[],
+  { signal, onProgress, threads, findingsMax, documents }: VerifyOptions,
 ): Promise<LogResult[]> {
   const of = logs.reduce((sum, { head }) => sum + head.checkpoint.size, 0)
   const pool = openSignaturePool(threads ?? threadsFor(of))
@@ -152,6 +161,7 @@ async function verifyEach(
         bundlesAhead: 2 * pool.threads + 1,
         onProgress: (done) => onProgress?.({ path: files.name, entries: before + done, of }),
         ...(findingsMax !== undefined && { findingsMax }),
+        ...(documents && { documents: documents.documents }),
         ...(signal && { signal }),
       }))
       before += head.checkpoint.size

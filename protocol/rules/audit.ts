@@ -7,11 +7,12 @@
 
 import { unreachable } from '../base/assert.ts'
 import { compareBytes } from '../base/ids.ts'
-import type { FederationId, Sid, SiteName } from '../base/ids.ts'
+import type { FederationId, Hash, Sid, SiteName } from '../base/ids.ts'
 import type { TreeNode } from '../base/merkle.ts'
 import { emptyFrontier, root } from '../base/merkle.ts'
 import type { View } from '../base/tables.ts'
 import { openCauses } from './audit-causes.ts'
+import type { Documents } from './audit-documents.ts'
 import type {
   Account, Direction, GrantRecord, HoldRecord, LedgerTables, MemberKeys,
 } from './ledger-book.ts'
@@ -22,7 +23,7 @@ import type { SignatureCheck } from './ledger-entry.ts'
 import { logFederation, logPlaced } from './ledger-entry.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
 import { describeLedgerRefusal } from './ledger-refusal.ts'
-import type { ParsedStatement, PlacedStatement, Statement } from './statement.ts'
+import type { ParsedStatement, PlacedStatement, Statement, Usage } from './statement.ts'
 import { everybody, parseStatement } from './statement.ts'
 
 /** The invariants of docs/LEDGER.md that a checker asserts. */
@@ -77,6 +78,8 @@ export interface LogSummary {
   readonly limits: ReadonlyMap<string, bigint>
   readonly openHolds: readonly HoldRecord[]
   readonly grants: readonly GrantRecord[]
+  /** Commitments that the auditor's documents opened. */
+  readonly opened: ReadonlySet<Hash>
   /** The newest of them, at most `headsSaidMax`. */
   readonly headsSaid: readonly HeadSaid[]
   /** Index of each genesis of its own, by epoch: up to there an older log and this are the same. */
@@ -122,6 +125,8 @@ export interface ReplayOptions {
   readonly recordsOf?: (
     table: string, isDead: ((value: unknown) => boolean) | undefined,
   ) => Records
+  /** What was shown to the auditor beside the log. */
+  readonly documents?: Documents
 }
 
 /** Replays the log of `self`. */
@@ -132,9 +137,18 @@ export function openReplay(
   const { view } = book
   const causes = openCauses()
   const seen = openSeen(self)
+  const opened = new Set<Hash>()
+  const openAll = (said: Statement, index: number, before: Usage | undefined): Finding[] =>
+    (options.documents?.open(said, before) ?? []).flatMap(({ hash, kind, mismatch }) => {
+      opened.add(hash)
+      const detail = `its ${kind} document does not fit: ${mismatch}`
+      return mismatch === undefined ? [] : [{ site: self, index, rule: 'I13' as const, detail }]
+    })
   const take = (bytes: Uint8Array, read: ReadLeaf): Finding[] => {
     const index = ledgerHead(view)?.frontier.size ?? 0
     const parsed = 'reason' in read ? undefined : read
+    const before = options.documents && parsed?.statement.kind === 'usage'
+      ? view.get('ledgerHolds', parsed.statement.hold)?.used : undefined
     const refusals = 'reason' in read ? [read] : index === 0
       ? first(view, self, read, check)
       : later(book, self, read, { check, index })
@@ -150,7 +164,7 @@ export function openReplay(
     if (findings.length > 0) {
       const isItself = parsed !== undefined && refusals[0]?.reason !== 'bad_signature'
       causes.missed(parsed, { index, cause: findings[0]?.cause, isItself })
-    }
+    } else if (parsed) findings.push(...openAll(parsed.statement, index, before))
     return findings
   }
   return {
@@ -160,7 +174,7 @@ export function openReplay(
       const frontier = ledgerHead(view)?.frontier ?? emptyFrontier
       return { size: frontier.size, root: root(frontier) }
     },
-    summary: () => summarise(view, self, seen.summary()),
+    summary: () => summarise(view, self, { ...seen.summary(), opened }),
   }
 }
 
@@ -367,7 +381,7 @@ function isEnded({ endedIndex }: HoldRecord): boolean {
 }
 
 function summarise(
-  view: View<LedgerTables>, self: SiteName, seen: Seen,
+  view: View<LedgerTables>, self: SiteName, seen: Seen & Pick<LogSummary, 'opened'>,
 ): LogSummary | undefined {
   const own = view.get('ledgerMembers', self)
   if (!own) return undefined
