@@ -22,7 +22,8 @@ type admission struct{ root, genesis string }
 type member struct {
 	root, genesis string
 	epoch         int64
-	used          map[string]bool // keys for statements and logs: never again
+	current       map[string]string // by use
+	used          map[string]bool   // keys for statements and logs: never again
 	keys          map[int64][]statementKey
 	logKeys       map[int64][]byte
 }
@@ -116,8 +117,13 @@ func (b *book) keyFor(s *statement) (note.Verifiers, error) {
 		if s.epoch != author.epoch {
 			return nil, errors.New("[I1] new keys in an epoch that is over")
 		}
-		if err := newKeys(author, s.body, "statement", "witness"); err != nil {
-			return nil, err
+		keys := map[string]string{}
+		for use, key := range author.current {
+			keys[use] = key
+		}
+		keys["statement"], keys["witness"] = s.body.get("statement").text, s.body.get("witness").text
+		if again := author.used[keys["statement"]]; again || !mayServe(keys) {
+			return nil, errKeys
 		}
 		return verifiersFor(s.signerName(), unhex(author.root))
 	}
@@ -158,31 +164,35 @@ func (b *book) keyForGenesis(s *statement) (note.Verifiers, error) {
 		(admitted.genesis != "" && admitted.genesis != s.sid))) {
 		return nil, fmt.Errorf("[I5] %s was admitted with another genesis", s.from)
 	}
-	if err := newKeys(&before, s.body.get("keys"), "log", "statement", "witness", "network"); err != nil {
-		return nil, err
-	}
-	for _, key := range s.body.get("keys").members {
-		if key.text == root || !isSound(unhex(root)) {
-			return nil, errKeys
-		}
+	keys := keysOf(s)
+	if before.used[keys["statement"]] || before.used[keys["log"]] || !mayServe(keys) {
+		return nil, errKeys
 	}
 	return verifiersFor(s.signerName(), unhex(root))
 }
 
 var errKeys = errors.New("[I1] keys that must not sign")
 
-// newKeys wants keys that may sign, no two the same; those for statements and logs sign once.
-func newKeys(of *member, keys value, names ...string) error {
+// keysOf has the five keys of a genesis by their use.
+func keysOf(genesis *statement) map[string]string {
+	keys := map[string]string{"root": genesis.body.get("root").text}
+	named := genesis.body.get("keys")
+	for i, use := range named.names {
+		keys[use] = named.members[i].text
+	}
+	return keys
+}
+
+// mayServe wants keys that may sign, no two the same.
+func mayServe(keys map[string]string) bool {
 	seen := map[string]bool{}
-	for _, name := range names {
-		key := keys.get(name).text
-		again := of.used[key] && (name == "statement" || name == "log")
-		if seen[key] || again || !isSound(unhex(key)) {
-			return errKeys
+	for _, key := range keys {
+		if seen[key] || !isSound(unhex(key)) {
+			return false
 		}
 		seen[key] = true
 	}
-	return nil
+	return true
 }
 
 func (b *book) remember(s *statement) error {
@@ -204,6 +214,7 @@ func (b *book) remember(s *statement) error {
 		of.root, of.genesis, of.epoch = s.body.get("root").text, s.sid, s.epoch
 		of.keys[s.epoch] = []statementKey{{number: 1, known: known}}
 		of.logKeys[s.epoch] = unhex(keys.get("log").text)
+		of.current = keysOf(s)
 		of.used[keys.get("log").text], of.used[keys.get("statement").text] = true, true
 	case "key":
 		name := fmt.Sprintf("%s/gridnode/s%d", s.from, s.epoch)
@@ -216,7 +227,9 @@ func (b *book) remember(s *statement) error {
 			last[each.get("site").text] = each.get("n").number
 		}
 		of := b.members[s.from]
-		of.used[s.body.get("statement").text] = true
+		of.current["statement"], of.current["witness"] =
+			s.body.get("statement").text, s.body.get("witness").text
+		of.used[of.current["statement"]] = true
 		of.keys[s.epoch] = append(of.keys[s.epoch], statementKey{s.number, last, known})
 	case "policy":
 		if s.body.get("about").text != "admit" {

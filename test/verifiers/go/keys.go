@@ -148,12 +148,12 @@ func openNote(message []byte, known note.Verifiers) (*note.Note, error) {
 	if err != nil {
 		return nil, err
 	}
-	signatures := append(append([]note.Signature{}, opened.Sigs...), opened.UnverifiedSigs...)
-	if lines := strings.Count(string(message[len(opened.Text)+1:]), "\n"); lines > 16 {
-		return nil, fmt.Errorf("%d signatures", lines)
+	lines := strings.Split(string(message[len(opened.Text)+1:len(message)-1]), "\n")
+	if len(lines) > 16 {
+		return nil, fmt.Errorf("%d signatures", len(lines))
 	}
-	for _, signature := range signatures {
-		bytes, err := base64.StdEncoding.Strict().DecodeString(signature.Base64)
+	for _, line := range lines {
+		bytes, err := base64.StdEncoding.Strict().DecodeString(line[strings.LastIndex(line, " ")+1:])
 		if err != nil {
 			return nil, errors.New("the base64 of a signature is not strict")
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -51,10 +52,21 @@ func (l *ledger) fault(index int64, err error) {
 	l.faults = append(l.faults, fault{index, detail})
 }
 
-func (l *ledger) sortedFaults() []string {
-	sort.SliceStable(l.faults, func(i, j int) bool { return l.faults[i].index < l.faults[j].index })
+// sorted has the faults in the order of the entries, those of the log as a whole last.
+func (l *ledger) sorted() []fault {
+	place := func(each fault) int64 {
+		if each.index < 0 {
+			return safeInteger
+		}
+		return each.index
+	}
+	sort.SliceStable(l.faults, func(i, j int) bool { return place(l.faults[i]) < place(l.faults[j]) })
+	return l.faults
+}
+
+func (l *ledger) lines() []string {
 	lines := []string{}
-	for _, each := range l.faults {
+	for _, each := range l.sorted() {
 		where := "log"
 		if each.index >= 0 {
 			where = fmt.Sprintf("entry %d", each.index)
@@ -301,7 +313,7 @@ func (l *ledger) checkProofs(h head, derived *tree, half int64, halfRoot tlog.Ha
 	for _, index := range []int64{0, half, h.size - 1} {
 		leaf, err := l.leafAt(index)
 		if err != nil {
-			l.fault(index, err)
+			l.fault(-1, err)
 			continue
 		}
 		proof, err := tlog.ProveRecord(h.size, index, reader)
@@ -309,7 +321,7 @@ func (l *ledger) checkProofs(h head, derived *tree, half int64, halfRoot tlog.Ha
 			err = tlog.CheckRecord(proof, h.size, h.root, index, leaf)
 		}
 		if err != nil {
-			l.fault(index, fmt.Errorf("inclusion: %v", err))
+			l.fault(-1, fmt.Errorf("inclusion of entry %d: %v", index, err))
 		}
 	}
 	if half == 0 {
@@ -434,12 +446,26 @@ func (t *tree) root() tlog.Hash {
 }
 
 func (l *ledger) compareTile(tile tlog.Tile, row []byte) {
-	data, err := l.read(pathOf(tile))
-	if err == nil && string(data) != string(row) {
-		err = fmt.Errorf("[I1] %s is not that of the entries", pathOf(tile))
+	path := pathOf(tile)
+	data, err := l.read(path)
+	if err == nil && len(data) != len(row) {
+		err = fmt.Errorf("[I1] %s has %d bytes", path, len(data))
 	}
 	if err != nil {
 		l.fault(-1, err)
+		return
+	}
+	for at := 0; at < tile.W; at++ {
+		from, to := at*tlog.HashSize, (at+1)*tlog.HashSize
+		if bytes.Equal(data[from:to], row[from:to]) {
+			continue
+		}
+		index := int64(-1)
+		if tile.L == 0 {
+			index = tile.N*tileWidth + int64(at)
+		}
+		l.fault(index, fmt.Errorf("[I1] %s is not that of the entries", path))
+		return
 	}
 }
 

@@ -62,7 +62,7 @@ func verifyDirectory(directory string, timed bool) int {
 	log := openLog(directory)
 	log.verify()
 	seconds := time.Since(start).Seconds()
-	faults := log.sortedFaults()
+	faults := log.lines()
 	for i, each := range faults {
 		if i < faultsShown {
 			fmt.Println(each)

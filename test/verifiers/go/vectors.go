@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -38,6 +39,8 @@ type vectorCase struct {
 	ToRoot     string `json:"to_root"`
 	Receipt    string
 	Leaf       string
+	Files      map[string][]byte
+	Rule       string
 }
 
 type gives map[string]interface{}
@@ -50,6 +53,7 @@ var checks = map[string]func(vectorCase) (gives, error){
 	"receipt":     checkReceipt,
 	"inclusion":   checkInclusion,
 	"consistency": checkConsistency,
+	"log":         checkLog,
 }
 
 func runVectors(path string) int {
@@ -71,6 +75,8 @@ func runVectors(path string) int {
 		verdict, why := "valid", ""
 		found, err := check(each)
 		switch {
+		case errors.As(err, &errElsewhere{}):
+			verdict, why = "differs", " "+err.Error()
 		case err != nil:
 			verdict, why = "invalid", " "+err.Error()
 		case each.Expect == "valid" && !same(found, each.Gives):
@@ -238,6 +244,38 @@ func checkTree(proof tlog.TreeProof, to int64, toRoot tlog.Hash, from int64, fro
 		return errors.New("not the empty tree")
 	}
 	return nil
+}
+
+// errElsewhere is a fault, but not the one that the case names.
+type errElsewhere struct{ detail string }
+
+func (e errElsewhere) Error() string { return e.detail }
+
+func checkLog(c vectorCase) (gives, error) {
+	directory, err := os.MkdirTemp("", "verifier")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(directory)
+	for path, data := range c.Files {
+		full := filepath.Join(directory, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			panic(err)
+		}
+		if err := os.WriteFile(full, data, 0o644); err != nil {
+			panic(err)
+		}
+	}
+	log := openLog(directory)
+	log.verify()
+	if faults := log.sorted(); len(faults) > 0 {
+		first := faults[0]
+		if c.Expect == "invalid" && (first.index != c.Index || !strings.HasPrefix(first.detail, "["+c.Rule+"]")) {
+			return nil, errElsewhere{fmt.Sprintf("at %d %s", first.index, first.detail)}
+		}
+		return nil, errors.New(first.detail)
+	}
+	return gives{"site": log.site, "entries": log.size}, nil
 }
 
 func hashes(texts []string) ([]tlog.Hash, error) {

@@ -7,7 +7,7 @@
 It shares no code with gridnode. It does not replay the accounts. Each fault is a line that names
 site, entry and rule. Exit code 0: all holds; 1: something does not; 2: an input is no ledger.
 """
-import base64, hashlib, json, os, re, struct, sys
+import base64, hashlib, json, os, re, sys, tempfile
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -17,6 +17,7 @@ class Fault(Exception):
 
     def __init__(self, rule, detail):
         super().__init__(f'[{rule}] {detail}')
+        self.rule = rule
 
 
 def need(condition, rule, detail):
@@ -391,11 +392,15 @@ class Log:
         self.directory, self.faults = directory, []
         self.federation, self.admitted, self.roots, self.keys, self.log_keys = '', {}, {}, {}, {}
         self.sequences, self.publics, self.genesis, self.used = {}, {}, {}, {}
-        self.size, self.site = 0, directory
+        self.current, self.size, self.site = {}, 0, directory
 
-    def fault(self, fault, index=None):
-        where = 'log' if index is None else f'entry {index}'
-        self.faults.append(f'{self.site} {where} {fault}')
+    def fault(self, fault, index=-1):
+        """Keeps a fault of an entry, or of the log as a whole."""
+        self.faults.append((index, fault))
+
+    def lines(self):
+        for index, fault in self.faults:
+            yield f'{self.site} {"log" if index < 0 else f"entry {index}"} {fault}'
 
     def read(self, path):
         try:
@@ -405,7 +410,10 @@ class Log:
             raise Fault('I1', f'the file {path} is missing')
 
     def verify(self):
-        text, signatures = parse_note(self.read('checkpoint'))
+        try:
+            text, signatures = parse_note(self.read('checkpoint'))
+        except Fault as fault:
+            raise Fault('I1', f'no head: {fault}')
         origin, size, root = parse_checkpoint(text)
         match = re.fullmatch(r'([^/]+)/gridnode/[0-9a-f]{16}/e([1-9][0-9]*)', origin)
         need(match and re.fullmatch(SITE, match[1]) and size > 0, 'I1',
@@ -413,7 +421,11 @@ class Log:
         self.site, self.size, epoch = match[1], size, int(match[2])
         tree = Tree(self.compare)
         for first in range(0, size, 256):
-            for index, entry in enumerate(self.bundle(first, min(256, size - first)), first):
+            try:
+                entries = self.bundle(first, min(256, size - first))
+            except Fault as fault:
+                return self.fault(fault, first)
+            for index, entry in enumerate(entries, first):
                 tree.add(leaf_hash(entry))
                 try:
                     self.check(index, Statement(entry))
@@ -442,11 +454,14 @@ class Log:
     def compare(self, level, index, row):
         path = tile_path(level, index, len(row))
         try:
-            if self.read(path) == b''.join(row):
-                return
-            self.fault(Fault('I1', f'{path} is not that of the entries'))
+            data = self.read(path)
+            need(len(data) == 32 * len(row), 'I1', f'{path} has {len(data)} bytes')
         except Fault as fault:
-            self.fault(fault)
+            return self.fault(fault)
+        for at, found in enumerate(row):
+            if data[32 * at:32 * at + 32] != found:
+                where = 256 * index + at if level == 0 else -1
+                return self.fault(Fault('I1', f'{path} is not that of the entries'), where)
 
     def check(self, index, statement):
         """The statement's place, its signature, and what it says about members and keys."""
@@ -468,12 +483,14 @@ class Log:
         self.place(statement)
         if kind == 'genesis':
             self.genesis[author], self.roots[author] = (body['e'], statement.sid), body['root']
+            self.current[author] = body['keys'] | {'root': body['root']}
             self.used.setdefault(author, set()).update(used_by(body))
             self.keys.setdefault(author, {})[body['e']] = [(1, {}, body['keys']['statement'])]
             if own:
                 self.log_keys[body['e']] = body['keys']['log']
         elif kind == 'key':
             last = {each['site']: each['n'] for each in body['last']}
+            self.current[author] |= {use: body[use] for use in ('statement', 'witness')}
             self.used[author].update(used_by(body))
             self.keys[author][body['e']].append((body['n'], last, body['statement']))
         elif kind == 'policy' and body['about'] == 'admit':
@@ -507,13 +524,14 @@ class Log:
             need(self.roots.get(author, root) == body['root']
                  and (before or genesis in ('', statement.sid)), 'I5',
                  f'{author} was admitted with another genesis')
-            self.need_new_keys(author, [body['root'], *body['keys'].values()], body)
+            self.need_new_keys(author, body['keys'] | {'root': body['root']}, body)
             return body['root']
         for site in (author, *([body['to']] if body['to'] != '*' else [])):
             need(site in self.admitted and site in self.keys, 'I1', f'{site} is no member')
         if statement.kind == 'key':
             need(body['e'] == self.genesis[author][0], 'I1', 'new keys in an epoch that is over')
-            self.need_new_keys(author, [body['statement'], body['witness']], body)
+            keys = {use: body[use] for use in ('statement', 'witness')}
+            self.need_new_keys(author, self.current[author] | keys, body)
             return self.roots[author]
         chain = self.keys[author].get(body['e'])
         need(chain, 'I1', f'of epoch {body["e"]}, which this log does not know')
@@ -523,8 +541,8 @@ class Log:
         return chain[-1][2]
 
     def need_new_keys(self, author, keys, body):
-        need(len(set(keys)) == len(keys) and all(sound_key(bytes.fromhex(key)) for key in keys)
-             and not self.used.get(author, set()) & used_by(body), 'I1', 'keys that must not sign')
+        need(len(set(keys.values())) == 5
+             and all(sound_key(bytes.fromhex(key)) for key in keys.values()) and not self.used.get(author, set()) & used_by(body), 'I1', 'keys that must not sign')
 
     def place(self, statement):
         """Own sequences and those of a counterparty have no gaps; other public ones may."""
@@ -661,10 +679,34 @@ def bytes_of(case, name):
     return case[name].encode() if encoded is None else base64.b64decode(encoded)
 
 
+class Elsewhere(Exception):
+    """There is a fault, but not the one that the case names."""
+
+
+def check_log(case):
+    with tempfile.TemporaryDirectory() as directory:
+        for path, data in case['files'].items():
+            os.makedirs(os.path.dirname(os.path.join(directory, path)), exist_ok=True)
+            with open(os.path.join(directory, path), 'wb') as file:
+                file.write(base64.b64decode(data))
+        log = Log(directory)
+        try:
+            log.verify()
+        except Fault as fault:
+            log.fault(fault)
+    if log.faults:
+        # The log as a whole comes last.
+        index, fault = min(log.faults, key=lambda each: each[0] if each[0] >= 0 else log.size)
+        if (index, fault.rule) != (case.get('index'), case.get('rule')):
+            raise Elsewhere(f'at {index} {fault}')
+        raise fault
+    return {'site': log.site, 'entries': log.size}
+
+
 CHECKS = {
     'signature': check_signature, 'checkpoint': check_checkpoint, 'statement': check_statement,
     'cosignature': check_cosignature, 'receipt': check_receipt, 'inclusion': check_inclusion,
-    'consistency': check_consistency,
+    'consistency': check_consistency, 'log': check_log,
 }
 
 
@@ -681,6 +723,8 @@ def run_vectors(path):
                 verdict, why = 'differs', f' {found}'
         except (Fault, ValueError) as fault:
             verdict, why = 'invalid', f' {fault}'
+        except Elsewhere as fault:
+            verdict, why = 'differs', f' {fault}'
         wrong += verdict != case['expect']
         print(f'{vectors["check"]} {case["name"]}: {verdict}{why}')
     return wrong
@@ -703,7 +747,7 @@ def main(command='', *paths):
             log.verify()
         except Fault as fault:
             log.fault(fault)
-        for line in log.faults[:50]:
+        for line in list(log.lines())[:50]:
             print(line)
         print(f'{log.site}: {log.size} entries, {len(log.faults)} faults')
         code = 1 if log.faults else code
