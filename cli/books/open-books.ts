@@ -35,7 +35,6 @@ export interface Book {
 export interface Books {
   /** In order of the sites' names, one for each. */
   readonly books: readonly Book[]
-  /** Members of the federation that the books name. */
   readonly origin: 'exports' | 'node'
 }
 
@@ -185,7 +184,9 @@ export function chooseBook(
   const [first, second] = books.filter(({ site }) => site !== other)
   if (first && !second) return first
   if (!first) {
-    throw usageFailure(`the ledger of ${other} is its own; expected that of another site, too`)
+    throw usageFailure(origin === 'node'
+      ? `${other} is this site itself; expected another one`
+      : `only the ledger of ${other} itself was given; expected that of another site, too`)
   }
   throw usageFailure(`ledgers of ${names} were given: say with --as SITE whose account it is`)
 }

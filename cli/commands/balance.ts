@@ -3,6 +3,7 @@
 
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { compareBytes } from '../../protocol/base/ids.ts'
+import { microcredits } from '../../protocol/base/units.ts'
 import type { PairSums } from '../../protocol/rules/ledger-history.ts'
 import type { Debt, Netting } from '../../protocol/rules/netting.ts'
 import { findNetting } from '../../protocol/rules/netting.ts'
@@ -140,20 +141,23 @@ function amountCells({ agreed, claimed, disputed, settled }: Amounts): string[] 
   return [agreed, claimed, disputed, settled].map(amountText)
 }
 
-/** Net debts of pairs whose two ledgers were both given: both must sign. */
+/**
+ * Net debts of pairs whose two ledgers were both given, because both must sign: as much as both
+ * ledgers say, so that what is on its way between them is left out.
+ */
 async function debtsIn(context: Context, { books }: Books): Promise<Debt[]> {
-  const given = new Set(books.map(({ site }) => site))
-  const debts: Debt[] = []
+  const nets = new Map<SiteName, ReadonlyMap<SiteName, bigint>>()
   for (const book of books) {
     const { history } = await walkBook(context, book, () => undefined)
-    for (const { site, net } of balancesOf(book.site, history.sums())) {
-      // The debtor's ledger has what it accepted, so it says what it owes.
-      if (net >= 0n || !given.has(site)) continue
-      debts.push({ debtor: book.site, creditor: site, amount: -net as Debt['amount'] })
-    }
+    const rows = balancesOf(book.site, history.sums())
+    nets.set(book.site, new Map(rows.map(({ site, net }) => [site, net])))
   }
-  return debts.filter(({ debtor, creditor }) =>
-    !debts.some((one) => one.debtor === creditor && one.creditor === debtor))
+  return [...nets].flatMap(([debtor, owed]) => [...owed].flatMap(([creditor, net]): Debt[] => {
+    const here = -net
+    const there = nets.get(creditor)?.get(debtor) ?? 0n
+    const amount = microcredits(here < there ? here : there)
+    return amount > 0n ? [{ debtor, creditor, amount }] : []
+  }))
 }
 
 function nettingText(context: Context, netting: Netting, debts: readonly Debt[]): string {

@@ -228,6 +228,7 @@ t('reputation: an open challenge halves what the node says', async (ctx) => {
 t('what is wrong is refused, and says what was expected', async (ctx) => {
   const folder = await ledgers(ctx)
   const [a, b] = [join(folder, 'a.example'), join(folder, 'b.example')]
+  const node = await nodeOf(ctx, threeSites().a)
   const cases: readonly (readonly [args: readonly string[], code: number, words: string])[] = [
     [['invoice'], 2, "expected a site's name such as b.example, got nothing"],
     [['invoice', 'B_'], 2, "expected a site's name such as b.example, got 'B_'"],
@@ -235,7 +236,7 @@ t('what is wrong is refused, and says what was expected', async (ctx) => {
     [['invoice', 'b.example', '-f', 'pdf'], 2, "expected text, json, html, ur, got 'pdf'"],
     [['invoice', 'b.example', '-f', 'ur', '--json'], 2, 'exclude each other'],
     [['invoice', 'b.example', 'c.example'], 2, 'expected one site, got b.example c.example'],
-    [['invoice', 'b.example', '--from', b], 2, 'expected that of another site, too'],
+    [['invoice', 'b.example', '--from', b], 2, 'only the ledger of b.example itself was given'],
     [['invoice', 'b.example', '--from', folder], 2, 'say with --as SITE whose account it is'],
     [['invoice', 'b.example', '--as', 'b.example', '--from', folder], 2, 'no account with itself'],
     [['invoice', 'z.example', '--from', a], 1, 'known are a.example, b.example, c.example'],
@@ -244,6 +245,9 @@ t('what is wrong is refused, and says what was expected', async (ctx) => {
     [['balance', 'z.example', '--from', a], 1, 'knows no site z.example'],
     [['balance', 'a.example', 'b.example'], 2, 'expected one site'],
     [['reputation', 'a.example', '--from', a], 2, 'expected that of another site, too'],
+    [['reputation', 'a.example', '--dir', node], 2, 'a.example is this site itself'],
+    [['invoice', 'a.example', '--dir', node], 2, 'a.example is this site itself'],
+    [['balance', '--as', 'b.example', '--dir', node], 2, 'give its export with --from DIR'],
     [['reputation', 'a.example', '--as', 'a.example', '--from', a], 2, 'does not judge itself'],
     [['reputation', 'z.example', '--from', a], 1, 'knows no site z.example'],
     [['reputation', 'b.example', '--at', 'soon'], 2, '--at: expected a day such as 2026-03-01'],
