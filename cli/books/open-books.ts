@@ -131,7 +131,10 @@ function exportedBook(log: LogReport, files: LogFiles): Book {
       let frontier = emptyFrontier
       for await (const bundle of bundlesOf(files, log.entries)) {
         signal.throwIfAborted()
-        if (bundle.kind === 'unreadable') throw failure('unverified', bundle.detail)
+        if (bundle.kind === 'unreadable') {
+          throw failure('incomplete', `${log.path}: ${bundle.detail}; accounts need every entry ` +
+            'from the first on, so give an export that was not pruned')
+        }
         for (const entry of bundle.entries) {
           const index = frontier.size
           frontier = append(frontier, entry).frontier

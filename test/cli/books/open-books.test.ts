@@ -1,6 +1,6 @@
 // What is read from an export is what was verified, and an interrupt ends the reading.
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Context as Command } from '../../../cli/command.ts'
 import { openBooks, walkBook } from '../../../cli/books/open-books.ts'
@@ -39,6 +39,8 @@ t('an export that changes between verification and reading is refused', async (c
   bytes[at] = bytes[at] === 'A'.charCodeAt(0) ? 'B'.charCodeAt(0) : 'A'.charCodeAt(0)
   writeFileSync(file, bytes)
   await assert.rejects(walkBook(reader(), book!, () => undefined), /was changed while it was read/)
+  rmSync(file)
+  await assert.rejects(walkBook(reader(), book!, () => undefined), /give an export that was not pr/)
 })
 
 t('of two exports of one site the longer is read', async (ctx) => {
