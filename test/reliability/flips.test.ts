@@ -83,8 +83,9 @@ t('one bit of every byte of a small ledger', async (ctx) => {
   process.stdout.write(`  ${count} bits flipped, each found\n`)
 }, { timeoutSeconds: 120 })
 
-t('the highest bit of every byte of its mirror', async (ctx) => {
-  const files = await exportOf(paid()[1], ctx.tmp())
+t('the highest bit of every byte of a ledger that has just begun', async (ctx) => {
+  const [, host] = federation('home.example', 'host.example') as [TestSite, TestSite]
+  const files = await exportOf(host, ctx.tmp())
   await holds(files)
   const count = await flipAll(files, () => [0x80])
   process.stdout.write(`  ${count} bits flipped, each found\n`)
