@@ -1,5 +1,5 @@
 // The disk of a real node fails under it: every sync of its database is refused from one moment on.
-// It stops, it has told nobody anything that is not on the disk, and it starts again as one history.
+// It stops, has told nobody anything that is not on the disk, and starts again as one history.
 // time limit: 240 s
 
 import type { ChildProcess } from 'node:child_process'
