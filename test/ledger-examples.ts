@@ -1,6 +1,6 @@
-// One statement of each kind and side, byte for byte as docs/LEDGER.md shows them: three sites, fixed
-// keys, two contracts and how their holds end. Run by itself it prints the section of the page, for
-// whoever changes the format on purpose. test/vectors/ledger/generate.ts makes its cases of them.
+// One statement of each kind and side, byte for byte as docs/LEDGER.md shows them: three sites,
+// fixed keys, holds and how they end. Run by itself it prints the section of the page, for whoever
+// changes the format on purpose. test/vectors/ledger/generate.ts makes its cases of them.
 
 import type { KeyPair } from '../protocol/base/crypto.ts'
 import { toHex } from '../protocol/base/crypto.ts'
@@ -88,7 +88,8 @@ type Input = Record<string, unknown>
 /** From one site to another, and an example if it has a heading. */
 function tell(cast: Cast, [from, to]: readonly TestSite[], input: Input, heading?: string): Sid {
   const author = from as TestSite
-  const said = say(author, { at: start, to: to?.name ?? '*', ...input } as unknown as StatementInput)
+  const whole: unknown = { at: start, to: to?.name ?? '*', ...input }
+  const said = say(author, whole as StatementInput)
   const listeners = to ? [to] : [cast.home, cast.host, cast.third].filter((each) => each !== author)
   for (const each of listeners) {
     if (to) must(hear(each, author, said.note))
@@ -133,7 +134,8 @@ function holdsThatEnd(cast: Cast, contract: Sid): void {
   const first = tell(cast, [home, host], holdInput(contract, 2), 'hold')
   tell(cast, [host, home], { kind: 'held', hold: first }, 'held')
   const usage = tell(cast, [host, home], usageInput(first), 'usage')
-  tell(cast, [home, host], { kind: 'accept', hold: first, usage, amount: charge, final: 1 }, 'accept')
+  const accept = { kind: 'accept', hold: first, usage, amount: charge, final: 1 }
+  tell(cast, [home, host], accept, 'accept')
   const second = tell(cast, [home, host], holdInput(contract, 1))
   tell(cast, [host, home], { kind: 'declined', hold: second, reason: 'no_room' }, 'declined')
   const third = tell(cast, [home, host], holdInput(contract, 1))
@@ -157,7 +159,9 @@ function publicWords(cast: Cast): void {
     starts: start, until: start + 31_536_000_000,
   }, 'grant')
   const { site, epoch, federation: fed, frontier } = openHead(view(home))
-  const seen = { origin: logOrigin(site, fed, epoch), size: frontier.size, root: toHex(root(frontier)) }
+  const seen = {
+    origin: logOrigin(site, fed, epoch), size: frontier.size, root: toHex(root(frontier)),
+  }
   tell(cast, [host], { kind: 'heads', heads: [seen] }, 'heads')
   const day = Math.floor(start / 86_400_000)
   tell(cast, [host], { kind: 'digest', day, count: 2, root: hashOf('digest') }, 'digest')
@@ -196,14 +200,19 @@ function disputes(cast: Cast): void {
   const { federation: fed } = openHead(view(third))
   const note = sealRuling({ fed, hold: two.hold, amount, at: start }, third.signer.statement)
   show(cast, 'ruling, not a statement', note, third.signer.statement)
-  tell(cast, [home, host], resolve('ruling', { hold: two.hold, amount, note }), 'resolve, the ruling')
+  const ruling = resolve('ruling', { hold: two.hold, amount, note })
+  tell(cast, [home, host], ruling, 'resolve, the ruling')
 }
 
 /** What was owed is paid outside, or given up; then both say that their books agree. */
 function settlements(cast: Cast): void {
   const { home, host } = cast
   const settle = tell(cast, [home, host], {
-    kind: 'settle', side: 'offer', amount: credits(40_000), payer: 'author', reference: 'INV-2025-7',
+    kind: 'settle',
+    side: 'offer',
+    amount: credits(40_000),
+    payer: 'author',
+    reference: 'INV-2025-7',
   }, 'settle, the offer')
   tell(cast, [host, home], { kind: 'settle', side: 'agree', settle }, 'settle, the agreement')
   tell(cast, [host, home], {
@@ -233,8 +242,8 @@ function newKeys(cast: Cast): void {
     }
   }
   const before = cast.home
-  const [statement, witness] = ['statement 2', 'witness 2'].map((use) => keyFor(before.name, use)) as
-    [KeyPair, KeyPair]
+  const [statement, witness] = ['statement 2', 'witness 2'].map((use) =>
+    keyFor(before.name, use)) as [KeyPair, KeyPair]
   const homeRoot = rootSigner(before.name, before.root)
   const { note: keys } = must(sealKeys(view(before), homeRoot, {
     statement: toHex(statement.publicKey),
@@ -299,5 +308,7 @@ function checkpointOf(at: TestSite): { readonly head: string, readonly size: num
 }
 
 if (import.meta.main) {
-  for (const { kind, note } of ledgerExamples()) console.log(`### ${kind}\n\n\`\`\`\n${note}\`\`\`\n`)
+  for (const { kind, note } of ledgerExamples()) {
+    console.log(`### ${kind}\n\n\`\`\`\n${note}\`\`\`\n`)
+  }
 }

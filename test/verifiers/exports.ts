@@ -42,7 +42,8 @@ export function verifierSuite(
   t('verifies exports: all kinds of statements, a second epoch, several tiles', async (ctx) => {
     const { home, directory } = await longExport(ctx)
     const told = ledgerStory().sites
-    const directories = await Promise.all(told.map((site) => exportTo(site, join(ctx.tmp(), 'log'))))
+    const directories = await Promise.all(told.map((site) =>
+      exportTo(site, join(ctx.tmp(), 'log'))))
     const { code, lines } = await verify(['log', directory, ...directories])
     assert.equal(lines, [home, ...told].map((site) =>
       `${site.name}: ${sizeOf(site)} entries, 0 faults`))

@@ -38,7 +38,12 @@ export async function buildGoVerifier(): Promise<string> {
   // Several may build at once: each for itself, and the last one stays.
   const partial = `${program}.${process.pid}`
   const env = {
-    ...process.env, GO111MODULE: 'off', GOFLAGS: '', GOPATH: gopath, GOPROXY: 'off', CGO_ENABLED: '0',
+    ...process.env,
+    GO111MODULE: 'off',
+    GOFLAGS: '',
+    GOPATH: gopath,
+    GOPROXY: 'off',
+    CGO_ENABLED: '0',
     GOCACHE: join(cache, 'objects'),
   }
   const built = await run('go', ['build', '-o', partial, '.'], { cwd: sources, env })

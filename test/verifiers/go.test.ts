@@ -1,5 +1,5 @@
-// Ledgers verified by Go's own packages for transparency logs (test/verifiers/go): the vectors, fresh
-// exports, and every kind of tampering.
+// Ledgers verified by Go's own packages for transparency logs (test/verifiers/go): the vectors,
+// fresh exports, and every kind of tampering.
 // time limit: 300 s
 
 import { assert, suite } from '../harness.ts'

@@ -19,7 +19,8 @@ verifierSuite(t, async (ctx) => {
 t('both verifiers go by one table of fields', () => {
   const read = (path: string): string => readFileSync(join(import.meta.dirname, path), 'utf8')
   const table = /^@place [^`']*/m
-  const [go, python] = ['go/statement.go', 'python/verify.py'].map((path) => table.exec(read(path))?.[0])
+  const [go, python] = ['go/statement.go', 'python/verify.py'].map((path) =>
+    table.exec(read(path))?.[0])
   assert.ok(go !== undefined && go.length > 2_000)
   assert.equal(go, python)
 })

@@ -106,8 +106,8 @@ const checks: Readonly<Record<string, Check>> = {
 
 function textOf(one: VectorCase, name: string): string | undefined {
   const encoded = one[`${name}_base64`]
-  if (encoded === undefined) return String(one[name])
-  return fromUtf8(fromBase64(String(encoded)) ?? new Uint8Array())
+  if (typeof encoded !== 'string') return String(one[name])
+  return fromUtf8(fromBase64(encoded) ?? new Uint8Array())
 }
 
 function openNote(one: VectorCase) {

@@ -1,5 +1,5 @@
-// The vectors in test/vectors/ledger are those that the code makes, and gridnode itself finds in each
-// what it expects of others.
+// The vectors in test/vectors/ledger are those that the code makes, and gridnode itself finds in
+// each what it expects of others.
 
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,7 +24,7 @@ const t = suite('vectors of the ledger')
 
 t('are what the code makes', () => {
   const names = readdirSync(folder).filter((name) => name.endsWith('.json'))
-  assert.equal(names, [...made.keys()].map((name) => `${name}.json`).toSorted((a, b) => a < b ? -1 : 1))
+  assert.equal(new Set(names), new Set([...made.keys()].map((name) => `${name}.json`)))
   for (const [name, file] of made) {
     const same = readFileSync(join(folder, `${name}.json`), 'utf8') === vectorText(file)
     assert.ok(same, `${name}.json is another; meant so? node test/vectors/ledger/generate.ts`)
@@ -33,8 +33,9 @@ t('are what the code makes', () => {
 
 t('have names of their own, and both verdicts', () => {
   for (const { check, cases } of made.values()) {
-    assert.equal(new Set(cases.map(({ name }) => name)).size, cases.length, `${check}: unique names`)
-    assert.equal([...new Set(cases.map(({ expect }) => expect))].length, 2, check)
+    const names = new Set(cases.map(({ name }) => name))
+    assert.equal(names.size, cases.length, `${check}: unique names`)
+    assert.equal(new Set(cases.map(({ expect }) => expect)).size, 2, check)
   }
 })
 

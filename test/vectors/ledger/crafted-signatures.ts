@@ -1,5 +1,5 @@
-// Signatures that some verifiers take and others refuse, made with point arithmetic: torsion in R or
-// in the key, the identity, S beyond the group's order. gridnode refuses all of them
+// Signatures that some verifiers take and others refuse, made with point arithmetic: torsion in R
+// or in the key, the identity, S beyond the group's order. gridnode refuses all of them
 // (protocol/base/crypto.ts).
 
 import { createHash } from 'node:crypto'

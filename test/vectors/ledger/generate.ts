@@ -20,7 +20,8 @@ export function ledgerVectors(): ReadonlyMap<string, VectorFile> {
 
 export function vectorText({ check, about, cases }: VectorFile): string {
   const lines = cases.map((one) => `  ${JSON.stringify(one)}`).join(',\n')
-  return `{"check": ${JSON.stringify(check)},\n"about": ${JSON.stringify(about)},\n"cases": [\n${lines}\n]}\n`
+  const head = `"check": ${JSON.stringify(check)},\n"about": ${JSON.stringify(about)}`
+  return `{${head},\n"cases": [\n${lines}\n]}\n`
 }
 
 if (import.meta.main) {

@@ -33,9 +33,9 @@ export function logVectors(): VectorFile {
   const [home, host] = story.sites as [TestSite, TestSite]
   return {
     check: 'log',
-    about: 'docs/LEDGER.md: files of an exported log (path to base64). Every entry opens under the key '
-      + 'that is valid there, numbers and epochs fit (I1, I2, I8, I11); gives site and entries. '
-      + 'index and rule: the first fault, index -1 for the log as a whole. Accounts are not replayed',
+    about: 'docs/LEDGER.md: files of an exported log (path to base64). Every entry opens under the '
+      + 'key that is valid there, numbers and epochs fit (I1, I2, I8, I11); gives site and entries'
+      + '; index and rule: the first fault, -1 for the log as a whole. Accounts are not replayed',
     cases: [
       valid('home', 'a log with all kinds of statements', given(home.name, filesOf(home))),
       valid('host', 'a log in its second epoch', given(host.name, filesOf(host))),
@@ -171,7 +171,8 @@ function spoiledHeads(home: TestSite): VectorCase[] {
     broken('a head signed by the statement key', 'a key signs for one purpose',
       head(signNote(text, { ...signer, key: keyFor(home.name, 'statement') })), [-1, 'I1']),
     broken('a head of another federation', 'the origin is not that of the entries',
-      filesWith(notes, other(origin.replace(/\/[0-9a-f]{16}\//, '/0123456789abcdef/'))), [-1, 'I1']),
+      filesWith(notes, other(origin.replace(/\/[0-9a-f]{16}\//, '/0123456789abcdef/'))),
+      [-1, 'I1']),
     broken('a head of another epoch', 'the origin is not that of the entries',
       filesWith(notes, other(origin.replace('/e1', '/e2'))), [-1, 'I1']),
     broken('a head of no site', 'the origin names site, federation and epoch',
@@ -292,8 +293,8 @@ function spoiledEpochs(home: TestSite, host: TestSite): VectorCase[] {
     bad('a key of mixed order', 'keys have prime order', genesis({
       keys: { ...keys, witness: toHex(mixed?.publicKey ?? new Uint8Array()) },
     }), 'I1'),
-    bad('signed by the statement key', 'the root key signs a genesis', signNote(
-      genesis({}).split('\n\n')[0] + '\n', { ...rootOfHost, key: host.signer.statement.key }), 'I1'),
+    bad('signed by the statement key', 'the root key signs a genesis',
+      signNote(`${genesis({}).split('\n\n')[0]}\n`, { ...rootOfHost, key: old.key }), 'I1'),
     broken('an epoch that was not opened', 'its genesis is not in the log',
       with_(must(sealStatement(inEpoch2 as Statement, host2)).note), [end, 'I1']),
     broken('a new epoch without a close', 'the sequence goes on where it was, or is closed',
@@ -311,7 +312,8 @@ function replacedKeys(home: TestSite, host: TestSite): VectorCase[] {
   const statement = keyFor(host.name, 'statement 2')
   const last = must(parseStatement(notes[6] ?? '')).statement as PlacedStatement
   const next = { ...last, n: last.n + 1, prev: sidAt(notes, 6) }
-  const said = (until: number, change: object = {}, by = rootSigner(host.name, host.root)): string =>
+  const rootOfHost = rootSigner(host.name, host.root)
+  const said = (until: number, change: object = {}, by = rootOfHost): string =>
     must(sealStatement({
       kind: 'key', e: 1, fed: last.fed, from: host.name, to: '*', n: 2,
       prev: sidAt([host.genesis], 0), at: start, statement: toHex(statement.publicKey),
@@ -334,7 +336,7 @@ function replacedKeys(home: TestSite, host: TestSite): VectorCase[] {
     broken('key: the new key before it was named', 'the log does not know it yet',
       log(by(statement), said(last.n)), [end, 'I1']),
     broken('key: signed by the statement key', 'the root key signs new keys',
-      log(said(last.n, {}, { ...rootSigner(host.name, host.root), key: old })), [end, 'I1']),
+      log(said(last.n, {}, { ...rootOfHost, key: old })), [end, 'I1']),
     broken('key: the old key again', 'a key that was replaced does not come back',
       log(said(last.n, { statement: toHex(old.publicKey) })), [end, 'I1']),
     broken('key: the log key', 'a key signs for one purpose',

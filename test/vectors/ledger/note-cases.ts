@@ -21,7 +21,8 @@ export function signatureVectors(): VectorFile {
     about: 'Ed25519 as docs/LEDGER.md has it: public_key, message and signature in hexadecimal',
     cases: [
       valid('honest', 'a signature of RFC 8032', inputs(key.publicKey, sign(key, message))),
-      invalid('another key', 'somebody else has signed', inputs(other.publicKey, sign(key, message))),
+      invalid('another key', 'somebody else has signed',
+        inputs(other.publicKey, sign(key, message))),
       ...badSignatures(key, message).map(({ name, why, signature }) =>
         invalid(name, why, inputs(key.publicKey, signature))),
       ...badKeys(message).map(({ name, why, publicKey, signature }) =>
@@ -57,7 +58,8 @@ export function spoiledNotes(text: string, signer: Signer): VectorCase[] {
     bad('no empty line', 'text and signatures are apart', `${text}${line}`),
     bad('no last newline', 'a note ends in a newline', note.slice(0, -1)),
     bad('CRLF', 'lines end in a newline alone', note.replaceAll('\n', '\r\n')),
-    bad('a tab after the text', 'it is not the text that was signed', note.replace('\n\n', '\t\n\n')),
+    bad('a tab after the text', 'it is not the text that was signed',
+      note.replace('\n\n', '\t\n\n')),
     bad('a hyphen', 'a signature line begins with an em dash', note.replace('— ', '- ')),
     bad('base64 without padding', 'base64 has one form', note.replace(/=*\n$/, '\n')),
     bad('base64 with a space', 'base64 has one form', note.replace(/\n$/, ' \n')),
@@ -95,8 +97,8 @@ export function checkpointVectors(): VectorFile {
   const [, sizeText = '', rootText = ''] = text.split('\n')
   return {
     check: 'checkpoint',
-    about: 'C2SP tlog-checkpoint: a note signed by the key vkey, of the log origin; gives size and root '
-      + '(hexadecimal). Extension lines are refused',
+    about: 'C2SP tlog-checkpoint: a note signed by the key vkey, of the log origin; gives size and '
+      + 'root (hexadecimal). Extension lines are refused',
     cases: [
       good('plain', 'origin, size and root, signed by the log'),
       good('empty tree', 'a tree of no entries has a head too', formatCheckpoint({
@@ -163,19 +165,21 @@ export function cosignatureVectors(): VectorFile {
     })
   }
   const honest = cosign(text, witness, seconds)
-  const good = (name: string, why: string, time: number, note = signed + cosign(text, witness, time)) =>
-    valid(name, why, { note, vkey, gives: { time } })
+  const good = (name: string, why: string, time: number, note?: string) => valid(name, why, {
+    note: note ?? signed + cosign(text, witness, time), vkey, gives: { time },
+  })
   const bad = (name: string, why: string, line: string) =>
     invalid(name, why, { note: signed + line, vkey })
   const at = BigInt(seconds)
   const statement = 'gridnode/v1/held\n{}\n'
   return {
     check: 'cosignature',
-    about: 'C2SP tlog-cosignature: a note of a checkpoint with a line of the witness vkey (type 4); '
-      + 'gives the time, seconds since 1970. The log\'s own signature is not part of the check',
+    about: 'C2SP tlog-cosignature: a note of a checkpoint with a line of the witness vkey (type 4);'
+      + ' gives the time, seconds since 1970. The log\'s own signature is not part of the check',
     cases: [
       good('plain', 'the witness has seen this head at that time', seconds),
-      good('alone', 'the order and number of other lines do not matter', seconds, `${text}\n${honest}`),
+      good('alone', 'the order and number of other lines do not matter', seconds,
+        `${text}\n${honest}`),
       good('first second', 'times begin at 1', 1),
       good('last second', 'times end where dates end', cosignatureSecondsMax),
       ...badSignatures(witness.key, message(seconds)).map(({ name, why, signature }) =>

@@ -45,7 +45,7 @@ function spoiledProofs(proof: readonly Uint8Array[]): [name: string, proof: Uint
     ['one hash more at the end', [...proof, zero]],
     ['last hash twice', [...proof, proof.at(-1) ?? zero]],
     ['in reverse', proof.toReversed()],
-    ['first hash changed', [first.map((byte, at) => at === 0 ? byte ^ 1 : byte), ...proof.slice(1)]],
+    ['first hash changed', [first.map((byte, at) => byte ^ (at === 0 ? 1 : 0)), ...proof.slice(1)]],
     ['a hash of 31 bytes', [first.subarray(1), ...proof.slice(1)]],
     ['a hash of 33 bytes', [Buffer.concat([first, Buffer.of(0)]), ...proof.slice(1)]],
   ]
@@ -70,7 +70,8 @@ export function inclusionVectors(): VectorFile {
     about: 'RFC 6962: the leaf with leaf_hash is number index of the tree of that size and root; '
       + 'proof from the leaf\'s sibling upwards, all hashes in hexadecimal',
     cases: [
-      ...places.map(([index, size]) => valid(`${index} of ${size}`, 'an honest proof', claim(index, size))),
+      ...places.map(([index, size]) =>
+        valid(`${index} of ${size}`, 'an honest proof', claim(index, size))),
       ...spoiledProofs(inclusionProof(5, 11, nodeAt)).map(([name, proof]) =>
         bad(`proof: ${name}`, 'the path does not lead to the root', { proof: hexes(proof) })),
       bad('another leaf', 'the leaf is not at that place', {
@@ -141,7 +142,9 @@ export function consistencyVectors(): VectorFile {
 
 const [index, size] = [5, 11]
 
-function receiptWith(note: string, at = index, proof = inclusionProof(index, size, nodeAt)): string {
+const path = inclusionProof(index, size, nodeAt)
+
+function receiptWith(note: string, at = index, proof = path): string {
   const parsed = parseNote(note, { bytesMax: 16_384 })
   if (!parsed.ok) throw new Error(parsed.refusal.detail)
   return formatTlogProof({ index: at, hashes: proof, note: parsed.value })
@@ -167,8 +170,8 @@ export function receiptVectors(): VectorFile {
   const other = { name: logSigner.name.replace('e1', 'e2'), key: logSigner.key }
   return {
     check: 'receipt',
-    about: 'C2SP tlog-proof: leaf (text, as it is in the log) is an entry of the log vkey; gives its '
-      + 'index and the size of the tree. The line `extra` is refused',
+    about: 'C2SP tlog-proof: leaf (text, as it is in the log) is an entry of the log vkey; gives '
+      + 'its index and the size of the tree. The line `extra` is refused',
     cases: [
       valid('plain', 'an honest receipt', { receipt, leaf, vkey, gives }),
       valid('of a log of one', 'there is nothing to prove', {

@@ -1,5 +1,6 @@
 // Cases of statements: each kind as docs/LEDGER.md shows it, then changed in ways that no signature
-// may cover (the text is another one) and in ways that a signature does not mend (LEDGER-1, LEDGER-2).
+// may cover (the text is another one) and in ways that a signature does not mend ([LEDGER-1],
+// [LEDGER-2]).
 
 import { decode, encode } from '../../../protocol/base/encoding.ts'
 import type { Value } from '../../../protocol/base/encoding.ts'
@@ -22,9 +23,9 @@ export function statementVectors(): VectorFile {
   const usage = examples.find(({ kind }) => kind === 'usage') as Example
   return {
     check: 'statement',
-    about: 'docs/LEDGER.md: the note is a statement in its one encoding [LEDGER-1], signed by the key '
-      + 'vkey under the one name that may [LEDGER-2]; gives its sid and kind. Which key is valid in a '
-      + 'log, and whether it lets the statement in, is not part of the check',
+    about: 'docs/LEDGER.md: the note is a statement in its one encoding [LEDGER-1], signed by the '
+      + 'key vkey under the one name that may [LEDGER-2]; gives its sid and kind. Which key is '
+      + 'valid in a log, and whether it lets the statement in, is not part of the check',
     cases: [
       ...examples.flatMap(ofKind),
       ...spoiledUsages(usage),
@@ -60,7 +61,9 @@ function ofKind({ kind, note, signer }: Example): VectorCase[] {
   const sealed = (changed: Body) => signNote(`${domainOf(note)}\n${encode(changed)}\n`, signer)
   const other = { name: signer.name, key: seededKey('a stranger') }
   return [
-    valid(kind, 'the example of docs/LEDGER.md', { note, vkey, gives: { sid, kind: statement.kind } }),
+    valid(kind, 'the example of docs/LEDGER.md', {
+      note, vkey, gives: { sid, kind: statement.kind },
+    }),
     invalid(`${kind}: tampered`, 'the text is not what was signed', {
       note: note.replace(/"at":\d+/, `"at":${statement.at + 1}`), vkey,
     }),
@@ -118,8 +121,10 @@ function spoiledUsages({ note, signer }: Example): VectorCase[] {
       text.replace(amount, '"amount":"9223372036854775808"')),
     bad('a name in capitals', 'names of sites are in lower case',
       text.replace('host.example', 'Host.example')),
-    bad('an empty label', 'names of sites are labels', text.replace('host.example', 'host..example')),
-    bad('to everybody', 'a usage has an addressee', text.replace('"to":"home.example"', '"to":"*"')),
+    bad('an empty label', 'names of sites are labels',
+      text.replace('host.example', 'host..example')),
+    bad('to everybody', 'a usage has an addressee',
+      text.replace('"to":"home.example"', '"to":"*"')),
     bad('a hash in capitals', 'hashes are in lower case',
       text.replace(/"hold":"([0-9a-f]+)"/, (_, hash: string) => `"hold":"${hash.toUpperCase()}"`)),
     bad('a short hash', 'hashes have 64 digits', text.replace(/"hold":"[0-9a-f]{2}/, '"hold":"')),
@@ -142,7 +147,7 @@ function spoiledUsages({ note, signer }: Example): VectorCase[] {
       named(`${site}/gridnode/s2`)),
     bad('signed by the addressee', 'the author signs', text, named('home.example/gridnode/s1')),
     invalid('usage: not UTF-8', 'a text is UTF-8', {
-      ...textOrBase64('note', Buffer.from(note.replace('host.example', 'h\xffst.example'), 'latin1')),
+      ...textOrBase64('note', Buffer.from(note.replace('host.', 'h\xffst.'), 'latin1')),
       vkey,
     }),
   ]
@@ -175,7 +180,9 @@ function bounds(examples: readonly Example[]): VectorCase[] {
   both('usage', 'at', { good: [0, 8_640_000_000_000_000], bad: [-1, 8_640_000_000_000_001] })
   both('usage', 'core_s', { good: [0, Number.MAX_SAFE_INTEGER], bad: [-1] })
   both('usage', 'final', { good: [0], bad: [2, -1] })
-  both('usage', 'amount', { good: ['0', '9223372036854775807'], bad: ['', '00', '1 ', '+1', '1.0'] })
+  both('usage', 'amount', {
+    good: ['0', '9223372036854775807'], bad: ['', '00', '1 ', '+1', '1.0'],
+  })
   both('usage', 'prev', { good: ['', long(64)], bad: [long(63), long(65)] })
   both('credit', 'to', { good: [long(63), 'a-b.c'], bad: [long(64), '-a', 'a-', 'a_b', ''] })
   both('declined', 'reason', {

@@ -18,12 +18,20 @@ import (
 // prime order, R is not the identity. S < L and the equation without cofactor are Go's.
 
 var (
-	prime, _  = new(big.Int).SetString("57896044618658097711785492504343953926634992332820282019728792003956564819949", 10)
-	order, _  = new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+	prime     = fromHex("7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed")
+	order     = fromHex("1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed")
 	one       = big.NewInt(1)
 	edwardsD  = product(big.NewInt(-121665), new(big.Int).ModInverse(big.NewInt(121666), prime))
 	rootOfOne = new(big.Int).Exp(big.NewInt(2), new(big.Int).Rsh(prime, 2), prime)
 )
+
+func fromHex(digits string) *big.Int {
+	number, ok := new(big.Int).SetString(digits, 16)
+	if !ok {
+		panic(digits)
+	}
+	return number
+}
 
 func product(a, b *big.Int) *big.Int {
 	result := new(big.Int).Mul(a, b)
@@ -141,8 +149,8 @@ func keyHash(name string, key []byte) uint32 {
 	return binary.BigEndian.Uint32(sum[:])
 }
 
-// openNote is note.Open for one verifier, with the rules that Go leaves open: strict base64, at most
-// 16 signatures, R not the identity.
+// openNote is note.Open for one verifier, with the rules that Go leaves open: strict base64, at
+// most 16 signatures, R not the identity.
 func openNote(message []byte, known note.Verifiers) (*note.Note, error) {
 	opened, err := note.Open(message, known)
 	if err != nil {
@@ -193,7 +201,8 @@ func (w *witness) Verify(message, signature []byte) bool {
 	}
 	w.time = binary.BigEndian.Uint64(signature)
 	signed := fmt.Sprintf("cosignature/v1\ntime %d\n%s", w.time, message)
-	return w.time >= 1 && w.time <= 8_640_000_000_000 && signatureHolds(w.key, []byte(signed), signature[8:])
+	return w.time >= 1 && w.time <= 8_640_000_000_000 &&
+		signatureHolds(w.key, []byte(signed), signature[8:])
 }
 
 // openWitness reads a witness's verifier key: type 4 instead of Ed25519's 1.

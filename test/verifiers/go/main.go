@@ -1,5 +1,6 @@
-// Verifies gridnode ledgers with Go's own packages for transparency logs, golang.org/x/mod/sumdb/note
-// and sumdb/tlog (docs/LEDGER.md). It shares no code with gridnode and does not replay the accounts.
+// Verifies gridnode ledgers with Go's own packages for transparency logs, sumdb/note and sumdb/tlog
+// of golang.org/x/mod (docs/LEDGER.md). It shares no code with gridnode, and it does not replay the
+// accounts.
 //
 //	verifier log [-time] DIR...    exported ledgers: signed head, proofs, every tile, every entry
 //	verifier vectors FILE...       the cases of test/vectors/ledger

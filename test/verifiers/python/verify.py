@@ -335,8 +335,10 @@ def members(pairs):
 
 
 def depth(value):
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+    if not isinstance(value, (dict, list)):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(depth, inner), default=0)
 
 
 def refuse_number(text):
@@ -542,12 +544,13 @@ class Log:
 
     def need_new_keys(self, author, keys, body):
         need(len(set(keys.values())) == 5
-             and all(sound_key(bytes.fromhex(key)) for key in keys.values()) and not self.used.get(author, set()) & used_by(body), 'I1', 'keys that must not sign')
+             and all(sound_key(bytes.fromhex(key)) for key in keys.values())
+             and not self.used.get(author, set()) & used_by(body), 'I1', 'keys that must not sign')
 
     def place(self, statement):
         """Own sequences and those of a counterparty have no gaps; other public ones may."""
-        body, sid, author, to = statement.body, statement.sid, statement.body['from'], statement.body['to']
-        epoch, number, prev = body['e'], body['n'], body['prev']
+        body, sid = statement.body, statement.sid
+        author, to, epoch, number, prev = (body[name] for name in ('from', 'to', 'e', 'n', 'prev'))
         own_epoch = self.genesis.get(self.site, (1, ''))[0]
         if to == '*':
             known = self.publics.setdefault((author, epoch), {})
@@ -659,8 +662,8 @@ def check_consistency(case):
 
 def check_receipt(case):
     """A C2SP tlog-proof: the leaf is in the log whose key is known."""
-    match = re.fullmatch(r'c2sp\.org/tlog-proof@v1\nindex (0|[1-9][0-9]{0,15})\n((?:[^\n]+\n)*)\n(.*)',
-                         case['receipt'], re.DOTALL)
+    match = re.fullmatch(r'c2sp\.org/tlog-proof@v1\nindex (0|[1-9][0-9]{0,15})\n'
+                         r'((?:[^\n]+\n)*)\n(.*)', case['receipt'], re.DOTALL)
     need(match and int(match[1]) < 2**53, 'I11', 'no receipt')
     proof = [unbase64(line) for line in match[2].split('\n')[:-1]]
     need(all(len(each) == 32 for each in proof), 'I1', 'a hash has 32 bytes')
