@@ -54,6 +54,11 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'who is connected, who owes whom',
     load: async () => (await import('./commands/peers.ts')).peers,
   },
+  federation: {
+    group: federation,
+    summary: 'its policy, witnesses and allocations',
+    load: async () => (await import('./commands/federation.ts')).federation,
+  },
   invite: {
     group: federation,
     summary: 'make a token by which a site joins',

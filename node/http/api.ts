@@ -48,6 +48,12 @@ export const apiPaths = {
    * `tile/…` or `tile/entries/…` as tlog-tiles names them
    */
   siteLogFile: (site: string) => `/v1/sites/${site}/log`,
+  /** GET → FederationAnswer */
+  federation: '/v1/federation',
+  /** POST {witnesses, quorum, authorities} → {sid}; at the founder only */
+  policy: '/v1/federation/policy',
+  /** POST {grantee, name, amount, starts, until} → {sid}; at an authority of the policy only */
+  grants: '/v1/federation/grants',
   /** POST {creditor-side limit: site, limit} → {sid} */
   credit: '/v1/credit',
   /** POST {valid_seconds} → InviteAnswer */
@@ -240,6 +246,45 @@ export interface PeerRow {
   /** Others were shown a head of its log that it has not linked with ours, in time enough. */
   readonly challenged?: true
   readonly trouble?: string
+}
+
+export interface FederationAnswer {
+  readonly federation: string
+  readonly name: string
+  readonly founder: string
+  /** Of this site's ledger. */
+  readonly entries: number
+  /** Absent while none was set. */
+  readonly policy?: {
+    readonly version: number
+    readonly witnesses: readonly string[]
+    readonly quorum: number
+    readonly authorities: readonly string[]
+  }
+  readonly grants: readonly {
+    readonly sid: string
+    readonly name: string
+    readonly grantee: string
+    readonly authority: string
+    readonly amount: string
+    /** At the grantee only. */
+    readonly held?: string
+    readonly spent?: string
+    readonly free?: string
+    readonly startsEpochMs: number
+    readonly untilEpochMs: number
+  }[]
+  /** The newest head of this ledger that each witness has signed. */
+  readonly cosigned: readonly {
+    readonly site: string; readonly size: number; readonly seconds: number
+  }[]
+  /** Heads of other ledgers that this site has signed. */
+  readonly held: readonly {
+    readonly site: string
+    readonly origin: string
+    readonly size: number
+    readonly seenEpochMs: number
+  }[]
 }
 
 export interface LedgerSummary {

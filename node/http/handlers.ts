@@ -12,6 +12,7 @@ import {
   amount, hash, integer, list, record, shaped, siteName, text,
 } from '../../protocol/base/shape.ts'
 import { jobNoteBytesMax } from '../../protocol/rules/job.ts'
+import { grantNamePattern, witnessesMax } from '../../protocol/rules/statement.ts'
 import { apiPaths } from './api.ts'
 import type { ApiRefusal, LocalNode } from './local-node.ts'
 
@@ -63,6 +64,19 @@ const inviteSecondsMax = 90 * 86_400
 const missingShape = record({ hashes: list(hash(), { max: limits.filesPerManifest }) })
 const exportShape = record({ directory: text({ bytesMax: 4_096, pattern: /^\// }) })
 const creditShape = record({ site: siteName(), limit: amount() })
+const policyShape = record({
+  witnesses: list(siteName(), { max: witnessesMax }),
+  quorum: integer({ min: 0, max: witnessesMax }),
+  authorities: list(siteName(), { max: witnessesMax }),
+})
+const epochMs = integer({ min: 0, max: 8_640_000_000_000_000 })
+const grantShape = record({
+  grantee: siteName(),
+  name: text({ bytesMax: 63, pattern: grantNamePattern }),
+  amount: amount(),
+  starts: epochMs,
+  until: epochMs,
+})
 const inviteShape = record({ valid_seconds: integer({ min: 60, max: inviteSecondsMax }) })
 
 export const routes: readonly Route[] = [
@@ -167,6 +181,15 @@ export const routes: readonly Route[] = [
     }
     const file = await node.siteLogFile(site, path, signal)
     return file.ok ? ok({ kind: 'bytes', ...file.value }) : file
+  }),
+  get(apiPaths.federation, [], async ({ node }) => json(await node.federation())),
+  admin(apiPaths.policy, limits.statementBytes, async ({ node, body }) => {
+    const asked = readJson(policyShape, body)
+    return asked.ok ? json(await node.setPolicy(asked.value)) : asked
+  }),
+  admin(apiPaths.grants, limits.statementBytes, async ({ node, body }) => {
+    const asked = readJson(grantShape, body)
+    return asked.ok ? json(await node.grantAllocation(asked.value)) : asked
   }),
   admin(apiPaths.credit, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(creditShape, body)

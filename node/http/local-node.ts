@@ -7,8 +7,10 @@
 import type { Hash, SiteName } from '../../protocol/base/ids.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import type { Microcredits } from '../../protocol/base/units.ts'
+import type { PolicyWish } from '../../protocol/machine/events.ts'
+import type { GrantFields } from '../../protocol/rules/statement.ts'
 import type {
-  ExportAnswer, InviteAnswer, JobDetail, JobEvent, JobSummary, LedgerEntryRow, LedgerNote,
+  ExportAnswer, FederationAnswer, InviteAnswer, JobDetail, JobEvent, JobSummary, LedgerEntryRow, LedgerNote,
   LedgerSummary, NodeInfo, OfferRow, PeerRow, ResultFile, SubmitAnswer, WhyAnswer,
 } from './api.ts'
 
@@ -106,6 +108,9 @@ export interface LocalNode {
   ledgerExport(directory: string): Reply<ExportAnswer>
   /** A file of a member's log, or of our own, as tlog-tiles names it: `checkpoint`, `tile/…`. */
   siteLogFile(site: SiteName, path: string, signal: AbortSignal): Reply<FileStream>
+  federation(): Reply<FederationAnswer>
+  setPolicy(policy: PolicyWish): Reply<{ readonly sid: Hash }>
+  grantAllocation(grant: GrantFields): Reply<{ readonly sid: Hash }>
   /** The most that `site` may owe us, from now on. */
   setCredit(site: SiteName, limit: Microcredits): Reply<{ readonly sid: Hash }>
   invite(validSeconds: number): Reply<InviteAnswer>

@@ -32,6 +32,7 @@ import type { ChunkStore } from '../staging/chunk-store.ts'
 import { systemCode } from '../staging/staging-error.ts'
 import { exportLedger } from '../store/ledger-export.ts'
 import type { Store } from '../store/level.ts'
+import { federationView } from './federation-view.ts'
 import { fileBytes, jobEvents, taskLog } from './job-streams.ts'
 import { resultFiles } from './job-results.ts'
 import { jobDetail, jobSummary, tasksOf, whyAnswer } from './job-view.ts'
@@ -248,8 +249,26 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
       return sid ? ok({ sid }) : no('internal', 'the statement is not on the ledger')
     },
 
+    federation: () => Promise.resolve(ok(federationView(tables, self.site))),
+
+    async setPolicy(policy) {
+      return said(await watchers.ask((request) =>
+        loop.push({ kind: 'policyRequested', request, policy })))
+    },
+
+    async grantAllocation(grant) {
+      return said(await watchers.ask((request) =>
+        loop.push({ kind: 'grantRequested', request, grant })))
+    },
+
     invite: (validSeconds) => invite(parts, validSeconds),
   }
+}
+
+/** A statement that was asked for: its sid is the answer. */
+function said(answer: Answer): Outcome<{ sid: Hash }, ApiRefusal> {
+  const sid = answer.kind === 'done' ? parseHash(answer.detail) : undefined
+  return sid ? ok({ sid }) : refused(answer)
 }
 
 async function submit(

@@ -108,8 +108,8 @@ const secondsMax = 1_000_000_000
 const countMax = 1_000_000_000
 const usageMax = Number.MAX_SAFE_INTEGER
 const closesMax = limits.sitesMax
-/** Of the federation's policy: a quorum of more would be slow, and nobody could say who it is. */
-export const witnessesMax = 31
+/** Of the federation's policy: a note carries sixteen signatures, the log's own among them. */
+export const witnessesMax = 15
 /** Heads in one statement: more would not fit into it. */
 export const headsMax = 64
 /** Of an arbiter's signed ruling. */

@@ -153,6 +153,21 @@ export function fakeNode(): FakeNode {
       ask('credit', site, limit)
       return ok({ sid: 'ab'.repeat(32) as Hash })
     },
+    async federation() {
+      ask('federation')
+      return ok({
+        federation: 'ab'.repeat(32), name: 'fake', founder: 'a.example', entries: 2, grants: [],
+        cosigned: [], held: [],
+      })
+    },
+    async setPolicy(policy) {
+      ask('policy', policy)
+      return ok({ sid: 'ab'.repeat(32) as Hash })
+    },
+    async grantAllocation(grant) {
+      ask('grant', grant)
+      return ok({ sid: 'ab'.repeat(32) as Hash })
+    },
     async invite(validSeconds) {
       ask('invite', validSeconds)
       return ok({ token: 'gridnode-join-v1.x', expiresEpochMs: validSeconds })
