@@ -13,10 +13,12 @@ import {
 import type { Lanes } from './lanes.ts'
 import type { LiveLog } from './ledger/live-log.ts'
 import type { PayerReplays } from './ledger/replay-payer.ts'
+import { readEntries, searchName } from './ledger/read-entries.ts'
 import { headMessage } from './ledger/show-head.ts'
 import { get } from './local/tables.ts'
 import type { Watchers } from './local/watchers.ts'
 import type { Network } from './net/door.ts'
+import type { Store } from './store/level.ts'
 
 export interface PerformParts {
   readonly host: HostParts
@@ -28,6 +30,7 @@ export interface PerformParts {
   readonly scheduling: Lanes
   readonly clearing: Lanes
   readonly log: LiveLog
+  readonly ledger: Pick<Store, 'get'>
   readonly payers: PayerReplays
   connectMembers(): void
   /** The scheduler will have something new to see. */
@@ -76,6 +79,11 @@ export function perform(parts: PerformParts, effect: Effect): void {
         host.loop.push({ kind: 'payerReplayed', hold, holds, detail })
       }, payer)
     }
+    case 'readEntries':
+      return clearing.run(searchName(effect), async () => {
+        const read = await readEntries(parts.ledger, effect)
+        if (read) host.loop.push(read)
+      })
     case 'publishOffer': return parts.network.publish('offers', effect.note)
     case 'publishCall': return parts.network.publish('announcements', effect.note)
     case 'connectMembers': return parts.connectMembers()

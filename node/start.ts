@@ -169,6 +169,7 @@ async function run(parts: Parts): Promise<RunningNode> {
     watchers,
     log: liveLog,
     payers: openPayerReplays(network),
+    ledger: parts.store,
     staging: lanes(stagingLanes),
     scheduling: lanes(schedulingLanes),
     clearing: lanes(clearingLanes),

@@ -7,7 +7,8 @@ import type { CoreTables } from '../../protocol/machine/state.ts'
 import { coldTables, volatileTables } from '../../protocol/machine/state.ts'
 
 type Volatile =
-  'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters' | 'ownHeads'
+  'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters' | 'evidenceSent' | 'ownHeads'
+  | 'heardPeers' | 'histories'
 type StoredTable = Exclude<keyof CoreTables, Volatile>
 
 /** The store's own records: the version of the layout and the marks of commits. */
@@ -40,6 +41,7 @@ const numbers: Readonly<Record<StoredTable, number>> = {
   quarantine: 64,
   proofsOwed: 65,
   holdChecks: 66,
+  evidence: 67,
   members: 33,
   invites: 34,
   delivery: 35,

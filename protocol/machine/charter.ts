@@ -12,6 +12,7 @@ import type { View } from '../base/tables.ts'
 import { isMember, issueStatement, logPublic } from '../rules/ledger.ts'
 import type { FederationPolicy, GrantFields } from '../rules/statement.ts'
 import { everybody, parseStatement } from '../rules/statement.ts'
+import { onStatementRefused } from './evidence-search.ts'
 import type { EventOf } from './events.ts'
 import type { MessageOf } from './messages.ts'
 import type { CoreTables } from './state.ts'
@@ -41,6 +42,7 @@ export function onCharter(turn: Turn, message: MessageOf<'charter'>): void {
     const isCharter = statement.kind === 'grant'
       || (statement.kind === 'policy' && statement.about === 'federation')
     const logged = isCharter ? logPublic(turn.view, turn.self.site, note) : undefined
+    if (logged && !logged.ok) onStatementRefused(turn, note, logged.refusal)
     if (!logged?.ok) count(turn, 'charter_refused')
     else keep(turn, logged.value.sid, note)
   }

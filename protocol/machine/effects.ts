@@ -5,6 +5,15 @@
 import type { ContractId, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import type { Message } from './messages.ts'
 
+/** An entry of our own log, by its place or by the number of its statement. */
+export type EntryName = { readonly index: number } | { readonly number: string }
+
+/** A statement that may prove a lie together with entries of our log. */
+export interface EvidenceSearch {
+  readonly proof: 'double_number' | 'overcharge' | 'fell'
+  readonly note: string
+}
+
 export type Effect =
   | { readonly kind: 'send'; readonly to: SiteName; readonly message: Message }
   /** Sign the newest head and prove to a peer that it continues what the peer holds. */
@@ -36,6 +45,27 @@ export type Effect =
       readonly size: number
       /** Hexadecimal. */
       readonly root: string
+    }
+  /**
+   * From our log, by a message `history`: what was said between us and `to` after these places, and
+   * public statements after the cursor. `issued` is what `to` said.
+   */
+  | {
+      readonly kind: 'tellHistory'
+      readonly to: SiteName
+      readonly issued: { readonly e: number; readonly n: number }
+      readonly received: { readonly e: number; readonly n: number }
+      readonly cursor: string
+    }
+  /** Before anything else of the step leaves: the mark is raised to the newest head. */
+  | { readonly kind: 'raiseMark' }
+  /** Something that an operator must see at once. */
+  | { readonly kind: 'alarm'; readonly detail: string }
+  /** Read entries of our log; `entriesRead` brings them. */
+  | {
+      readonly kind: 'readEntries'
+      readonly search: EvidenceSearch
+      readonly entries: readonly EntryName[]
     }
   | { readonly kind: 'publishOffer'; readonly note: string }
   /** A call for proposals to whoever hears it. */

@@ -6,6 +6,7 @@ import type { Microcredits } from '../base/units.ts'
 import type { SignedJob } from '../rules/job.ts'
 import type { KeptOffer } from '../rules/offer.ts'
 import type { FederationPolicy, GrantFields } from '../rules/statement.ts'
+import type { EvidenceSearch } from './effects.ts'
 import type { Message } from './messages.ts'
 import type { CapacityRecord } from './state.ts'
 
@@ -60,6 +61,12 @@ export type Event = { readonly at: number } & (
       readonly hold: Hash
       readonly holds: boolean
       readonly detail: string
+    }
+  /** What `readEntries` asked for, in its order; '' for what is not there. */
+  | {
+      readonly kind: 'entriesRead'
+      readonly search: EvidenceSearch
+      readonly notes: readonly string[]
     }
   | { readonly kind: 'joinRequested'; readonly request: string; readonly encoded: string }
   | {

@@ -22,6 +22,7 @@ import type { View } from '../base/tables.ts'
 import { openHead } from '../rules/ledger-book.ts'
 import { erasOf, logVerifier } from '../rules/ledger-keys.ts'
 import { logOrigin, witnessSignerName } from '../rules/statement.ts'
+import { noteHeads } from './evidence.ts'
 import type { MessageOf } from './messages.ts'
 import { headNoteBytesMax, headsPerMessage } from './messages.ts'
 import { quarantine } from './quarantine.ts'
@@ -106,11 +107,14 @@ export function onHead(turn: Turn, from: SiteName, message: MessageOf<'head'>): 
 
 /** Whether the log has shown one size with two roots: then that is kept as evidence. */
 function isFork(
-  turn: Turn, known: HeldHead, shown: { readonly note: string, readonly checkpoint: Checkpoint },
+  turn: Turn,
+  known: Pick<HeldHead, 'size' | 'root' | 'note'>,
+  shown: { readonly note: string, readonly checkpoint: Checkpoint },
 ): boolean {
   const { checkpoint } = shown
   if (checkpoint.size !== known.size || toHex(checkpoint.rootHash) === known.root) return false
   count(turn, 'head_fork')
+  noteHeads(turn, known.note, shown.note)
   return true
 }
 
@@ -189,6 +193,7 @@ export function onHeads(turn: Turn, from: SiteName, message: MessageOf<'heads'>)
     const known = view.get('heads', checkpoint.origin)
     if (known && isFork(turn, known, { note, checkpoint })) continue
     const asked = view.get('challenges', checkpoint.origin)
+    if (asked && isFork(turn, asked, { note, checkpoint })) continue
     if (known?.size === checkpoint.size || asked || !known) continue
     challenge(turn, site, { note, checkpoint })
   }

@@ -17,6 +17,8 @@ import { readBidAnswer } from '../rules/bid.ts'
 import { termsFor } from '../rules/contract.ts'
 import { logPublic } from '../rules/ledger.ts'
 import { outboxFull, say } from './delivery.ts'
+import { isFrozen } from './evidence.ts'
+import { onStatementRefused } from './evidence-search.ts'
 import {
   atOnceLeft, budgetLeft, changeJob, documentOf, openContracts, payableAt,
 } from './home-book.ts'
@@ -83,7 +85,7 @@ export function onAnswer(turn: Turn, from: SiteName, message: MessageOf<'answer'
   const said = read.value
   const key = view.get('auctionKeys', said.auction)
   const auction = key === undefined ? undefined : view.get('auctions', key)
-  if (!key || !auction || !wasAsked(turn, auction, from)) {
+  if (!key || !auction || !wasAsked(turn, auction, from) || isFrozen(turn, from)) {
     // Told all the same: what it has reserved for us must not wait for its bid to expire.
     if (said.kind === 'bid') tellClosed(turn, from, said.auction)
     return count(turn, 'answer_unasked')
@@ -140,6 +142,7 @@ function bidEntry(
   const own = bid.host === self.site
   if (!own && !view.get('ledgerTariffs', bid.tariff)) {
     const logged = logPublic(view, self.site, message.tariff)
+    if (!logged.ok) onStatementRefused(turn, message.tariff, logged.refusal)
     if (!logged.ok || logged.value.sid !== bid.tariff) return undefined
   }
   const tariff = view.get('ledgerTariffs', bid.tariff)
@@ -249,6 +252,7 @@ function award(turn: Turn, key: string, job: Job): number {
   for (const entry of Object.values(auction.entries)) {
     if (entry.kind !== 'bid' || entry.awarded > 0 || entry.expiresEpochMs <= turn.now) continue
     const { bid, note, taskCap, completionSeconds: seconds } = entry
+    if (isFrozen(turn, bid.host)) continue
     const affordable = affordableTasks(turn, job.id, { host: bid.host, taskCap })
     bids.push({ bid, note, taskCap, completionSeconds: seconds, affordable })
   }

@@ -11,6 +11,7 @@ import type { KeptOffer } from '../rules/offer.ts'
 import { compileRequirement } from '../rules/requirements.ts'
 import type { Rates } from '../rules/tariff.ts'
 import { capFor } from '../rules/tariff.ts'
+import { isFrozen } from './evidence.ts'
 import { budgetLeft, documentOf, openContracts, payableAt } from './home-book.ts'
 import type { Auction, AuctionEntry, Job } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -33,7 +34,7 @@ export function callFor(turn: Turn, job: Job, auction: Auction): string {
   }, turn.self.signer.statement)
 }
 
-/** Fills `entries` with a reason for every site that is not asked; returns those that are. */
+/** [ANNOUNCE-14] Fills `entries` with a reason for every site that is not asked; returns those that are. */
 export function shortlist(turn: Turn, job: Job, entries: Entries): SiteName[] {
   const document = documentOf(turn, job.id)
   const compiled = document.requirements === '' ? undefined
@@ -43,6 +44,11 @@ export function shortlist(turn: Turn, job: Job, entries: Entries): SiteName[] {
   const fit: Candidate[] = []
   for (const [, kept] of turn.view.entries('offers')) {
     if (taken.has(kept.offer.site)) continue
+    if (isFrozen(turn, kept.offer.site)) {
+      const detail = 'there is proof that it lied: gridnode evidence'
+      entries[kept.offer.site] = { kind: 'unfit', reason: 'frozen', detail }
+      continue
+    }
     const candidate = candidateOf(turn, job, kept)
     const why = compiled && !compiled.ok
       ? { reason: 'requirements' as const, detail: compiled.refusal.detail }

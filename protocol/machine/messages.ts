@@ -13,6 +13,7 @@ import {
   unshape,
 } from '../base/shape.ts'
 import { trancheDocumentShape } from '../rules/contract.ts'
+import { evidenceBytesMax } from '../rules/evidence.ts'
 import { jobNoteBytesMax } from '../rules/job.ts'
 import { renewalsMax } from '../rules/membership.ts'
 import { taskReportShape } from '../rules/run.ts'
@@ -138,6 +139,12 @@ const messageShape = union('kind', {
   hold_proof: record({ hold: hash(), proof: text({ bytesMax: 16_384 }) }),
   /** Heads that I hold of other logs. */
   heads: record({ notes: list(headNote, { max: headsPerMessage }) }),
+  /** A proof that a site lied: a document that the receiver checks for itself. */
+  evidence: record({ document: text({ bytesMax: evidenceBytesMax }) }),
+  /** For which sites and epochs I have one. */
+  evidence_known: record({
+    known: list(record({ accused: siteName(), epoch: count }), { max: limits.sitesMax }),
+  }),
   reports: record({ reports: list(reportShape, { max: 256 }) }),
   acks: record({ acks: list(ackShape, { max: 256 }) }),
   /** No further tasks come under this contract: its idle slots are free again. */

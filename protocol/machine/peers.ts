@@ -25,6 +25,7 @@ import { askHead, passHeads } from './heads.ts'
 import type { MessageOf } from './messages.ts'
 import { answerSummary, membersDigest, offerSummary } from './offers.ts'
 import type { MemberRecord } from './state.ts'
+import { onPeerDown as forgetShown, sayAllAbout, sayEvidenceKnown } from './evidence.ts'
 import type { Turn } from './turn.ts'
 import { answer, count, send, setTimer } from './turn.ts'
 
@@ -58,11 +59,13 @@ export function onPeerDown(turn: Turn, site: SiteName): void {
 }
 
 /** [DIRECTORY-2] Anti-entropy: one peer after the other, so that its cost does not grow. */
+  sayEvidenceKnown(turn, site)
 export function onExchange(turn: Turn): void {
   setTimer(turn, 'exchange/', turn.now + exchangeMs)
   const up = [...turn.view.entries('links')].map(([site]) => site as SiteName).sort(compareBytes)
   const next = up[Math.floor(turn.now / exchangeMs) % Math.max(1, up.length)]
   if (!next) return
+  forgetShown(turn, site)
   sendSummary(turn, next)
   askHead(turn, next)
   passHeads(turn, next)
@@ -72,6 +75,7 @@ function sendSummary(turn: Turn, to: SiteName): void {
   const members = membersDigest(turn.view)
   const charter = charterDigest(turn.view)
   send(turn, to, { kind: 'summary', members, charter, offers: offerSummary(turn.view) })
+  sayEvidenceKnown(turn, next)
 }
 
 export function onSummary(turn: Turn, from: SiteName, message: MessageOf<'summary'>): void {
@@ -187,6 +191,14 @@ export function onCreditRequested(turn: Turn, event: EventOf<'creditRequested'>)
     answer(turn, event.request, { kind: 'refused', code: 'not_member', detail })
     return
   }
-  grantCredit(turn, event.site, event.limit)
+  sayAllAbout(turn, event.site)
+  const silent = grantCredit(turn, event.site, event.limit)
+  if (silent) {
+    const detail = silent.reason === 'not_heard'
+      ? `${event.site} was not heard since this node has started; try again when it is up`
+      : `nothing can be said to ${event.site} now: ${silent.reason}`
+    answer(turn, event.request, { kind: 'refused', code: 'not_now', detail })
+    return
+  }
   answer(turn, event.request, { kind: 'done', detail: 'granted' })
 }

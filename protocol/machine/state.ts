@@ -18,6 +18,7 @@ import type { JobDocument } from '../rules/job.ts'
 import type { LedgerSigner, LedgerTables } from '../rules/ledger.ts'
 import { coldLedgerTables } from '../rules/ledger.ts'
 import type { KeptOffer } from '../rules/offer.ts'
+import type { EvidenceKind } from '../rules/statement.ts'
 import type { TaskReport, UsageTotal } from '../rules/run.ts'
 
 /** Who this node is and what its administrator has set: constant between a start and the next. */
@@ -352,6 +353,23 @@ export interface PaymentRecord {
 
 export interface CoreTables extends LedgerTables {
   federationNote: string
+/** The first proof of a lie of one site in one epoch. */
+export interface KeptEvidence {
+  readonly accused: SiteName
+  readonly epoch: number
+  readonly proof: EvidenceKind
+  /** Hash of the document. */
+  readonly doc: Hash
+  readonly document: string
+  /** One sentence for people. */
+  readonly what: string
+  /** Who showed it; '' when this site found it itself. */
+  readonly from: SiteName | ''
+  /** Our own statement about it; '' when there is none. */
+  readonly sid: Sid | ''
+  readonly epochMs: number
+}
+
   /** key sid: policies and allocations, in the order in which they came */
   charter: { readonly note: string; readonly order: number }
   /** key origin */
@@ -373,6 +391,8 @@ export interface CoreTables extends LedgerTables {
   quarantine: { readonly peer: SiteName; readonly detail: string; readonly epochMs: number }
   members: MemberRecord
   invites: { readonly expiresEpochMs: number; readonly usedBy: string }
+  /** key accused/epoch */
+  evidence: KeptEvidence
   /** key peer */
   delivery: { readonly acked: number }
   /** key peer/number: statements not acknowledged yet */
@@ -424,6 +444,8 @@ export interface CoreTables extends LedgerTables {
   capacity: CapacityRecord
   /** volatile: key 'own' */
   offerState: { readonly publishedEpochMs: number; readonly digest: string }
+  /** volatile: key peer/accused/epoch: when that document was shown, either way */
+  evidenceSent: number
   /** volatile: key 'own' */
   addresses: readonly string[]
   /** volatile: key name */
@@ -432,7 +454,8 @@ export interface CoreTables extends LedgerTables {
 
 export const coldTables: ReadonlySet<string> = coldLedgerTables
 export const volatileTables: ReadonlySet<string> = new Set<keyof CoreTables>([
-  'links', 'offers', 'capacity', 'offerState', 'addresses', 'counters', 'ownHeads',
+  'links', 'offers', 'capacity', 'offerState', 'addresses', 'counters', 'evidenceSent', 'ownHeads',
+  'heardPeers', 'histories',
 ])
 
 const taskDigits = 9

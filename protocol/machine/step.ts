@@ -14,6 +14,8 @@ import type { Effect } from './effects.ts'
 import type { Event } from './events.ts'
 import type { Message } from './messages.ts'
 import { decodeMessage } from './messages.ts'
+import * as evidence from './evidence.ts'
+import { onEntriesRead } from './evidence-search.ts'
 import { onChallengeDue, onCosigned, onHead, onHeadWanted, onHeads } from './heads.ts'
 import { keepOffer, onOfferExpiry, refreshOffer } from './offers.ts'
 import * as peers from './peers.ts'
@@ -95,6 +97,7 @@ function route(turn: Turn, event: Event): void {
       onTasksObserved(turn, event)
       return refresh(turn)
     case 'taskCollected': return onTaskCollected(turn, event)
+    case 'entriesRead': return onEntriesRead(turn, event)
     case 'taskCollectFailed': return onTaskCollectFailed(turn, event)
     case 'trancheRemoved':
       onTrancheRemoved(turn, event.tranche)
@@ -171,6 +174,8 @@ function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
     case 'hold': return onHold(turn, logged, statement)
     case 'held': return onHeld(turn, from, statement.hold)
     case 'declined': return onDeclined(turn, from, statement.hold, statement.reason)
+    case 'evidence': return evidence.onEvidence(turn, from, message)
+    case 'evidence_known': return evidence.onEvidenceKnown(turn, from, message)
     case 'usage': return onUsage(turn, from, statement.hold, statement.final)
     case 'accept': return onAccept(turn, from, statement.hold)
     case 'void': return onVoid(turn, from, statement.hold, statement.reason)
@@ -216,4 +221,5 @@ function onTimer(turn: Turn, kind: string, name: string): void {
     case 'stop': return onStopRetry(turn, name as TrancheId)
     default: return count(turn, 'timer_unknown')
   }
+    case 'evidence': return evidence.onSayDue(turn, name)
 }

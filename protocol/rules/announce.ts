@@ -6,6 +6,7 @@
 // Reasons a site is unfit, in order of precedence: placement [ANNOUNCE-1], unreachable
 // [ANNOUNCE-2], cores [ANNOUNCE-3], memory [ANNOUNCE-4], walltime [ANNOUNCE-5], requirements
 // [ANNOUNCE-6], credit [ANNOUNCE-7], budget [ANNOUNCE-8], not_shortlisted [ANNOUNCE-9].
+// A proven liar is not considered at all: frozen [ANNOUNCE-14].
 
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
 import { compareBytes } from '../base/ids.ts'
@@ -63,7 +64,7 @@ export function readAnnouncement(
 /** The order is the order of precedence: the first that applies is the one shown. */
 export type UnfitReason =
   | 'placement' | 'unreachable' | 'cores' | 'memory' | 'walltime' | 'requirements'
-  | 'credit' | 'budget' | 'not_shortlisted'
+  | 'credit' | 'budget' | 'not_shortlisted' | 'frozen'
 
 export interface Unfit {
   readonly reason: UnfitReason

@@ -12,7 +12,7 @@ import type { CoreTables, Self } from '../../protocol/machine/state.ts'
 import { createLoop } from '../../node/loop.ts'
 import type { Happening } from '../../node/loop.ts'
 import { performWork } from './effects.ts'
-import { headShown, proofShown, replayed } from './show-head.ts'
+import { entriesRead, headShown, proofShown, replayed } from './show-head.ts'
 import type { Machine, Process } from './machine.ts'
 import { crash, pass, selfOf } from './machine.ts'
 import type { Endpoint } from './network.ts'
@@ -117,6 +117,7 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
     case 'showHead':
     case 'showHeads':
     case 'proveHold':
+    case 'readEntries':
     case 'replayPayer': return performLog(machine, process, effect)
     case 'connectMembers':
     case 'jobChanged': return undefined
@@ -124,7 +125,9 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
   }
 }
 
-type LogWork = Extract<Effect, { kind: 'showHead' | 'showHeads' | 'proveHold' | 'replayPayer' }>
+type LogWork = Extract<Effect, {
+  kind: 'showHead' | 'showHeads' | 'proveHold' | 'replayPayer' | 'readEntries'
+}>
 
 /** What shows the log to others, at once: the disk of a simulated site is quick to read. */
 function performLog(machine: Machine, process: Process, effect: LogWork): void {
@@ -144,6 +147,11 @@ function performLog(machine: Machine, process: Process, effect: LogWork): void {
         if (!shown || !head?.ok) continue
         process.loop.push({ kind: 'headShown', size: head.value.size, note: shown.note })
       }
+      return undefined
+    }
+    case 'readEntries': {
+      const read = entriesRead(reader(machine), effect)
+      if (read) process.loop.push(read)
       return undefined
     }
     case 'proveHold': return tell(effect.to, proofShown(reader(machine), effect))

@@ -8,6 +8,7 @@ import { consistencyProof, inclusionProof, root } from '../../protocol/base/merk
 import { parseNote, signNote } from '../../protocol/base/note.ts'
 import { formatTlogProof } from '../../protocol/base/tlog-proof.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
+import type { EventOf } from '../../protocol/machine/events.ts'
 import type { MessageOf } from '../../protocol/machine/messages.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
 import { entryKey, nodeKey } from '../../protocol/rules/ledger-book.ts'
@@ -67,4 +68,15 @@ export function replayed(
   }
   const holds = toHex(replay.head().root) === expected
   return { holds, detail: holds ? '' : 'another log was cosigned' }
+}
+
+/** Entries of the own log; undefined when a peer has only said again what is there. */
+export function entriesRead(
+  read: Read, { search, entries }: Extract<Effect, { kind: 'readEntries' }>,
+): Omit<EventOf<'entriesRead'>, 'at'> | undefined {
+  const notes = entries.map((name) => {
+    const index = 'index' in name ? name.index : read('ledgerNumbers', name.number)
+    return (typeof index === 'number' ? read('ledgerEntries', entryKey(index)) : '') as string
+  }).map((note) => note ?? '')
+  return notes[0] === search.note ? undefined : { kind: 'entriesRead', search, notes }
 }
