@@ -1,6 +1,6 @@
-// What verifiers of other languages are held to: the vectors, honest exports as they come from the
-// exporter, and copies of them with one thing changed. A verifier is a function from arguments to
-// exit code and lines.
+// What verifiers of other languages are held to: the vectors, statements changed at random, honest
+// exports as they come from the exporter, and copies of them with one thing changed. A verifier is a
+// function from arguments to exit code and lines.
 
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,6 +12,7 @@ import { readingStore } from '../rules/ledger-exports.ts'
 import type { TestSite } from '../rules/ledger-sites.ts'
 import { agreedDeal, credits, federation, start, tell } from '../rules/ledger-sites.ts'
 import type { VectorFile } from '../vectors/ledger/vector-case.ts'
+import { changedStatements } from './changed-statements.ts'
 import type { Ran } from './go-verifier.ts'
 
 const vectors = join(import.meta.dirname, '../vectors/ledger')
@@ -38,6 +39,18 @@ export function verifierSuite(
       assert.equal(code, 0)
     })
   }
+
+  t('agrees on statements that were changed at random and signed again', async (ctx) => {
+    const cases = await changedStatements(1, 2_000)
+    assert.ok(new Set(cases.map(({ expect }) => expect)).size === 2, 'some of them are good')
+    const path = join(ctx.tmp(), 'changed.json')
+    writeFileSync(path, JSON.stringify({ check: 'statement', cases }))
+    const { lines } = await verify(['vectors', path])
+    const wrong = lines.filter((line, at) =>
+      verdictIn(line, 'statement') !== `${cases[at]?.name}: ${cases[at]?.expect}`)
+    assert.equal(wrong, [])
+    assert.equal(lines.length, cases.length)
+  })
 
   t('verifies exports: all kinds of statements, a second epoch, several tiles', async (ctx) => {
     const { home, directory } = await longExport(ctx)

@@ -2,8 +2,8 @@
 // fresh exports, and every kind of tampering.
 // time limit: 300 s
 
-import { assert, suite } from '../harness.ts'
 import { join } from 'node:path'
+import { assert, suite } from '../harness.ts'
 import { exportLedger } from '../../node/store/ledger-export.ts'
 import { ledgerStory } from '../ledger-examples.ts'
 import { readingStore } from '../rules/ledger-exports.ts'
