@@ -2,6 +2,7 @@
 // the texts lie where they were read, in the bundle of entries.
 
 import { verify } from '../../protocol/base/crypto.ts'
+import type { Signed } from './fast-ed25519.ts'
 
 export interface SignatureBatch {
   /** What the texts are parts of. */
@@ -17,15 +18,20 @@ export interface SignatureBatch {
 export const partsPerSignature = 3
 export const signatureBytes = 64
 
-/** 1 for each signature that is good, 0 for each that is not. */
-export function checkBatch({ bytes, parts, signatures, keys }: SignatureBatch): Uint8Array {
-  const verdicts = new Uint8Array(parts.length / partsPerSignature)
-  for (let at = 0; at < verdicts.length; at++) {
+/** The signatures one by one. */
+export function signedIn({ bytes, parts, signatures, keys }: SignatureBatch): Signed[] {
+  return Array.from({ length: parts.length / partsPerSignature }, (_, at) => {
     const part = at * partsPerSignature
-    const key = keys[parts[part + 2] as number]
-    const text = bytes.subarray(parts[part], parts[part + 1])
-    const signature = signatures.subarray(at * signatureBytes, (at + 1) * signatureBytes)
-    verdicts[at] = key && verify(key, text, signature) ? 1 : 0
-  }
-  return verdicts
+    return {
+      publicKey: keys[parts[part + 2] as number] ?? new Uint8Array(),
+      message: bytes.subarray(parts[part], parts[part + 1]),
+      signature: signatures.subarray(at * signatureBytes, (at + 1) * signatureBytes),
+    }
+  })
+}
+
+/** 1 for each signature that is good, 0 for each that is not. */
+export function checkBatch(batch: SignatureBatch): Uint8Array {
+  return Uint8Array.from(signedIn(batch), ({ publicKey, message, signature }) =>
+    verify(publicKey, message, signature) ? 1 : 0)
 }
