@@ -3,7 +3,7 @@
 
 import { sha256Hex, toHex } from '../../protocol/base/crypto.ts'
 import { signNote } from '../../protocol/base/note.ts'
-import type { Evidence, EvidenceContext } from '../../protocol/rules/evidence.ts'
+import type { Evidence, EvidenceContext, EvidenceRefusal } from '../../protocol/rules/evidence.ts'
 import {
   checkEvidence, encodeEvidence, evidenceBytesMax, evidenceContext,
 } from '../../protocol/rules/evidence.ts'
@@ -51,7 +51,7 @@ function proves(at: TestSite, evidence: Evidence, accused: TestSite, epoch = 1):
 }
 
 function provesNothing(
-  at: TestSite, evidence: Evidence, reason: Parameters<typeof assert.refused>[1], detail: RegExp,
+  at: TestSite, evidence: Evidence, reason: EvidenceRefusal['reason'], detail: RegExp,
 ): void {
   const checked = checkEvidence(encodeEvidence(evidence), contextOf(at))
   assert.refused(checked, reason)
@@ -276,7 +276,7 @@ t('a lied usage: an amount that is not the price by its own tariff', () => {
   const sites = three()
   const { notes, usage } = claimed(sites)
   const { host, third } = sites
-  const over = (said: object): Evidence =>
+  const over = (said: Record<string, unknown>): Evidence =>
     ({ kind: 'overcharge', ...notes, usage: another(host.signer.statement, usage, said) })
   assert.match(proves(third, over({ amount: credits(1_000_001) }), host),
     /claimed 1000001 microcredits for what costs 1000000/)
@@ -321,7 +321,7 @@ t('a lied usage: a later claim that says less', () => {
   const { statement, sid } = must(parseStatement(usage))
   assert.ok(statement.kind === 'usage')
   const later = { n: statement.n + 1, prev: sid }
-  const fell = (said: object): Evidence => ({
+  const fell = (said: Record<string, unknown>): Evidence => ({
     kind: 'fell', first: usage, second: another(host.signer.statement, usage, { ...later, ...said }),
   })
   assert.match(proves(third, fell({ core_s: 3_599 }), host), /core_s 3600 and later only 3599/)
