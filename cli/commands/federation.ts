@@ -60,7 +60,8 @@ function federationText(context: Context, answer: FederationAnswer): string {
   const { style, terminal } = context
   const layout = { width: terminal.out.columns(), style }
   const { policy } = answer
-  const parts = [`${style.bold(answer.name)}, founded by ${answer.founder}\n  ${answer.federation}\n`]
+  const title = `${style.bold(answer.name)}, founded by ${answer.founder}`
+  const parts = [`${title}\n  ${answer.federation}\n`]
   parts.push(policy
     ? `policy ${policy.version}\n  witnesses    ${policy.witnesses.join(', ') || 'none'}\n` +
       `  quorum       ${policy.quorum} of ${policy.witnesses.length}\n` +
@@ -82,7 +83,8 @@ function federationText(context: Context, answer: FederationAnswer): string {
     ))
   }
   parts.push(answer.cosigned.length === 0
-    ? `no witness has signed a head of this ledger yet (${plural(answer.entries, 'entry', 'entries')})\n`
+    ? 'no witness has signed a head of this ledger yet: ' +
+      `${plural(answer.entries, 'entry', 'entries')}\n`
     : table(
       [
         { title: 'WITNESS' }, { title: 'SIGNED OUR FIRST', align: 'right' }, { title: 'AT' },
@@ -125,7 +127,9 @@ async function grant(context: Context, words: readonly string[]): Promise<number
   }
   const grantee = siteOf(name, 'SITE')
   const amount = parseCredits(text)
-  if (amount === undefined) throw usageFailure(`expected credits such as 5000 or 0.5, got '${text}'`)
+  if (amount === undefined) {
+    throw usageFailure(`expected credits such as 5000 or 0.5, got '${text}'`)
+  }
   const seconds = parseDurationSeconds(args.value('for') ?? '365d')
   if (seconds === undefined || seconds < 1) {
     throw usageFailure(`--for: expected a time such as 90d or 12h, got '${args.value('for')}'`)

@@ -1,11 +1,14 @@
-// The answer to a witness: our newest head, signed behind the mark, with proofs that it continues the
-// heads that the witness holds.
+// The answer to a witness: our newest head, signed behind the mark, with proofs that it continues
+// the heads that the witness holds.
 
 import { toHex } from '../../protocol/base/crypto.ts'
 import type { MessageOf } from '../../protocol/machine/messages.ts'
 import type { LiveLog, SignedHead } from './live-log.ts'
 
-/** Of `signed`, or of the newest head. Throws what the log throws; sizes are at most that of the newest head, 0 for none. */
+/**
+ * Of `signed`, or of the newest head. Throws what the log throws; sizes are at most that of the
+ * newest head, 0 for none.
+ */
 export async function headMessage(
   log: LiveLog,
   held: { readonly known: number, readonly also: number },

@@ -1,5 +1,5 @@
-// The federation as this site sees it: its policy, its allocations, and what the witnesses have said
-// of this site's log.
+// The federation as this site sees it: its policy, its allocations, and what the witnesses have
+// said of this site's log.
 
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { compareBytes } from '../../protocol/base/ids.ts'

@@ -1,6 +1,6 @@
 // What a whole federation goes by beside its members: the founder's policy and the allocations that
-// its authorities grant. Peers compare one hash of it and pass on what the other lacks, whoever said
-// it; each statement is checked like every other.
+// its authorities grant. Peers compare one hash of it and pass on what the other lacks, whoever
+// said it; each statement is checked like every other.
 //
 // [CHARTER-1] A statement counts by its own signature and place, never by who passed it on.
 
@@ -76,7 +76,8 @@ export function onGrantRequested(turn: Turn, event: EventOf<'grantRequested'>): 
 function issue(
   turn: Turn,
   request: string,
-  said: ({ readonly kind: 'policy' } & FederationPolicy) | ({ readonly kind: 'grant' } & GrantFields),
+  said: ({ readonly kind: 'policy' } & FederationPolicy)
+    | ({ readonly kind: 'grant' } & GrantFields),
 ): void {
   const { view, self, now } = turn
   const issued = issueStatement(view, self.signer, { ...said, to: everybody, at: now })

@@ -1,10 +1,10 @@
 // Heads of logs: every site is a witness of its peers'. It asks each for its newest head, checks
 // that it continues the one it has stored, stores the whole checkpoint and only then cosigns it
-// (C2SP tlog-witness). Witnesses show one another what they hold, so a log with two stories is found
-// by whoever hears both.
+// (C2SP tlog-witness). Witnesses show one another what they hold, so a log with two stories is
+// found by whoever hears both.
 //
-// [HEAD-1] A head is stored and cosigned only if it is signed by the log key of its epoch and proven
-//   to continue the stored one.
+// [HEAD-1] A head is stored and cosigned only if it is signed by the log key of its epoch and
+//   proven to continue the stored one.
 // [HEAD-2] The cosignature leaves after the commit that stores the head.
 // [HEAD-3] Two roots for one size prove a lie; two sizes prove nothing, and their log is asked to
 //   link them.
@@ -204,7 +204,12 @@ function challenge(
 ): void {
   const { origin, size, rootHash } = shown.checkpoint
   turn.view.put('challenges', origin, {
-    site, size, root: toHex(rootHash) as Hash, note: shown.note, sinceEpochMs: turn.now, overdue: false,
+    site,
+    size,
+    root: toHex(rootHash) as Hash,
+    note: shown.note,
+    sinceEpochMs: turn.now,
+    overdue: false,
   })
   setTimer(turn, `challenge/${origin}`, turn.now + challengeMs)
   askHead(turn, site)

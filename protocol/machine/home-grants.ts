@@ -49,7 +49,7 @@ export function onProofDue(turn: Turn, hold: Sid): void {
   const { view, now } = turn
   const owed = view.get('proofsOwed', hold)
   if (!owed) return
-  if (view.get('ledgerHolds', hold)?.state !== 'asked') return void view.remove('proofsOwed', hold)
+  if (view.get('ledgerHolds', hold)?.state !== 'asked') return view.remove('proofsOwed', hold)
   setTimer(turn, `proof/${hold}`, now + proveAgainMs)
   if (prove(turn, hold)) return
   const witnesses = policyOf(view).witnesses.filter((site) => isUp(turn, site))

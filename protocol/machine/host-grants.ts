@@ -1,6 +1,6 @@
-// Allocations at the host: a hold that an allocation pays is `held` only after the home has shown it
-// in a head with the witnesses' cosignatures, and the home's whole log up to that head was replayed
-// here: only that shows that the allocation was not spent elsewhere.
+// Allocations at the host: a hold that an allocation pays is `held` only after the home has shown
+// it in a head with the witnesses' cosignatures, and the home's whole log up to that head was
+// replayed here: only that shows that the allocation was not spent elsewhere.
 //
 // [GRANT-2] A host says `held` on an allocation only after proof and replay; else it declines, in
 //   time.

@@ -33,7 +33,7 @@ export function carryOut(
     // These move nothing: an auditor holds them against the log itself.
     case 'heads':
     case 'digest': return done
-    case 'snapshot': return atMost(view, statement, entry)
+    case 'snapshot': return ofThisLog(statement, entry)
     case 'credit': return grantCredit(view, statement, entry)
     case 'contract': return statement.side === 'offer'
       ? offerContract(view, statement, entry)
@@ -136,7 +136,7 @@ function freeze(
   return done
 }
 
-function atMost(view: View<LedgerTables>, said: StatementOf<'snapshot'>, { index, self }: Entry): Done {
+function ofThisLog(said: StatementOf<'snapshot'>, { index, self }: Entry): Done {
   if (said.from === self && said.size > index) return tooMuch('size', index, said.size)
   return said.size < 1 ? refuse({ reason: 'wrong_state', detail: 'of an empty log' }) : done
 }

@@ -55,7 +55,7 @@ t('a job on an allocation runs where its home has no credit; the books hold', as
   const id = await submit(home(), { ...job, tasks: '1-4', options })
   const detail = await ended(home(), id, 120)
   assert.equal(detail.state, 'done', JSON.stringify(detail.note))
-  assert.match(await logOf(home(), id, 1, 'stdout'), /^ran at [acd]\.example\n$/)
+  assert.match(await logOf(home(), id, { task: 1 }), /^ran at [acd]\.example\n$/)
   await eventually(async () => (await view(home())).grants[0]?.held === '0', {
     timeoutSeconds: 40, what: 'nothing of the allocation is held any more',
   })
