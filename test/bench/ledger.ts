@@ -1,14 +1,11 @@
-// The ledger's two costs: saying things durably, against the database's own synced batches of the
-// same bytes; and auditing them, against nothing but their signatures on the same number of
-// threads.
+// What the ledger costs: saying things durably, against the database's own synced batches of the
+// same bytes. (The audit has a bench of its own.)
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Level } from 'level'
-import { directoryFiles } from '../../cli/verify/log-files.ts'
-import { verifyLogs } from '../../cli/verify/verify.ts'
-import { keyPairFromSeed, sha256, sign, verify } from '../../protocol/base/crypto.ts'
+import { keyPairFromSeed, sha256 } from '../../protocol/base/crypto.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'
 import type { Tables } from '../../protocol/base/tables.ts'
 import { applyWrites, draft } from '../../protocol/base/tables.ts'
@@ -19,7 +16,6 @@ import {
   admitMember, issueStatement, openLedger, sealFederation, sealGenesis,
 } from '../../protocol/rules/ledger.ts'
 import { rootSigner, statementSigner } from '../../protocol/rules/statement.ts'
-import { exportLedger } from '../../node/store/ledger-export.ts'
 import type { Store } from '../../node/store/level.ts'
 import { openStore } from '../../node/store/level.ts'
 import type { Figure } from './figures.ts'
@@ -123,17 +119,6 @@ async function rawBatches(directory: string, count: number): Promise<number> {
   return count / spent
 }
 
-function rawVerifications(count: number): number {
-  const key = keyOf('raw')
-  const message = new Uint8Array(400)
-  const signature = sign(key, message)
-  const begin = process.hrtime.bigint()
-  for (let at = 0; at < count; at++) {
-    if (!verify(key.publicKey, message, signature)) throw new Error('a good signature is refused')
-  }
-  return count / (Number(process.hrtime.bigint() - begin) / 1e9)
-}
-
 export async function ledgerFigures(): Promise<Figure[]> {
   const directory = mkdtempSync(join(tmpdir(), 'gridnode-bench-'))
   try {
@@ -143,18 +128,9 @@ export async function ledgerFigures(): Promise<Figure[]> {
     const said = await paired(rounds,
       async () => statements / (await seconds(() => sayDurably(store, site, statements))),
       () => rawBatches(join(directory, `raw${round++}`), statements))
-    const exported = join(directory, 'export')
-    const { size } = await exportLedger(store, keyOf('bench-a log'), exported)
     await store.close()
-    const verified = await paired(rounds,
-      async () => size / (await seconds(async () => {
-        const report = await verifyLogs([directoryFiles(exported)])
-        if (report.verdict !== 'holds') throw new Error(`the bench's own log: ${report.verdict}`)
-      })),
-      () => Promise.resolve(rawVerifications(4_000)))
     return [
       rateFigure('statements said durably', 'the same bytes, LevelDB, synced alike', '/s', said),
-      rateFigure('entries audited', 'Ed25519 verifications on one thread', '/s', verified),
     ]
   } finally {
     rmSync(directory, { recursive: true, force: true })
