@@ -163,7 +163,7 @@ async function found(
     const view = draft<CoreTables>(new Map())
     granted(openLedger(view, site, { federation: federation.note, genesis: genesis.note }))
     view.put('federationNote', 'own', federation.note)
-    const own = { site, genesis: genesis.note, policy: '', addresses: ownAddresses(config) }
+    const own = { site, genesis: genesis.note, policy: '', addresses: ownAddresses(config), renewals: [] }
     view.put('members', site, own)
     await store.commit(view.writes())
   } finally {

@@ -6,7 +6,7 @@ import type { FederationId, SiteName } from '../protocol/base/ids.ts'
 import type { Draft } from '../protocol/base/tables.ts'
 import { draft } from '../protocol/base/tables.ts'
 import type { CoreTables, MemberRecord } from '../protocol/machine/state.ts'
-import { admitMember, isMember, openLedger } from '../protocol/rules/ledger.ts'
+import { admitMember, isMember, logPublic, openLedger } from '../protocol/rules/ledger.ts'
 import type { JoinAnswer, JoinToken } from '../protocol/rules/membership.ts'
 import { parseStatement } from '../protocol/rules/statement.ts'
 import { Problem } from './problem.ts'
@@ -52,7 +52,13 @@ export function verifiedAnswer(
     throw untrue(`${token.sponsor} is no member with the key that the token names`)
   }
   view.put('federationNote', 'own', answer.federation)
-  for (const [site, member] of members) view.put('members', site, member)
+  for (const [site, member] of members) {
+    for (const note of member.renewals) {
+      const logged = logPublic(view, self, note)
+      if (!logged.ok) throw untrue(`an epoch or a key of ${site}: ${wordsOf(logged.refusal)}`)
+    }
+    view.put('members', site, member)
+  }
   const joined = {
     site: self,
     federation: token.federation,

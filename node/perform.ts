@@ -11,10 +11,12 @@ import {
   cancelTranche, collectTask, removeTranche, stageTranche, submitTranche,
 } from './host-work.ts'
 import type { Lanes } from './lanes.ts'
+import { receiptMessages } from './ledger/give-receipts.ts'
 import type { LiveLog } from './ledger/live-log.ts'
 import type { PayerReplays } from './ledger/replay-payer.ts'
 import { readEntries, searchName } from './ledger/read-entries.ts'
 import { headMessage } from './ledger/show-head.ts'
+import { historyMessage } from './ledger/tell-history.ts'
 import { get } from './local/tables.ts'
 import type { Watchers } from './local/watchers.ts'
 import type { Network } from './net/door.ts'
@@ -33,6 +35,8 @@ export interface PerformParts {
   readonly ledger: Pick<Store, 'get'>
   readonly payers: PayerReplays
   connectMembers(): void
+  /** To the newest head, before anything else leaves. */
+  raiseMark(): void
   /** The scheduler will have something new to see. */
   lookSoon(): void
 }
@@ -71,6 +75,15 @@ export function perform(parts: PerformParts, effect: Effect): void {
         parts.network.send(to, encodeMessage({ kind: 'hold_proof', hold, proof }))
       })
     }
+    case 'giveReceipts': {
+      const { to, numbers } = effect
+      return clearing.run(`receipts ${to} ${numbers[0]?.n ?? 0}`, async () => {
+        const asked = { self: host.site, to, numbers }
+        for await (const message of receiptMessages(parts.log, asked)) {
+          parts.network.send(to, encodeMessage(message))
+        }
+      })
+    }
     case 'replayPayer': {
       const { home: payer, hold, size, root } = effect
       return staging.run(`replay ${hold}`, async (signal) => {
@@ -84,6 +97,15 @@ export function perform(parts: PerformParts, effect: Effect): void {
         const read = await readEntries(parts.ledger, effect)
         if (read) host.loop.push(read)
       })
+    case 'tellHistory': {
+      const { to } = effect
+      return clearing.run(`history ${to}`, async () => {
+        const message = await historyMessage(parts.ledger, host.loop.tables, effect)
+        parts.network.send(to, encodeMessage(message))
+      })
+    }
+    case 'raiseMark': return parts.raiseMark()
+    case 'alarm': return host.report.error(effect.detail)
     case 'publishOffer': return parts.network.publish('offers', effect.note)
     case 'publishCall': return parts.network.publish('announcements', effect.note)
     case 'connectMembers': return parts.connectMembers()

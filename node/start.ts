@@ -52,7 +52,7 @@ import type { ChunkStore } from './staging/chunk-store.ts'
 import { openWorkspace } from './staging/workspace.ts'
 import type { Store } from './store/level.ts'
 import { openStore } from './store/level.ts'
-import { checkMark } from './store/mark.ts'
+import { checkMark, markOf, raiseMarkTo } from './store/mark.ts'
 import type { Watch } from './watch-scheduler.ts'
 import { watchScheduler } from './watch-scheduler.ts'
 
@@ -174,11 +174,26 @@ async function run(parts: Parts): Promise<RunningNode> {
     scheduling: lanes(schedulingLanes),
     clearing: lanes(clearingLanes),
     connectMembers: () => network.setMembers(membersOf(parts)),
+    raiseMark: () => keepMark(parts, loop),
     lookSoon: () => late.watch?.look(),
   }
   loop.push({ kind: 'started', addresses: [...network.addresses()].slice(0, addressesMax) })
   late.watch = opened.add(openWatch(parts, { driver, loop, chunks }), (one) => one.stop())
   return serve(parts, { loop, network, serving, watchers, chunks, liveLog })
+}
+
+/** What everybody is told is on the disk, and from here on no older database opens. */
+function keepMark({ directory, tables, report, options }: Parts, loop: Loop): void {
+  try {
+    const head = get(tables, 'ledgerHead', 'head')
+    if (head) raiseMarkTo(join(directory, markName), markOf(head))
+  } catch (error) {
+    loop.stop()
+    report.error('the node cannot go on; start it again when this is mended', {
+      error: messageOf(error),
+    })
+    options.onFatal?.(asError(error))
+  }
 }
 
 /** One task may fill half of the spool, so that two at once always find room to be collected. */

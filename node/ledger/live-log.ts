@@ -22,8 +22,7 @@ import { entryKey } from '../../protocol/rules/ledger-book.ts'
 import { logOrigin } from '../../protocol/rules/statement.ts'
 import type { Store } from '../store/level.ts'
 import { readTile, withNodes } from '../store/log-tiles.ts'
-import type { Mark } from '../store/mark.ts'
-import { markOf, raiseMark, readMark } from '../store/mark.ts'
+import { markOf, raiseMarkTo, readMark } from '../store/mark.ts'
 import { StoreError } from '../store/store-error.ts'
 
 export interface LiveLogParts {
@@ -59,7 +58,8 @@ export interface LiveLog {
   sizeShown(): number
   /** The leaf, a signed note; undefined beyond the end or when it was pruned. */
   entry(index: number): Promise<string | undefined>
-  indexOf(sid: string): Promise<number | undefined>
+  /** Of the statement with that number, by its key in the book. */
+  indexOf(number: string): Promise<number | undefined>
   /** Sizes here and below are at most that of `headAt`: the caller has compared. */
   rootAt(size: number): Promise<Uint8Array>
   inclusionProof(at: { readonly index: number, readonly size: number }): Promise<Uint8Array[]>
@@ -92,8 +92,8 @@ export async function openLiveLog(parts: LiveLogParts): Promise<LiveLog> {
       const note = await store.get('ledgerEntries', entryKey(index))
       return typeof note === 'string' ? note : undefined
     },
-    async indexOf(sid) {
-      const index = await store.get('ledgerSids', sid)
+    async indexOf(number) {
+      const index = await store.get('ledgerNumbers', number)
       return typeof index === 'number' ? index : undefined
     },
     rootAt: (size) => withNodes(store, (nodeAt) => root(frontierAt(size, nodeAt))),
@@ -136,9 +136,19 @@ function openSigning(parts: LiveLogParts, origin: string): Signing {
   let last: { readonly head: LedgerHead, readonly text: string, readonly note: string } | undefined
   let tail: Promise<unknown> = Promise.resolve()
 
+  /** Public statements raise the mark themselves, perhaps while an older head was being read. */
+  const newestHead = async (): Promise<LedgerHead> => {
+    for (let head = await readHead(parts.store); ;) {
+      const mark = readMark(markPath)
+      if (mark?.origin !== origin || mark.size <= head.frontier.size) return head
+      const again = await readHead(parts.store)
+      if (again.frontier.size === head.frontier.size) return again
+      head = again
+    }
+  }
   const sign = async (): Promise<SignedHead> => {
     refuseQuarantined(parts)
-    const head = await readHead(parts.store)
+    const head = await newestHead()
     if (originOf(head) !== origin) {
       throw new StoreError('QUARANTINE', `the log is ${originOf(head)} and not ${origin} any more; `
         + 'start the node again')
@@ -148,7 +158,7 @@ function openSigning(parts: LiveLogParts, origin: string): Signing {
       const text = formatCheckpoint({ origin, size, rootHash: root(head.frontier) })
       // Asked again, because reading took its time.
       refuseQuarantined(parts)
-      raise(markPath, markOf(head))
+      raiseMarkTo(markPath, markOf(head))
       last = { head, text, note: signNote(text, { name: origin, key: logKey }) }
       shown = Math.max(shown, size)
     }
@@ -178,18 +188,6 @@ function refuseQuarantined({ quarantined }: LiveLogParts): void {
   if (why !== undefined) {
     throw new StoreError('QUARANTINE', `this node signs no checkpoint: ${why}`)
   }
-}
-
-/** Raises the mark, unless it stands at this very head. It is never lowered. */
-function raise(path: string, mark: Mark): void {
-  const before = readMark(path)
-  if (before?.origin === mark.origin && before.size >= mark.size) {
-    if (before.size === mark.size && before.root === mark.root) return
-    throw new StoreError('QUARANTINE', `the mark ${path} says that ${before.size} entries of `
-      + `${mark.origin} with root ${before.root} were shown to others, the database has `
-      + `${mark.size} with root ${mark.root}`)
-  }
-  raiseMark(path, mark)
 }
 
 /** A checkpoint of this very log, as it or an earlier run signed it. */

@@ -8,7 +8,7 @@ import { coldTables, volatileTables } from '../../protocol/machine/state.ts'
 
 type Volatile =
   'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters' | 'evidenceSent' | 'ownHeads'
-  | 'heardPeers' | 'histories'
+  | 'heardPeers' | 'histories' | 'receiptsOwed'
 type StoredTable = Exclude<keyof CoreTables, Volatile>
 
 /** The store's own records: the version of the layout and the marks of commits. */
@@ -42,6 +42,14 @@ const numbers: Readonly<Record<StoredTable, number>> = {
   proofsOwed: 65,
   holdChecks: 66,
   evidence: 67,
+  receiptsWanted: 68,
+  receiptsMissing: 69,
+  receipts: 70,
+  digestDay: 71,
+  digests: 72,
+  digestRecords: 73,
+  snapshots: 74,
+  pruned: 75,
   members: 33,
   invites: 34,
   delivery: 35,

@@ -55,6 +55,18 @@ export function raiseMark(path: string, mark: Mark): void {
   }
 }
 
+/** Raises the mark, unless it stands at this very head. It is never lowered. */
+export function raiseMarkTo(path: string, mark: Mark): void {
+  const before = readMark(path)
+  if (before?.origin === mark.origin && before.size >= mark.size) {
+    if (before.size === mark.size && before.root === mark.root) return
+    throw new StoreError('QUARANTINE', `the mark ${path} says that ${before.size} entries of `
+      + `${mark.origin} with root ${before.root} were shown to others, the database has `
+      + `${mark.size} with root ${mark.root}`)
+  }
+  raiseMark(path, mark)
+}
+
 /** The mark; undefined when none was ever raised. Throws CORRUPT when the file is damaged. */
 export function readMark(path: string): Mark | undefined {
   let content: string
@@ -85,8 +97,9 @@ export async function checkMark(
   if (!mark) return
   const quarantine = (what: string): StoreError => new StoreError('QUARANTINE', `${what}. The `
     + 'database was restored from a backup or has lost writes. Going on would contradict what '
-    + 'peers have seen, so this log stays closed. Keep the directory as it is; if the newest copy '
-    + 'of db/ can still be had, put that back')
+    + 'peers have seen, so this log stays closed. Keep a copy of the directory as it is. If the '
+    + 'newest copy of db/ can still be had, put that back; otherwise begin a new epoch with what '
+    + 'there is: gridnode ledger recover')
   const shown = `the mark ${path} says that ${mark.size} entries of ${mark.origin} were shown to `
     + 'others'
   if (!head) throw quarantine(`${shown}, but the database has no ledger`)

@@ -3,6 +3,7 @@
 // is idempotent under its name: the tranche, the task, the request.
 
 import type { ContractId, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
+import type { ReceiptNumber } from './log-records.ts'
 import type { Message } from './messages.ts'
 
 /** An entry of our own log, by its place or by the number of its statement. */
@@ -66,6 +67,12 @@ export type Effect =
       readonly kind: 'readEntries'
       readonly search: EvidenceSearch
       readonly entries: readonly EntryName[]
+    }
+  /** Under one head, by messages `receipts`: statements of `to` to us, as far as we have them. */
+  | {
+      readonly kind: 'giveReceipts'
+      readonly to: SiteName
+      readonly numbers: readonly ReceiptNumber[]
     }
   | { readonly kind: 'publishOffer'; readonly note: string }
   /** A call for proposals to whoever hears it. */

@@ -16,6 +16,7 @@ import { budgetLeft, documentOf, openContracts, payableAt } from './home-book.ts
 import type { Auction, AuctionEntry, Job } from './state.ts'
 import type { Turn } from './turn.ts'
 import { isUp } from './turn.ts'
+import { apartFrom } from './speech.ts'
 
 export type Entries = Record<string, AuctionEntry>
 
@@ -75,6 +76,7 @@ function candidateOf(turn: Turn, job: Job, { offer }: KeptOffer): Candidate {
     offer,
     own,
     up: isUp(turn, offer.site),
+    apart: apartFrom(turn, offer.site),
     taskCap: own ? zeroMicrocredits : taskCapOf(turn, job, rates, offer.factor_permille),
     creditLeft: own ? undefined : payableAt(turn, job.id, offer.site),
   }

@@ -21,6 +21,7 @@ import {
 } from './home-book.ts'
 import { oweProof } from './home-grants.ts'
 import type { Ack } from './messages.ts'
+import { apartFrom } from './speech.ts'
 import type { HomeContract, HomeTask, HomeTranche, Job, SettledHow } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -35,6 +36,7 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
   const contract = view.get('homeContracts', id)
   const job = contract && view.get('jobs', contract.job)
   if (!contract || !job || outboxFull(turn, contract.host)) return 0
+  if (contract.sid !== '' && apartFrom(turn, contract.host) !== undefined) return 0
   const size = Math.min(wanted, affordable(turn, contract, job), limits.tasksPerTranche)
   const { taken: tasks, rest } = takeRanges(job.waiting, size)
   if (rangesSize(tasks) === 0) return 0

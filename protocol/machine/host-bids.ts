@@ -11,9 +11,12 @@ import type { BidAnswer, BidRefusalReason, HostStanding } from '../rules/bid.ts'
 import { considerAnnouncement, sealBidAnswer } from '../rules/bid.ts'
 import { creditLimit, exposure } from '../rules/ledger.ts'
 import { capFor } from '../rules/tariff.ts'
+import { isFrozen } from './evidence.ts'
 import { committed, loadFactor, othersLeave } from './host-capacity.ts'
+import { exposedTo } from './host-exposure.ts'
 import type { MessageOf } from './messages.ts'
 import { verifierOf } from './offers.ts'
+import { apartFrom } from './speech.ts'
 import { openBidKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, send, setTimer } from './turn.ts'
@@ -29,6 +32,8 @@ export function onAnnounce(turn: Turn, from: SiteName, message: MessageOf<'annou
   const asked = turn.view.get('openBids', key)
   // The same call again: the same bid again, nothing is reserved twice.
   if (asked) return answerCall(turn, from, asked.note, asked.bid.tariff)
+  const apart = apartFrom(turn, from)
+  if (apart !== undefined) return refuseCall(turn, call, { reason: 'draining', detail: apart })
   const tariff = turn.view.get('ownTariff', 'own')
   const standing = tariff && standingFor(turn, from, call)
   const room = standing ? considerAnnouncement(call, standing)
@@ -102,6 +107,9 @@ function standingFor(
   const task = { tasks: 1, cores, memoryMib, walltimeSeconds }
   const cap = capFor(rates, loadFactor(turn), task)
   const bids = bidsTo(turn, home)
+  const frozen = isFrozen(turn, home)
+    ? `there is proof that ${home} lied: gridnode evidence` : undefined
+  const exposed = frozen ?? exposedTo(turn, home)
   const left = creditLimit(view, self.site, home) - exposure(view, self.site, home) - bids.worth
   return {
     coresTotal: capacity.coresTotal,
@@ -118,8 +126,9 @@ function standingFor(
     bidsOpenToHome: bids.count,
     draining: self.draining,
     spoolBytesFree: capacity.spoolBytesFree,
-    tasksAffordable: home === self.site ? limits.tasksPerJob : affordable(left, cap),
-    creditDetail: `one task may cost ${formatCredits(cap)}, ` +
+    tasksAffordable: home === self.site ? limits.tasksPerJob
+      : exposed === undefined ? affordable(left, cap) : 0,
+    creditDetail: exposed ?? `one task may cost ${formatCredits(cap)}, ` +
       `${home} may owe us ${formatCredits(left > 0n ? left : 0n)} more`,
     secondsToNextEnd: secondsToNextEnd(turn),
   }

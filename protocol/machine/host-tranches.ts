@@ -18,8 +18,9 @@ import type { EventOf } from './events.ts'
 import { onAuctionClosed } from './host-bids.ts'
 import { changeTranche, endTask, leaseLives, releaseSlots, retryMsMin } from './host-book.ts'
 import { jobFits } from './host-capacity.ts'
-import { askRemoval, settle } from './host-claims.ts'
+import { askRemoval, closeEnded, settle } from './host-claims.ts'
 import { openContract, takeTranche } from './host-contracts.ts'
+import { startMeter } from './host-meter.ts'
 import { checkEnd } from './host-tasks.ts'
 import type { Ack, MessageOf } from './messages.ts'
 import type { HostTask, HostTranche } from './state.ts'
@@ -111,6 +112,7 @@ export function onAck(turn: Turn, from: SiteName, ack: Ack): void {
   view.put('hostTranches', tranche.id, heard)
   if (directive !== 'go' && tranche.directive !== directive) stopTranche(turn, heard)
   proceed(turn, tranche.id)
+  closeEnded(turn, tranche.id, ack.directive === 'lapsed')
   keepFor(turn, tranche.id)
 }
 
@@ -228,7 +230,10 @@ export function onSubmitted(turn: Turn, event: EventOf<'trancheSubmitted'>): voi
   const tranche = turn.view.get('hostTranches', event.tranche)
   if (tranche?.phase !== 'submitting') return
   changeTranche(turn, { ...tranche, phase: 'running', tries: 0, detail: event.localId })
-  if (tranche.directive !== 'go') stopTranche(turn, { ...tranche, phase: 'running' })
+  startMeter(turn, tranche)
+  if (tranche.directive !== 'go' || tranche.notice !== '') {
+    stopTranche(turn, { ...tranche, phase: 'running' })
+  }
   checkEnd(turn, tranche.id)
 }
 
@@ -260,7 +265,9 @@ export function resumeTranche(turn: Turn, tranche: HostTranche): void {
     case 'running': return resumeTasks(turn, tranche)
     case 'settling': return settle(turn, id)
     case 'claimed': return undefined
-    case 'settled': return askRemoval(turn, tranche)
+    case 'settled':
+      if (tranche.open > 0) turn.effects.push({ kind: 'cancelTranche', tranche: id })
+      return askRemoval(turn, tranche)
     default: return unreachable(tranche.phase)
   }
 }
@@ -271,7 +278,7 @@ function resumeTasks(turn: Turn, tranche: HostTranche): void {
     if (turn.view.get('hostTasks', taskKey(id, task))?.state !== 'collecting') continue
     turn.effects.push({ kind: 'collectTask', tranche: id, task })
   }
-  if (tranche.directive !== 'go') stopTranche(turn, tranche)
+  if (tranche.directive !== 'go' || tranche.notice !== '') stopTranche(turn, tranche)
 }
 
 export function onStopRetry(turn: Turn, id: TrancheId): void {

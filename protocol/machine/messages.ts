@@ -12,6 +12,7 @@ import {
   contractId, hash, hex, integer, list, oneOf, record, shaped, siteName, text, trancheId, union,
   unshape,
 } from '../base/shape.ts'
+import { tlogProofBytesMax } from '../base/tlog-proof.ts'
 import { trancheDocumentShape } from '../rules/contract.ts'
 import { evidenceBytesMax } from '../rules/evidence.ts'
 import { jobNoteBytesMax } from '../rules/job.ts'
@@ -61,6 +62,9 @@ export const headsPerMessage = 64
 export const headNoteBytesMax = 4_096
 const headNote = text({ bytesMax: headNoteBytesMax })
 const proof = list(hex({ bytes: 32 }), { max: 128 })
+/** Receipts in one message, and statements whose receipts are asked for in one. */
+export const receiptsPerMessage = 64
+export const receiptNumbersMax = 256
 
 const messageShape = union('kind', {
   /** What I know of the federation; the other answers with what is newer. */
@@ -137,6 +141,15 @@ const messageShape = union('kind', {
   cosigned: record({ size: count, root: hash(), line: text({ bytesMax: 512 }) }),
   /** A hold on an allocation, in a head that the witnesses have cosigned: a tlog-proof. */
   hold_proof: record({ hold: hash(), proof: text({ bytesMax: 16_384 }) }),
+  /** Tlog-proofs that statements `n` of your epoch `e` to me stand in my log. */
+  receipts: record({
+    proofs: list(record({ e: epoch, n: count, proof: text({ bytesMax: tlogProofBytesMax }) }), {
+      max: receiptsPerMessage,
+    }),
+  }),
+  receipts_wanted: record({
+    numbers: list(record({ e: epoch, n: count }), { max: receiptNumbersMax }),
+  }),
   /** Heads that I hold of other logs. */
   heads: record({ notes: list(headNote, { max: headsPerMessage }) }),
   /** A proof that a site lied: a document that the receiver checks for itself. */

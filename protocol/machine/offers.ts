@@ -13,6 +13,7 @@ import type { ClusterOffer, OfferContext } from '../rules/offer.ts'
 import { considerOffer, sealOffer } from '../rules/offer.ts'
 import { statementSignerName } from '../rules/statement.ts'
 import type { MessageOf } from './messages.ts'
+import { isQuarantined } from './quarantine.ts'
 import type { CoreTables, Self } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, send, setTimer } from './turn.ts'
@@ -46,6 +47,7 @@ export function offerContext(
  */
 export function refreshOffer(turn: Turn): boolean {
   const { view, self, now } = turn
+  if (isQuarantined(turn)) return false
   const offer = draftOffer(turn)
   if (!offer) return false
   const last = view.get('offerState', 'own')
@@ -179,6 +181,8 @@ export function answerSummary(turn: Turn, to: SiteName, message: MessageOf<'summ
 /** One hash over who belongs to the federation, as we know it. */
 export function membersDigest(view: View<CoreTables>): Hash {
   const rows: string[] = []
-  for (const [site, member] of view.entries('ledgerMembers')) rows.push(`${site} ${member.genesis}`)
+  for (const [site, member] of view.entries('ledgerMembers')) {
+    rows.push(`${site} ${member.genesis} ${member.keys.statement}`)
+  }
   return sha256Hex(rows.sort(compareBytes).join('\n'))
 }

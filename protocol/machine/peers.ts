@@ -5,31 +5,39 @@
 // [PEER-1] A site is a member when its genesis and the chain of policies from the founder are in
 //   our log.
 // [PEER-2] A secret admits one site, once, before it expires; the same site may repeat its request.
+// [PEER-3] Later epochs and keys of a site travel with its membership, in order; each is checked by
+//   its root key.
 
 import type { SiteName } from '../base/ids.ts'
 import { compareBytes } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import { tentative } from '../base/tables.ts'
 import type { LedgerTables } from '../rules/ledger.ts'
-import { admitMember, isMember, issueStatement } from '../rules/ledger.ts'
+import { openHead, publicKey } from '../rules/ledger-book.ts'
+import {
+  admitMember, isMember, isOwnWord, issueStatement, logPublic,
+} from '../rules/ledger.ts'
 import type { JoinRequest } from '../rules/membership.ts'
 import {
-  encodeJoinAnswer, readAddresses, readJoinRequest, secretHashOf,
+  encodeJoinAnswer, readAddresses, readJoinRequest, renewalsMax, secretHashOf,
 } from '../rules/membership.ts'
 import { parseStatement } from '../rules/statement.ts'
 import { charterDigest, sendCharter } from './charter.ts'
 import { grantCredit, onPeerUp as deliverOnUp } from './delivery.ts'
 import type { Answer } from './effects.ts'
+import { onPeerDown as forgetShown, sayAllAbout, sayEvidenceKnown } from './evidence.ts'
 import type { EventOf } from './events.ts'
 import { askHead, passHeads } from './heads.ts'
 import type { MessageOf } from './messages.ts'
 import { answerSummary, membersDigest, offerSummary } from './offers.ts'
+import { isQuarantined, quarantine } from './quarantine.ts'
 import type { MemberRecord } from './state.ts'
-import { onPeerDown as forgetShown, sayAllAbout, sayEvidenceKnown } from './evidence.ts'
 import type { Turn } from './turn.ts'
 import { answer, count, send, setTimer } from './turn.ts'
 
 const exchangeMs = 15_000
+/** Beside a message's other bytes, and in whatever alphabet. */
+const membersCharactersMax = limits.messageBytes / 4
 
 export function onStarted(turn: Turn, event: EventOf<'started'>): void {
   turn.view.put('addresses', 'own', event.addresses)
@@ -51,22 +59,23 @@ export function onPeerUp(turn: Turn, site: SiteName): void {
   if (!isMember(turn.view, site)) return
   turn.view.put('links', site, { up: true, sentThrough: 0, heard: false })
   sendSummary(turn, site)
+  sayEvidenceKnown(turn, site)
   deliverOnUp(turn, site)
 }
 
 export function onPeerDown(turn: Turn, site: SiteName): void {
   turn.view.remove('links', site)
+  forgetShown(turn, site)
 }
 
 /** [DIRECTORY-2] Anti-entropy: one peer after the other, so that its cost does not grow. */
-  sayEvidenceKnown(turn, site)
 export function onExchange(turn: Turn): void {
   setTimer(turn, 'exchange/', turn.now + exchangeMs)
   const up = [...turn.view.entries('links')].map(([site]) => site as SiteName).sort(compareBytes)
   const next = up[Math.floor(turn.now / exchangeMs) % Math.max(1, up.length)]
   if (!next) return
-  forgetShown(turn, site)
   sendSummary(turn, next)
+  sayEvidenceKnown(turn, next)
   askHead(turn, next)
   passHeads(turn, next)
 }
@@ -75,7 +84,6 @@ function sendSummary(turn: Turn, to: SiteName): void {
   const members = membersDigest(turn.view)
   const charter = charterDigest(turn.view)
   send(turn, to, { kind: 'summary', members, charter, offers: offerSummary(turn.view) })
-  sayEvidenceKnown(turn, next)
 }
 
 export function onSummary(turn: Turn, from: SiteName, message: MessageOf<'summary'>): void {
@@ -85,11 +93,30 @@ export function onSummary(turn: Turn, from: SiteName, message: MessageOf<'summar
 }
 
 function sendMembers(turn: Turn, to: SiteName): void {
-  const members = sortedMembers(turn).map(([, { genesis, policy, addresses }]) =>
-    ({ genesis, policy, addresses }))
-  for (let at = 0; at < members.length; at += 200) {
-    send(turn, to, { kind: 'members', members: members.slice(at, at + 200) })
+  let [group, characters]: [Told[], number] = [[], 0]
+  for (const [, member] of sortedMembers(turn)) {
+    const told = toldOf(member)
+    const size = [told.genesis, told.policy, ...told.addresses, ...told.renewals].join().length
+    if (group.length === 200 || (group.length > 0 && characters + size > membersCharactersMax)) {
+      send(turn, to, { kind: 'members', members: group })
+      ;[group, characters] = [[], 0]
+    }
+    group.push(told)
+    characters += size
   }
+  if (group.length > 0) send(turn, to, { kind: 'members', members: group })
+}
+
+/** Ourselves, with every epoch that we have opened. */
+export function sendOwnMember(turn: Turn, to: SiteName): void {
+  const own = turn.view.get('members', turn.self.site)
+  if (own) send(turn, to, { kind: 'members', members: [toldOf(own)] })
+}
+
+type Told = MessageOf<'members'>['members'][number]
+
+function toldOf({ genesis, policy, addresses, renewals }: MemberRecord): Told {
+  return { genesis, policy, addresses: readAddresses(addresses), renewals }
 }
 
 /** Members that another member passes on: each is checked like everything else. */
@@ -104,6 +131,33 @@ export function onMembers(turn: Turn, from: SiteName, message: MessageOf<'member
   }
   for (const _ of waiting) count(turn, 'member_refused')
   if (waiting.length < message.members.length) turn.effects.push({ kind: 'connectMembers' })
+  for (const member of message.members) if (!waiting.includes(member)) renew(turn, from, member)
+}
+
+/** [PEER-3] A site's later epochs and keys, by its own root key, whoever passes them on. */
+function renew(turn: Turn, from: SiteName, told: Told): void {
+  const { view, self } = turn
+  const parsed = parseStatement(told.genesis)
+  const said = parsed.ok ? parsed.value.statement : undefined
+  if (said?.kind !== 'genesis') return
+  for (const note of told.renewals) {
+    const member = view.get('members', said.from)
+    const one = parseStatement(note)
+    if (!member || !one.ok) return count(turn, 'member_refused')
+    const { statement } = one.value
+    const isRenewal = (statement.kind === 'genesis' || statement.kind === 'key')
+      && statement.from === said.from
+    if (!isRenewal) return count(turn, 'member_refused')
+    if (view.get('ledgerPublics', publicKey(said.from, statement.e, statement.n))) continue
+    if (said.from === self.site && statement.e >= openHead(view).epoch) {
+      if (!isOwnWord(view, self.site, note)) return count(turn, 'member_refused')
+      return quarantine(turn, from, `it has shown a ${statement.kind} of ours of epoch `
+        + `${statement.e} that our ledger lacks`)
+    }
+    const logged = logPublic(view, self.site, note)
+    if (!logged.ok || member.renewals.length >= renewalsMax) return count(turn, 'member_refused')
+    view.put('members', said.from, { ...member, renewals: [...member.renewals, note] })
+  }
 }
 
 /** True when the member is known or was admitted now. */
@@ -117,7 +171,8 @@ function learnMember(turn: Turn, member: Omit<MemberRecord, 'site'>): boolean {
   const notes = { genesis: member.genesis, ...(member.policy && { policy: member.policy }) }
   const admitted = admitMember(view, self.site, notes)
   if (!admitted.ok) return false
-  view.put('members', site, { site, ...member, addresses: readAddresses(member.addresses) })
+  const addresses = readAddresses(member.addresses)
+  view.put('members', site, { site, ...member, addresses, renewals: [] })
   grantCredit(turn, site)
   return true
 }
@@ -145,6 +200,9 @@ export function onJoinRequested(turn: Turn, event: EventOf<'joinRequested'>): vo
 function admit(turn: Turn, request: JoinRequest): Answer {
   const { view, self, now } = turn
   const refused = (code: string, detail: string): Answer => ({ kind: 'refused', code, detail })
+  if (isQuarantined(turn)) {
+    return refused('busy', `${self.site} repairs its ledger; try again later, or ask another member`)
+  }
   const secretHash = secretHashOf(request.secret)
   const invite = view.get('invites', secretHash)
   if (!invite || invite.expiresEpochMs <= now) {
@@ -173,15 +231,15 @@ function admit(turn: Turn, request: JoinRequest): Answer {
     if (!admitted.ok) return refused('malformed', `not admissible: ${admitted.refusal.reason}`)
     trial.keep()
     const { genesis: note, addresses } = request
-    view.put('members', site, { site, genesis: note, policy: notes.policy, addresses })
+    const { policy: admission } = notes
+    view.put('members', site, { site, genesis: note, policy: admission, addresses, renewals: [] })
     grantCredit(turn, site)
     turn.effects.push({ kind: 'connectMembers' })
     for (const [peer] of view.entries('links')) sendMembers(turn, peer as SiteName)
   }
   view.put('invites', secretHash, { ...invite, usedBy: site })
   const federation = view.get('federationNote', 'own') ?? ''
-  const members = sortedMembers(turn).map(([, { genesis: note, policy, addresses }]) =>
-    ({ genesis: note, policy, addresses: readAddresses(addresses) }))
+  const members = sortedMembers(turn).map(([, member]) => toldOf(member))
   return { kind: 'joined', encoded: encodeJoinAnswer({ federation, members }) }
 }
 

@@ -2,6 +2,7 @@
 // gets the same effect again, under the same name; the doors look it up before they do it twice.
 // This is also the only list of what can be open after a crash.
 
+import { isQuarantined } from './quarantine.ts'
 import { issueStatement } from '../rules/ledger.ts'
 import { onStarted as startPeers } from './peers.ts'
 import type { EventOf } from './events.ts'
@@ -43,6 +44,7 @@ export function onStarted(turn: Turn, event: EventOf<'started'>): void {
  */
 function postTariff(turn: Turn): void {
   const { view, self, now } = turn
+  if (isQuarantined(turn)) return
   const wanted = {
     task: self.tariff.task,
     core_hour: self.tariff.coreHour,

@@ -20,6 +20,8 @@ import { coldLedgerTables } from '../rules/ledger.ts'
 import type { KeptOffer } from '../rules/offer.ts'
 import type { EvidenceKind } from '../rules/statement.ts'
 import type { TaskReport, UsageTotal } from '../rules/run.ts'
+import type { LogTables } from './log-records.ts'
+import { coldLogTables, volatileLogTables } from './log-records.ts'
 
 /** Who this node is and what its administrator has set: constant between a start and the next. */
 export interface Self {
@@ -71,6 +73,8 @@ export interface MemberRecord {
   /** '' for the founder. */
   readonly policy: string
   readonly addresses: readonly string[]
+  /** The geneses of its later epochs and its changes of keys, in order. */
+  readonly renewals: readonly string[]
 }
 
 export interface Job {
@@ -351,8 +355,6 @@ export interface PaymentRecord {
   readonly payer: 'us' | 'them'
 }
 
-export interface CoreTables extends LedgerTables {
-  federationNote: string
 /** The first proof of a lie of one site in one epoch. */
 export interface KeptEvidence {
   readonly accused: SiteName
@@ -370,6 +372,8 @@ export interface KeptEvidence {
   readonly epochMs: number
 }
 
+export interface CoreTables extends LedgerTables, LogTables {
+  federationNote: string
   /** key sid: policies and allocations, in the order in which they came */
   charter: { readonly note: string; readonly order: number }
   /** key origin */
@@ -389,10 +393,10 @@ export interface KeptEvidence {
   }
   /** key 'own': why this site says nothing any more */
   quarantine: { readonly peer: SiteName; readonly detail: string; readonly epochMs: number }
-  members: MemberRecord
-  invites: { readonly expiresEpochMs: number; readonly usedBy: string }
   /** key accused/epoch */
   evidence: KeptEvidence
+  members: MemberRecord
+  invites: { readonly expiresEpochMs: number; readonly usedBy: string }
   /** key peer */
   delivery: { readonly acked: number }
   /** key peer/number: statements not acknowledged yet */
@@ -436,26 +440,31 @@ export interface KeptEvidence {
 
   /** volatile: key site */
   links: { readonly up: true; readonly sentThrough: number; readonly heard: boolean }
+  /** volatile: key site: its counter has come since the process started [DELIVER-5] */
+  heardPeers: { readonly epochMs: number }
+  /** volatile: key site: how far its copy of what lies between us was read */
+  histories: { readonly cursor: string; readonly isRead: boolean; readonly isAhead: boolean }
   /** volatile: key site */
   offers: KeptOffer
+  /** volatile: key peer/accused/epoch: when that document was shown, either way */
+  evidenceSent: number
   /** volatile: key size: heads of ours as they were signed, the newest few */
   ownHeads: { readonly size: number; readonly note: string }
   /** volatile: key 'own' */
   capacity: CapacityRecord
   /** volatile: key 'own' */
   offerState: { readonly publishedEpochMs: number; readonly digest: string }
-  /** volatile: key peer/accused/epoch: when that document was shown, either way */
-  evidenceSent: number
   /** volatile: key 'own' */
   addresses: readonly string[]
   /** volatile: key name */
   counters: number
 }
 
-export const coldTables: ReadonlySet<string> = coldLedgerTables
+export const coldTables: ReadonlySet<string> =
+  new Set([...coldLedgerTables, ...coldLogTables])
 export const volatileTables: ReadonlySet<string> = new Set<keyof CoreTables>([
   'links', 'offers', 'capacity', 'offerState', 'addresses', 'counters', 'evidenceSent', 'ownHeads',
-  'heardPeers', 'histories',
+  'heardPeers', 'histories', ...volatileLogTables,
 ])
 
 const taskDigits = 9

@@ -4,22 +4,26 @@
 
 import { unreachable } from '../base/assert.ts'
 import type { ContractId, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
-import type { Tables, Write } from '../base/tables.ts'
+import type { Tables, View, Write } from '../base/tables.ts'
 import { draft } from '../base/tables.ts'
 import type { Logged } from '../rules/ledger.ts'
+import { directionOf } from '../rules/ledger.ts'
 import type { PairStatement } from '../rules/statement.ts'
-import { deliver, onStatements, resend } from './delivery.ts'
+import { everybody } from '../rules/statement.ts'
+import { deliver, resend } from './delivery.ts'
 import { onCharter, onGrantRequested, onPolicyRequested } from './charter.ts'
 import type { Effect } from './effects.ts'
 import type { Event } from './events.ts'
-import type { Message } from './messages.ts'
-import { decodeMessage } from './messages.ts'
 import * as evidence from './evidence.ts'
 import { onEntriesRead } from './evidence-search.ts'
+import type { Message } from './messages.ts'
+import { decodeMessage } from './messages.ts'
 import { onChallengeDue, onCosigned, onHead, onHeadWanted, onHeads } from './heads.ts'
 import { keepOffer, onOfferExpiry, refreshOffer } from './offers.ts'
 import * as peers from './peers.ts'
+import * as receipts from './receipts.ts'
 import { onStarted } from './recover.ts'
+import * as recovery from './recovery.ts'
 import type { CoreTables, Self } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, dueTimers } from './turn.ts'
@@ -57,13 +61,21 @@ export function step(self: Self, tables: Tables, event: Event): Stepped {
     self, view, now: event.at, effects: [], trailing: [], toDeliver: new Set(),
     toReport: new Set(), toAck: new Set(), toPlace: new Set(), cosigned: new Set(),
   }
+  const before = saidToAll(self, view)
   route(turn, event)
   placeMarked(turn)
   proveMarked(turn)
   ackMarked(turn)
   reportMarked(turn)
   deliver(turn)
-  return { writes: view.writes(), effects: [...turn.effects, ...turn.trailing] }
+  const effects = [...turn.effects, ...turn.trailing]
+  // [DELIVER-7] What we say to everybody nobody counts for us: the mark does.
+  if (saidToAll(self, view) > before) effects.unshift({ kind: 'raiseMark' })
+  return { writes: view.writes(), effects }
+}
+
+function saidToAll(self: Self, view: View<CoreTables>): number {
+  return directionOf(view, self.site, everybody).n
 }
 
 function route(turn: Turn, event: Event): void {
@@ -86,6 +98,7 @@ function route(turn: Turn, event: Event): void {
     case 'inviteRequested': return peers.onInviteRequested(turn, event)
     case 'policyRequested': return onPolicyRequested(turn, event)
     case 'grantRequested': return onGrantRequested(turn, event)
+    case 'entriesRead': return onEntriesRead(turn, event)
     case 'joinRequested': return peers.onJoinRequested(turn, event)
     case 'creditRequested': return peers.onCreditRequested(turn, event)
     case 'trancheStaged': return onStaged(turn, event)
@@ -97,7 +110,6 @@ function route(turn: Turn, event: Event): void {
       onTasksObserved(turn, event)
       return refresh(turn)
     case 'taskCollected': return onTaskCollected(turn, event)
-    case 'entriesRead': return onEntriesRead(turn, event)
     case 'taskCollectFailed': return onTaskCollectFailed(turn, event)
     case 'trancheRemoved':
       onTrancheRemoved(turn, event.tranche)
@@ -117,6 +129,10 @@ function refresh(turn: Turn): void {
 
 function onPeerUp(turn: Turn, site: SiteName): void {
   peers.onPeerUp(turn, site)
+  if (turn.view.get('links', site)) {
+    recovery.onPeerUp(turn, site)
+    receipts.onPeerUp(turn, site)
+  }
   onHomeUp(turn, site)
   onHostUp(turn, site)
 }
@@ -144,7 +160,11 @@ function dispatch(turn: Turn, from: SiteName, message: Message): void {
     case 'answer': return onAnswer(turn, from, message)
     case 'auction_closed': return onAuctionClosed(turn, from, message.auction)
     case 'statements':
-      return onStatements(turn, from, message, (logged) => onStatement(turn, logged))
+      return recovery.onPeerStatements(turn, from, message, (logged) => onStatement(turn, logged))
+    case 'history_wanted': return recovery.onHistoryWanted(turn, from, message)
+    case 'history':
+      return recovery.onHistory(turn, from, message, (logged) => onStatement(turn, logged))
+    case 'close_wanted': return recovery.onCloseWanted(turn, from, message)
     case 'documents': return onDocuments(turn, from, message)
     case 'documents_wanted': return onDocumentsWanted(turn, from, message.tranche)
     case 'reports': return onReports(turn, from, message)
@@ -158,6 +178,10 @@ function dispatch(turn: Turn, from: SiteName, message: Message): void {
     case 'cosigned': return onCosigned(turn, from, message)
     case 'heads': return onHeads(turn, from, message)
     case 'hold_proof': return onHoldProof(turn, from, message)
+    case 'receipts': return receipts.onReceipts(turn, from, message)
+    case 'receipts_wanted': return receipts.onReceiptsWanted(turn, from, message)
+    case 'evidence': return evidence.onEvidence(turn, from, message)
+    case 'evidence_known': return evidence.onEvidenceKnown(turn, from, message)
     case 'contract_closed': return onContractClosed(turn, from, message.contract)
     default: return unreachable(message)
   }
@@ -167,6 +191,7 @@ function dispatch(turn: Turn, from: SiteName, message: Message): void {
 function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
   const { statement } = logged
   const { from } = statement
+  receipts.oweReceipt(turn, logged)
   switch (statement.kind) {
     case 'credit': return roundsSoon(turn)
     case 'contract':
@@ -174,15 +199,14 @@ function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
     case 'hold': return onHold(turn, logged, statement)
     case 'held': return onHeld(turn, from, statement.hold)
     case 'declined': return onDeclined(turn, from, statement.hold, statement.reason)
-    case 'evidence': return evidence.onEvidence(turn, from, message)
-    case 'evidence_known': return evidence.onEvidenceKnown(turn, from, message)
     case 'usage': return onUsage(turn, from, statement.hold, statement.final)
     case 'accept': return onAccept(turn, from, statement.hold)
     case 'void': return onVoid(turn, from, statement.hold, statement.reason)
     case 'dispute':
     case 'resolve':
-    case 'settle':
-    case 'reconcile': return undefined
+    case 'settle': return undefined
+    case 'reconcile':
+      return statement.side === 'close' ? recovery.onClose(turn, from) : undefined
     default: return unreachable(statement)
   }
 }
@@ -199,10 +223,14 @@ function onWoken(turn: Turn): void {
 function onTimer(turn: Turn, kind: string, name: string): void {
   switch (kind) {
     case 'deliver': return resend(turn, name as SiteName)
+    case 'recover': return recovery.onRetry(turn, name as SiteName)
     case 'exchange': return peers.onExchange(turn)
     case 'challenge': return onChallengeDue(turn, name)
     case 'proof': return onProofDue(turn, name as Sid)
     case 'check': return onCheckDue(turn, name as Sid)
+    case 'evidence': return evidence.onSayDue(turn, name)
+    case 'receipts': return receipts.onReceiptsDue(turn, name as SiteName)
+    case 'wanted': return receipts.onWantedDue(turn, name as SiteName)
     case 'offer': return refresh(turn)
     case 'expire': return onOfferExpiry(turn, name as SiteName)
     case 'invite': return peers.onInviteExpiry(turn, name)
@@ -221,5 +249,4 @@ function onTimer(turn: Turn, kind: string, name: string): void {
     case 'stop': return onStopRetry(turn, name as TrancheId)
     default: return count(turn, 'timer_unknown')
   }
-    case 'evidence': return evidence.onSayDue(turn, name)
 }

@@ -76,6 +76,8 @@ export interface Candidate {
   readonly offer: ClusterOffer
   readonly own: boolean
   readonly up: boolean
+  /** Why nothing can be agreed with it at present, although it is there. */
+  readonly apart?: string | undefined
   /** The cap of one task at the site's present prices; 0 at home. */
   readonly taskCap: Microcredits
   /** How much more we may owe the site; undefined at home, where nothing is owed. */
@@ -95,6 +97,7 @@ export function unfit(
   if (job.place === 'home' && !own) return { reason: 'placement', detail: 'the job stays at home' }
   if (job.place === 'remote' && own) return { reason: 'placement', detail: 'the job leaves home' }
   if (!candidate.up) return { reason: 'unreachable', detail: 'no connection to the site' }
+  if (candidate.apart !== undefined) return { reason: 'unreachable', detail: candidate.apart }
   if (job.cores > offer.cores_per_task_max) {
     const most = offer.cores_per_task_max
     const detail = `a task wants ${job.cores} cores, the site has at most ${most}`

@@ -114,6 +114,12 @@ function isLoose(view: View<LedgerTables>, { from, to, e }: PlacedStatement): bo
   return to === everybody && (from !== self || e < epoch)
 }
 
+/** Whether a statement that names a place was signed by the key that counts there. */
+export function isAuthentic(view: View<LedgerTables>, parsed: ParsedStatement): boolean {
+  const { statement } = parsed
+  return statement.kind !== 'federation' && authenticate(view, parsed, statement, checkNow).ok
+}
+
 /** A member: admitted by a chain that starts at the founder, and its genesis is in this log. */
 export function isMember(view: View<LedgerTables>, site: SiteName): boolean {
   return view.get('ledgerAdmissions', site) !== undefined

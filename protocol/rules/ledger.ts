@@ -14,7 +14,7 @@ import { tentative } from '../base/tables.ts'
 import type { ContractRecord, HoldRecord, LedgerTables } from './ledger-book.ts'
 import { openHead } from './ledger-book.ts'
 import {
-  checkNow, logFederation, logPlaced, type LoggedEntry, type SignatureCheck,
+  checkNow, isAuthentic, logFederation, logPlaced, type LoggedEntry, type SignatureCheck,
 } from './ledger-entry.ts'
 import { directionOf } from './ledger-pairs.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
@@ -163,8 +163,8 @@ export function admitMember(
 }
 
 /**
- * Logs a statement to everybody, in any order and with gaps: of another member, or the site's own of
- * an epoch that is over.
+ * Logs a statement to everybody, in any order and with gaps: of another member, or the site's own
+ * of an epoch that is over.
  */
 export function logPublic(
   view: View<LedgerTables>, self: SiteName, note: string,
@@ -322,6 +322,13 @@ export function restoreStatement(
     return ok({ kind: 'duplicate', sid, n: statement.n, compared: entry.value.compared })
   }
   return ok({ kind: 'received', ...loggedAt(parsed.value, statement, entry.value) })
+}
+
+/** Whether `self` has signed this itself, also when its log does not hold it (any more). */
+export function isOwnWord(view: View<LedgerTables>, self: SiteName, note: string): boolean {
+  const parsed = parseStatement(note)
+  if (!parsed.ok || parsed.value.statement.kind === 'federation') return false
+  return parsed.value.statement.from === self && isAuthentic(view, parsed.value)
 }
 
 /** The number of the next statement that this log expects from `from` to `to`. */

@@ -21,6 +21,8 @@ export const joinTokenPrefix = 'gridnode-join-v1.'
 export const secretBytes = 16
 export const joinTokenBytesMax = 8_192
 export const addressesMax = 16
+/** Epochs and changes of keys of one site that are passed on. */
+export const renewalsMax = 128
 
 const note = text({ bytesMax: limits.statementBytes })
 /** Multiaddrs without `/p2p`, such as `/ip4/192.0.2.7/tcp/7700`. */
@@ -56,6 +58,8 @@ const answerShape = record({
       /** The statement that admitted the site, '' for the founder. */
       policy: note,
       addresses,
+      /** The geneses of its later epochs and its changes of keys, in order. */
+      renewals: list(note, { max: renewalsMax }),
     }),
     { max: limits.sitesMax },
   ),

@@ -10,6 +10,7 @@ import { microcredits } from '../../protocol/base/units.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
 import type { Event } from '../../protocol/machine/events.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
+import { historyFor, readNow } from '../../protocol/machine/history.ts'
 import { encodeMessage } from '../../protocol/machine/messages.ts'
 import type {
   CapacityRecord, CoreTables, HomeTranche, HostTranche, Self,
@@ -21,6 +22,7 @@ import { encodeJoinAnswer } from '../../protocol/rules/membership.ts'
 import { admitMember, issueStatement, logPublic } from '../../protocol/rules/ledger.ts'
 import { parseStatement } from '../../protocol/rules/statement.ts'
 import type { StatementInput } from '../../protocol/rules/statement.ts'
+import { entriesRead } from '../sim/show-head.ts'
 import type { Identity } from '../sim/identity.ts'
 import { found, genesisOf, identityOf, join, must } from '../sim/identity.ts'
 
@@ -33,11 +35,13 @@ type Said = StatementInput extends infer S
 
 export interface Site {
   readonly name: SiteName
-  readonly identity: Identity
-  readonly self: Self
+  identity: Identity
+  self: Self
   readonly tables: Tables
   /** Everything that was asked of the world, but messages. */
   readonly effects: Effect[]
+  /** What lies on the disk and not in memory, by table and key. */
+  readonly cold: Map<string, unknown>
   /** Messages that have not been carried yet. */
   readonly out: { readonly to: SiteName; readonly message: Message }[]
 }
@@ -51,13 +55,28 @@ export function view(site: Site): Draft<CoreTables> {
   return draft<CoreTables>(site.tables)
 }
 
+/** Applies and stores what a step has written. */
+export function commit(site: Site, writes: Parameters<typeof applyWrites>[1]): void {
+  applyWrites(site.tables, writes, coldTables)
+  for (const { table, key, value } of writes) {
+    if (coldTables.has(table)) site.cold.set(`${table}/${key}`, value)
+  }
+}
+
 export function happen(world: World, site: Site, happening: Happening): Effect[] {
   const event = { ...happening, at: world.nowMs } as Event
   const { writes, effects } = step(site.self, site.tables, event)
-  applyWrites(site.tables, writes, coldTables)
+  commit(site, writes)
   for (const effect of effects) {
     if (effect.kind === 'send') site.out.push(effect)
-    else site.effects.push(effect)
+    else if (effect.kind === 'tellHistory') {
+      const message = readNow(historyFor(view(site), effect), ({ table, key }) =>
+        site.cold.get(`${table}/${key}`))
+      site.out.push({ to: effect.to, message })
+    } else if (effect.kind === 'readEntries') {
+      const read = entriesRead((table, key) => site.cold.get(`${table}/${key}`), effect)
+      if (read) happen(world, site, read)
+    } else site.effects.push(effect)
   }
   return [...effects]
 }
@@ -73,8 +92,8 @@ export function state(world: World, from: Site, to: Site, said: Said): Sid {
   const trial = view(from)
   const input = { ...said, at: world.nowMs } as StatementInput
   const issued = must(issueStatement(trial, from.identity.signer, input))
-  applyWrites(from.tables, trial.writes(), coldTables)
-  tell(world, from, to, { kind: 'statements', notes: [issued.note], have: 0, heard: 1 })
+  commit(from, trial.writes())
+  tell(world, from, to, { kind: 'statements', notes: [issued.note], have: 0, have_e: 1, heard: 1 })
   return issued.sid
 }
 
@@ -184,15 +203,17 @@ export function federation(
 function learnTariffs(site: Site, of: Site): void {
   const trial = view(site)
   for (const [, note] of view(of).entries('tariffNotes')) must(logPublic(trial, site.name, note))
-  applyWrites(site.tables, trial.writes(), coldTables)
+  commit(site, trial.writes())
 }
 
 function siteWith(
   identity: Identity, self: Self, writes: Parameters<typeof applyWrites>[1],
 ): Site {
-  const tables: Tables = new Map()
-  applyWrites(tables, writes, coldTables)
-  return { name: identity.site, identity, self, tables, effects: [], out: [] }
+  const site: Site = {
+    name: identity.site, identity, self, tables: new Map(), effects: [], cold: new Map(), out: [],
+  }
+  commit(site, writes)
+  return site
 }
 
 function admit(world: World, sponsor: Site, identity: Identity, change?: Partial<Self>): void {
@@ -205,11 +226,12 @@ function admit(world: World, sponsor: Site, identity: Identity, change?: Partial
     genesis: must(parseStatement(genesis)).sid,
   })).note
   must(admitMember(trial, sponsor.name, { policy, genesis }))
-  const member = { site: identity.site, genesis, policy, addresses: identity.addresses }
+  const member = { site: identity.site, genesis, policy, addresses: identity.addresses, renewals: [] }
   trial.put('members', identity.site, member)
-  applyWrites(sponsor.tables, trial.writes(), coldTables)
+  commit(sponsor, trial.writes())
   const members = [...view(sponsor).entries('members')].map(([, known]) =>
-    ({ genesis: known.genesis, policy: known.policy, addresses: known.addresses }))
+    ({ genesis: known.genesis, policy: known.policy, addresses: known.addresses,
+      renewals: known.renewals }))
   const note = view(sponsor).get('federationNote', 'own')!
   const encoded = encodeJoinAnswer({ federation: note, members })
   const site = siteWith(identity, selfOf(identity, fed, change), join(identity, genesis, encoded))

@@ -45,7 +45,7 @@ t('a message that breaks a step is left out, and what comes with it is not', () 
   const tables: Tables = new Map(site!.tables)
   tables.delete('ledgerHead')
   const loop = createLoop(site!.self, tables, portsOf(world))
-  const encoded = encodeMessage({ kind: 'statements', notes: ['x'], have: 0, heard: 1 })
+  const encoded = encodeMessage({ kind: 'statements', notes: ['x'], have: 0, have_e: 1, heard: 1 })
   loop.push({ kind: 'messageReceived', from: unknown, encoded })
   assert.equal(world.broken, ['messageReceived'])
   loop.push({

@@ -19,7 +19,7 @@ const token: JoinToken = {
   expires: 1_800_000_000_000,
 }
 const request = { secret: token.secret, genesis: 'a note', addresses: [] }
-const answer = { federation: 'a note', members: [{ genesis: 'g', policy: '', addresses: [] }] }
+const answer = { federation: 'a note', members: [{ genesis: 'g', policy: '', addresses: [], renewals: [] }] }
 
 const t = suite('membership')
 
@@ -78,7 +78,7 @@ t('[MEMBER-2] requests and answers read back, and are bounded', () => {
   assert.refused(readJoinRequest(encodeJoinAnswer(answer)), 'malformed')
   const long = { ...request, genesis: 'x'.repeat(limits.statementBytes + 1) }
   assert.refused(readJoinRequest(encodeJoinRequest(long)), 'malformed')
-  const member = { genesis: 'g', policy: '', addresses: [] }
+  const member = { genesis: 'g', policy: '', addresses: [], renewals: [] }
   const members = Array.from({ length: limits.sitesMax + 1 }, () => member)
   const many = { federation: 'f', members }
   assert.refused(readJoinAnswer(encodeJoinAnswer(many)), 'malformed')

@@ -88,7 +88,7 @@ export function found(founder: Identity, nonce: string, at: number): Founded {
   const view = draft<CoreTables>(new Map())
   must(openLedger(view, site, { federation: sealed.note, genesis }))
   view.put('federationNote', 'own', sealed.note)
-  view.put('members', site, { site, genesis, policy: '', addresses })
+  view.put('members', site, { site, genesis, policy: '', addresses, renewals: [] })
   return { federation: sealed.sid, note: sealed.note, writes: view.writes() }
 }
 

@@ -19,6 +19,7 @@ import type { Endpoint, Network } from './network.ts'
 import type { Faults, Profile, SiteProfile } from './profile.ts'
 import type { Random } from './random.ts'
 import { random } from './random.ts'
+import type { Mark } from './restoring.ts'
 import type { Spool } from './spool.ts'
 import { emptySpool } from './spool.ts'
 import type { VirtualTime } from './virtual-time.ts'
@@ -42,7 +43,8 @@ export interface Surroundings {
 }
 
 export interface Machine {
-  readonly identity: Identity
+  /** Its keys change with an epoch. */
+  identity: Identity
   readonly profile: SiteProfile
   readonly disk: Disk
   readonly spool: Spool
@@ -51,6 +53,9 @@ export interface Machine {
   skewMs: number
   coreHour: Microcredits
   creditLimit: Microcredits
+  /** Beside the database: the high-water mark, and what the root key has signed of later epochs. */
+  mark: Mark | undefined
+  readonly renewals: string[]
   federation: FederationId | undefined
   process: Process | undefined
   readonly world: Surroundings
@@ -88,6 +93,8 @@ export function openMachine(world: Surroundings, at: number): Machine {
     skewMs: own.skewMs,
     coreHour: own.coreHour,
     creditLimit: own.creditLimit,
+    mark: undefined,
+    renewals: [],
     federation: undefined,
     process: undefined,
     world,

@@ -64,7 +64,7 @@ t('sees a statement that was said and is not on the disk', () => {
   const world = ended()
   const [machine] = world.machines
   const note = 'gridnode/v1/held\n{}\n\n— site-a.example/gridnode/s1 AAAA\n'
-  const message = { kind: 'statements' as const, notes: [note], have: 0, heard: 0 }
+  const message = { kind: 'statements' as const, notes: [note], have: 0, have_e: 1, heard: 0 }
   assert.throws(() => checkSent(machine!, message), /law 4/)
 })
 

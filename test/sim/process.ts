@@ -7,15 +7,17 @@ import { draft } from '../../protocol/base/tables.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
 import { encodeMessage } from '../../protocol/machine/messages.ts'
+import { historyFor, readNow } from '../../protocol/machine/history.ts'
 import { judgeGossip } from '../../protocol/machine/gossip.ts'
 import type { CoreTables, Self } from '../../protocol/machine/state.ts'
 import { createLoop } from '../../node/loop.ts'
 import type { Happening } from '../../node/loop.ts'
 import { performWork } from './effects.ts'
-import { entriesRead, headShown, proofShown, replayed } from './show-head.ts'
+import { entriesRead, headShown, proofShown, receiptsShown, replayed } from './show-head.ts'
 import type { Machine, Process } from './machine.ts'
 import { crash, pass, selfOf } from './machine.ts'
 import type { Endpoint } from './network.ts'
+import { raiseMark } from './restoring.ts'
 import { summaryOf } from './transcript.ts'
 import { startWatch } from './watch.ts'
 
@@ -117,8 +119,12 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
     case 'showHead':
     case 'showHeads':
     case 'proveHold':
+    case 'giveReceipts':
     case 'readEntries':
+    case 'tellHistory':
     case 'replayPayer': return performLog(machine, process, effect)
+    case 'raiseMark': return raiseMark(machine)
+    case 'alarm': return world.log(machine, effect.detail)
     case 'connectMembers':
     case 'jobChanged': return undefined
     default: return performWork(machine, process, effect)
@@ -127,6 +133,7 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
 
 type LogWork = Extract<Effect, {
   kind: 'showHead' | 'showHeads' | 'proveHold' | 'replayPayer' | 'readEntries'
+    | 'tellHistory' | 'giveReceipts'
 }>
 
 /** What shows the log to others, at once: the disk of a simulated site is quick to read. */
@@ -154,7 +161,13 @@ function performLog(machine: Machine, process: Process, effect: LogWork): void {
       if (read) process.loop.push(read)
       return undefined
     }
+    case 'tellHistory': {
+      const reading = historyFor(draft(process.loop.tables), effect)
+      return tell(effect.to, readNow(reading, ({ table, key }) => machine.disk.get(table, key)))
+    }
     case 'proveHold': return tell(effect.to, proofShown(reader(machine), effect))
+    case 'giveReceipts':
+      return tell(effect.to, receiptsShown(reader(machine), identity.log, effect))
     case 'replayPayer': {
       const payer = world.machine(effect.home)
       if (!payer) return undefined
