@@ -30,9 +30,10 @@ export async function changedStatements(seed: number, count: number): Promise<Ve
 }
 
 async function judged(name: string, text: string, signer: Signer): Promise<VectorCase> {
-  const inputs = { name, why: 'a random change', note: signNote(text, signer), vkey: vkeyOf(signer) }
+  const note = signNote(text, signer)
+  const inputs = { name, why: 'a random change', note, vkey: vkeyOf(signer) }
   const verdict = await runVector('statement', { ...inputs, expect: 'invalid' })
-  const parsed = parseStatement(inputs.note)
+  const parsed = parseStatement(note)
   if (verdict !== 'valid' || !parsed.ok) return { ...inputs, expect: 'invalid' }
   const { sid, statement } = parsed.value
   return { ...inputs, expect: 'valid', gives: { sid, kind: statement.kind } }
@@ -41,12 +42,14 @@ async function judged(name: string, text: string, signer: Signer): Promise<Vecto
 /** What fields may be set to: many are good for one field and bad for the next. */
 const values: readonly string[] = [
   '0', '1', '2', '-1', '1000', '1001', '1000000', '1000001', '1000000000', '1000000001',
-  '9007199254740991', '9007199254740992', '8640000000000000', '1e3', '1.5', '-0', '01', 'true', 'null',
-  '""', '"*"', '"a"', '"A"', '"a.b"', '"a..b"', '"down"', '"offer"', '"agree"', '"close"', '"0"',
+  '9007199254740991', '9007199254740992', '8640000000000000', '1e3', '1.5', '-0', '01', 'true',
+  'null', '""', '"*"', '"a"', '"A"', '"a.b"', '"a..b"', '"down"', '"offer"', '"agree"', '"close"',
+  '"0"',
   '"00"', '"-1"', '"9223372036854775807"', '"9223372036854775808"', '"99999999999999999999"',
   `"${'0'.repeat(64)}"`, `"${'f'.repeat(63)}"`, `"${'a'.repeat(63)}"`, `"${'a'.repeat(64)}"`,
-  `"${'é'.repeat(128)}"`, '"\\u0000"', '"\\u001f"', '"\\u001F"', '"\\u000a"', '"\\n"', '"\\/"', '"\\t\\b"',
-  '"\\u007f"', '"\u007f\u0080"', '"\\ud83d\\ude00"', '"\u{1f600}"', '"\u2028"', '"\ufffd"', '"\ufeff"',
+  `"${'é'.repeat(128)}"`, '"\\u0000"', '"\\u001f"', '"\\u001F"', '"\\u000a"', '"\\n"', '"\\/"',
+  '"\\t\\b"', '"\\u007f"', '"\u007f\u0080"', '"\\ud83d\\ude00"', '"\u{1f600}"', '"\u2028"',
+  '"\ufffd"', '"\ufeff"',
   '"a\\""', '"\\\\"', '[]', '{}', '[[]]', '[{}]', '["a"]', '[1]', '{"site":"a"}',
   '[{"n":1,"site":"a"}]', '[{"site":"a","n":1}]', '[{"n":0,"site":"a"}]',
   '[{"issued":1,"received":2,"site":"a"}]',

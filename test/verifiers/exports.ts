@@ -1,6 +1,6 @@
 // What verifiers of other languages are held to: the vectors, statements changed at random, honest
-// exports as they come from the exporter, and copies of them with one thing changed. A verifier is a
-// function from arguments to exit code and lines.
+// exports as they come from the exporter, and copies of them with one thing changed. A verifier is
+// a function from arguments to exit code and lines.
 
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -258,7 +258,7 @@ func readHead(message []byte) (head, error) {
 	}
 	match := originPattern.FindStringSubmatch(origin)
 	if match == nil || !isSite(match[1]) || tree.N == 0 {
-		return head{}, fmt.Errorf("[I1] %s with %d entries is no ledger", origin, tree.N)
+		return head{}, fmt.Errorf("[I1] %q with %d entries is no ledger", origin, tree.N)
 	}
 	epoch, err := strconv.ParseInt(match[2], 10, 64)
 	if err != nil {
@@ -295,7 +295,7 @@ func (l *ledger) checkHead(message []byte, h head) {
 	}
 	name := fmt.Sprintf("%s/gridnode/%s/e%d", l.site, l.book.federation[:16], epoch)
 	if name != h.origin {
-		l.fault(-1, fmt.Errorf("the entries are those of %s, the checkpoint names %s", name, h.origin))
+		l.fault(-1, fmt.Errorf("the entries are those of %s, the checkpoint names %q", name, h.origin))
 		return
 	}
 	known, err := verifiersFor(name, key)

@@ -419,7 +419,7 @@ class Log:
         origin, size, root = parse_checkpoint(text)
         match = re.fullmatch(r'([^/]+)/gridnode/[0-9a-f]{16}/e([1-9][0-9]*)', origin)
         need(match and re.fullmatch(SITE, match[1]) and size > 0, 'I1',
-             f'{origin} with {size} entries is no ledger')
+             f'{origin!r} with {size} entries is no ledger')
         self.site, self.size, epoch = match[1], size, int(match[2])
         tree = Tree(self.compare)
         for first in range(0, size, 256):
