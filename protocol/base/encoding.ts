@@ -79,6 +79,16 @@ const keyPattern = /^[a-z0-9_]{1,64}$/
 /** Strings of these characters alone are their own escape; all else goes through JSON.stringify. */
 const plainPattern = /^[ !#-[\]-~]*$/
 
+/** Keys that were found good: few, and they come in every document. */
+const knownKeys = new Set<string>()
+const knownKeysMax = 1_024
+
+function learnKey(key: string): boolean {
+  if (!isKey(key)) return false
+  if (knownKeys.size < knownKeysMax) knownKeys.add(key)
+  return true
+}
+
 /** Whether `key` may name a member of a canonical object. */
 export function isKey(key: string): boolean {
   return keyPattern.test(key) && key !== '__proto__' && key !== 'constructor'
@@ -123,7 +133,7 @@ function writeObject(value: object, depth: number, fault: Fault): string {
   let text = '{'
   for (const key of keys) {
     if (fault.detail !== undefined) break
-    if (!isKey(key)) return fail(fault, `the key ${JSON.stringify(key.slice(0, 80))}`)
+    if (!knownKeys.has(key) && !learnKey(key)) return fail(fault, `the key ${JSON.stringify(key.slice(0, 80))}`)
     if (text.length > 1) text += ','
     text += `"${key}":${write(members[key], depth + 1, fault)}`
   }

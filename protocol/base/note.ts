@@ -84,8 +84,8 @@ export function parseNote(
   if (exceedsBytes(note, bound.bytesMax)) return malformed(`more than ${bound.bytesMax} bytes`)
   const split = note.lastIndexOf('\n\n')
   if (split < 0) return malformed('no empty line between text and signatures')
-  const text = note.slice(0, split + 1)
-  if (!isNoteText(text)) return malformed('control characters or broken Unicode in the text')
+  const text = noteText(note.slice(0, split + 1))
+  if (text === undefined) return malformed('control characters or broken Unicode in the text')
   if (!note.endsWith('\n')) return malformed('the note does not end in a newline')
   const lines = note.slice(split + 2, -1).split('\n', signaturesMax + 1)
   if (lines.length > signaturesMax) return malformed(`more than ${signaturesMax} signatures`)
@@ -116,6 +116,16 @@ export function isKeyName(name: string): boolean {
   return /^[^\p{White_Space}+\x00-\x1f]+$/u.test(name) && name.isWellFormed()
 }
 
+/** `text` if it is a note's; the dash below it made its characters wide, and they need not be. */
+function noteText(text: string): string | undefined {
+  if (!text.endsWith('\n')) return undefined
+  if (plainPattern.test(text)) return Buffer.from(text, 'latin1').toString('latin1')
+  return isNoteText(text) ? text : undefined
+}
+
+/** ASCII without control characters but newlines. */
+const plainPattern = /^[\n\x20-\x7e]*$/
+
 function isNoteText(text: string): boolean {
   return text.endsWith('\n') && !/[\x00-\x09\x0b-\x1f]/.test(text) && text.isWellFormed()
 }
@@ -126,8 +136,20 @@ function parseSignatureLine(line: string): NoteSignature | undefined {
   if (space < 0) return undefined
   const name = line.slice(2, space)
   const bytes = fromBase64(line.slice(space + 1))
-  if (!isKeyName(name) || !bytes || bytes.length < 5) return undefined
+  if (!knownNames.has(name) && !learnName(name)) return undefined
+  if (!bytes || bytes.length < 5) return undefined
   return { name, keyId: readKeyId(bytes), signature: bytes.subarray(4) }
+}
+
+/** Names that were found good: the same few sign most notes. */
+const knownNames = new Set<string>()
+const knownNamesMax = 4_096
+
+function learnName(name: string): boolean {
+  if (!isKeyName(name)) return false
+  if (knownNames.size >= knownNamesMax) knownNames.clear()
+  knownNames.add(name)
+  return true
 }
 
 function readKeyId(bytes: Uint8Array): number {

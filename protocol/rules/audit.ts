@@ -208,7 +208,8 @@ function openSeen(self: SiteName): {
 /** The leaf's statement; only the one encoding of a text is read. */
 export function readLeaf(bytes: Uint8Array): ReadLeaf {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
-  if (Buffer.byteLength(text) !== bytes.length || !text.isWellFormed() || text.includes('\ufffd')) {
+  // What is no UTF-8 becomes U+FFFD, and nothing else does but U+FFFD itself.
+  if (text.includes('\ufffd')) {
     return { reason: 'malformed', detail: 'the entry is not UTF-8' }
   }
   const parsed = parseStatement(text)
