@@ -7,7 +7,8 @@ import type { CoreTables } from '../../protocol/machine/state.ts'
 import { coldTables, volatileTables } from '../../protocol/machine/state.ts'
 
 type Volatile =
-  'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters' | 'evidenceSent' | 'ownHeads'
+  'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters' | 'ownHeads'
+  | 'evidenceSent'
   | 'heardPeers' | 'histories' | 'receiptsOwed'
 type StoredTable = Exclude<keyof CoreTables, Volatile>
 

@@ -80,6 +80,8 @@ export function onEntriesRead(turn: Turn, event: EventOf<'entriesRead'>): void {
     case 'double_number': return accuse(turn, { kind: proof, first, second: note })
     case 'fell': return accuse(turn, { kind: proof, first, second: note })
     case 'overcharge':
-      return accuse(turn, { kind: proof, usage: note, hold: first, contract: second, tariff: third })
+      return accuse(turn, {
+        kind: proof, usage: note, hold: first, contract: second, tariff: third,
+      })
   }
 }

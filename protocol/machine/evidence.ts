@@ -1,6 +1,6 @@
 // Proofs that a site lied, as this node keeps them: checked by the pure rules, said once in the own
-// log, shown once to every peer, and with the effect that the liar gets no new credit. What runs goes
-// on, what is owed stays owed.
+// log, shown once to every peer, and with the effect that the liar gets no new credit. What runs
+// goes on, what is owed stays owed.
 //
 // [EVIDENCE-3] A document is believed only after our own check; one that proves nothing changes
 //   nothing but counters.
@@ -18,7 +18,7 @@ import { closeContract } from './home-book.ts'
 import type { MessageOf } from './messages.ts'
 import { isQuarantined } from './quarantine.ts'
 import type { Turn } from './turn.ts'
-import { count, send, setTimer } from './turn.ts'
+import { count, isUp, send, setTimer } from './turn.ts'
 
 /** Epochs of one site for which a proof is kept: a site that lied in so many has no standing. */
 export const evidencePerSite = 8
@@ -188,7 +188,7 @@ function isDue({ view, now }: Turn, peer: SiteName, key: string): boolean {
 
 function show(turn: Turn, peer: SiteName, key: string): void {
   const kept = turn.view.get('evidence', key)
-  if (!kept) return
+  if (!kept || !isUp(turn, peer)) return
   turn.view.put('evidenceSent', sentKey(peer, key), turn.now)
   send(turn, peer, { kind: 'evidence', document: kept.document })
 }

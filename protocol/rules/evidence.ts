@@ -1,9 +1,9 @@
 // Proof that a site lied: one text that convinces whoever has the site's keys, with nothing else to
-// look up. The node that finds it, those that hear of it and an auditor without a node all decide by
-// the one function here.
+// look up. The node that finds it, those that hear of it and an auditor without a node all decide
+// by the one function here.
 //
-// [EVIDENCE-1] A proof is what the accused's own signatures make impossible together; it counts only
-//   if each is valid by the keys that the accused had at that very place of its log.
+// [EVIDENCE-1] A proof is what the accused's own signatures make impossible together; it counts
+//   only if each is valid by the keys that the accused had at that very place of its log.
 // [EVIDENCE-2] The contents must differ: the same bytes twice, one statement with two encodings,
 //   heads of two sizes, numbers of two epochs or directions prove nothing. Nor does silence.
 
@@ -303,7 +303,7 @@ function malformedText(
   const alone = formatNote({ text: open.value.text, signatures: [signature] })
   const parsed = parseStatement(alone)
   if (parsed.ok) return nothing('the statement is well formed')
-  if (parsed.refusal.reason !== 'malformed') return nothing('a kind that this version does not know')
+  if (parsed.refusal.reason !== 'malformed') return nothing('a text of this kind may be anything')
   const what = `signed a ${kind} that is none: ${parsed.refusal.detail}`
   return ok({ accused, epoch, what })
 }

@@ -106,7 +106,7 @@ t('E2: two entries at one place, under heads of two sizes', () => {
   assert.match(what, /two different entries number 1/)
 })
 
-t('E2: the same leaf twice is a false accusation, and so are two places and a wrong receipt', () => {
+t('E2: the same leaf twice is a false accusation, so are two places and a wrong receipt', () => {
   const { home, third } = three()
   const one = shownLog(logOf(home), ['a', 'b', 'c'])
   const longer = shownLog(logOf(home), ['a', 'b', 'c', 'd'])
@@ -322,7 +322,9 @@ t('a lied usage: a later claim that says less', () => {
   assert.ok(statement.kind === 'usage')
   const later = { n: statement.n + 1, prev: sid }
   const fell = (said: Record<string, unknown>): Evidence => ({
-    kind: 'fell', first: usage, second: another(host.signer.statement, usage, { ...later, ...said }),
+    kind: 'fell',
+    first: usage,
+    second: another(host.signer.statement, usage, { ...later, ...said }),
   })
   assert.match(proves(third, fell({ core_s: 3_599 }), host), /core_s 3600 and later only 3599/)
   proves(third, fell({ tasks: 0 }), host)
