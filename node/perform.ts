@@ -78,8 +78,7 @@ export function perform(parts: PerformParts, effect: Effect): void {
     case 'giveReceipts': {
       const { to, numbers } = effect
       return clearing.run(`receipts ${to} ${numbers[0]?.n ?? 0}`, async () => {
-        const asked = { self: host.site, to, numbers }
-        for await (const message of receiptMessages(parts.log, asked)) {
+        for await (const message of receiptMessages(parts.log, { to, numbers })) {
           parts.network.send(to, encodeMessage(message))
         }
       })

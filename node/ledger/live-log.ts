@@ -6,6 +6,7 @@
 // beyond the newest head that was signed is handed out; a node in quarantine signs nothing.
 
 import type { KeyPair } from '../../protocol/base/crypto.ts'
+import type { SiteName } from '../../protocol/base/ids.ts'
 import { assert } from '../../protocol/base/assert.ts'
 import { formatCheckpoint, parseCheckpoint } from '../../protocol/base/checkpoint.ts'
 import { withSignatureLines } from '../../protocol/base/cosignature.ts'
@@ -49,6 +50,7 @@ export interface LogFile {
 
 /** Everything may throw a StoreError: CORRUPT, STORE_FAILED; signing also QUARANTINE, DISK_FULL. */
 export interface LiveLog {
+  readonly self: SiteName
   readonly origin: string
   /** The newest head that is on the disk. */
   headAt(): Promise<LedgerHead>
@@ -84,6 +86,7 @@ export async function openLiveLog(parts: LiveLogParts): Promise<LiveLog> {
   const origin = originOf(first)
   const signing = openSigning(parts, origin)
   const live: LiveLog = {
+    self: first.site,
     origin,
     headAt: () => readHead(store),
     checkpoint: () => signing.newest(),

@@ -190,29 +190,26 @@ export function onHeads(turn: Turn, from: SiteName, message: MessageOf<'heads'>)
       onOwnHead(turn, from, checkpoint)
       continue
     }
-    const known = view.get('heads', checkpoint.origin)
-    if (known && isFork(turn, known, { note, checkpoint })) continue
-    const asked = view.get('challenges', checkpoint.origin)
-    if (asked && isFork(turn, asked, { note, checkpoint })) continue
-    if (known?.size === checkpoint.size || asked || !known) continue
-    challenge(turn, site, { note, checkpoint })
+    if (compareHead(turn, site, { note, checkpoint })) askHead(turn, site)
   }
 }
 
-function challenge(
+/** [HEAD-3] A signed head against what is stored; true when it is now to be linked with it. */
+export function compareHead(
   turn: Turn, site: SiteName, shown: { readonly note: string, readonly checkpoint: Checkpoint },
-): void {
+): boolean {
+  const { view, now } = turn
   const { origin, size, rootHash } = shown.checkpoint
-  turn.view.put('challenges', origin, {
-    site,
-    size,
-    root: toHex(rootHash) as Hash,
-    note: shown.note,
-    sinceEpochMs: turn.now,
-    overdue: false,
+  const known = view.get('heads', origin)
+  if (known && isFork(turn, known, shown)) return false
+  const asked = view.get('challenges', origin)
+  if (asked && isFork(turn, asked, shown)) return false
+  if (known?.size === size || asked || !known) return false
+  view.put('challenges', origin, {
+    site, size, root: toHex(rootHash) as Hash, note: shown.note, sinceEpochMs: now, overdue: false,
   })
-  setTimer(turn, `challenge/${origin}`, turn.now + challengeMs)
-  askHead(turn, site)
+  setTimer(turn, `challenge/${origin}`, now + challengeMs)
+  return true
 }
 
 /** Not evidence: silence never is. It is shown, and weighs in what people think of the log. */

@@ -10,8 +10,9 @@ import { formatTlogProof } from '../../protocol/base/tlog-proof.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
 import type { EventOf } from '../../protocol/machine/events.ts'
 import type { MessageOf } from '../../protocol/machine/messages.ts'
+import { receiptsPerMessage } from '../../protocol/machine/messages.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
-import { entryKey, nodeKey } from '../../protocol/rules/ledger-book.ts'
+import { entryKey, nodeKey, numberKey } from '../../protocol/rules/ledger-book.ts'
 import { openReplay } from '../../protocol/rules/audit.ts'
 import { logOrigin } from '../../protocol/rules/statement.ts'
 
@@ -55,6 +56,26 @@ export function proofShown(
   return {
     kind: 'hold_proof', hold, proof: formatTlogProof({ index, hashes, note: open.value }),
   }
+}
+
+/** Receipts for what is on the disk of what was asked for. */
+export function receiptsShown(
+  read: Read, logKey: KeyPair, { to, numbers }: Extract<Effect, { kind: 'giveReceipts' }>,
+): MessageOf<'receipts'> | undefined {
+  const head = read('ledgerHead', 'head') as LedgerHead | undefined
+  const shown = headShown(read, logKey, { known: 0, also: 0 })
+  const note = shown && parseNote(shown.note, { bytesMax: 16_384 })
+  if (!head || !note?.ok) return undefined
+  const nodeAt = (level: number, at: number): Uint8Array =>
+    read('ledgerNodes', nodeKey(level, at)) as Uint8Array
+  const { size } = head.frontier
+  const proofs = numbers.slice(0, receiptsPerMessage).flatMap(({ e, n }) => {
+    const index = read('ledgerNumbers', numberKey(to, head.site, { e, n }))
+    if (typeof index !== 'number' || index >= size) return []
+    const hashes = inclusionProof(index, size, nodeAt)
+    return [{ e, n, proof: formatTlogProof({ index, hashes, note: note.value }) }]
+  })
+  return { kind: 'receipts', proofs }
 }
 
 /** Whether the first `size` entries on a payer's disk keep all rules and have that root. */
