@@ -72,6 +72,7 @@ for (const { call, error, told } of faults) {
     assert.equal(await saidBy(a.name, b), before, 'the other site was told nothing')
 
     await a.start()
+    await everybodyMeets(federation)
     await a.client.post(apiPaths.credit, grant(100))
     await everybodyMeets(federation)
     const after = await saidBy(a.name, b)
