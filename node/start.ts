@@ -25,6 +25,7 @@ import { openLiveLog } from './ledger/live-log.ts'
 import { openPeerLog } from './ledger/peer-log.ts'
 import { openPayerReplays } from './ledger/replay-payer.ts'
 import { startLogServer } from './ledger/serve-log.ts'
+import { readNamedKeys } from './key-rings.ts'
 import type { Lanes } from './lanes.ts'
 import { openLanes } from './lanes.ts'
 import { paced } from './local/job-streams.ts'
@@ -52,12 +53,11 @@ import type { ChunkStore } from './staging/chunk-store.ts'
 import { openWorkspace } from './staging/workspace.ts'
 import type { Store } from './store/level.ts'
 import { openStore } from './store/level.ts'
-import { checkMark, markOf, raiseMarkTo } from './store/mark.ts'
+import { checkMark, markName, markOf, raiseMarkTo } from './store/mark.ts'
 import type { Watch } from './watch-scheduler.ts'
 import { watchScheduler } from './watch-scheduler.ts'
 
 export const version = '0.1.0'
-export const markName = 'ledger.mark'
 
 const stagingLanes = 8
 const schedulingLanes = 4
@@ -109,10 +109,11 @@ export async function start(options: StartOptions): Promise<RunningNode> {
   const opened = new Opened()
   try {
     opened.add(acquireLock(directory), (lock) => lock.release())
-    const keys = readKeys(directory, runningKeyUses)
     const store = opened.add(await openStore(join(directory, databaseName)), (db) => db.close())
     const tables = await store.loadAll()
     await checkMark(join(directory, markName), store, get(tables, 'ledgerHead', 'head'))
+    const named = get(tables, 'ledgerMembers', config.site.name)?.keys
+    const keys = named ? readNamedKeys(directory, named) : readKeys(directory, runningKeyUses)
     const self = selfOf(config, keys, tables)
     return await run({ directory, config, report, opened, keys, store, tables, self, options })
   } catch (error) {

@@ -40,7 +40,7 @@ const doors: readonly (readonly [module: string, mayImport: readonly string[]])[
 ]
 
 /** What the command line may load, but only when the command that needs it runs. */
-const lazyForCli = ['node/start.ts', 'node/enrol.ts']
+const lazyForCli = ['node/start.ts', 'node/enrol.ts', 'node/recover.ts']
 
 /** What is wrong with the imports of one file, a sentence each, with the line. */
 export function importViolations(path: string, source: string): string[] {

@@ -9,18 +9,27 @@ import type { Command, Context } from '../command.ts'
 import { wrap } from '../command.ts'
 import { exitCodes, usageFailure } from '../failure.ts'
 import { credits, cut, jsonText, plural, printable, table } from '../output.ts'
+import { recoverLedger, rotateKeys } from './ledger-repair.ts'
 
 export const ledger: Command = {
   usage: [
     '[options]', '[options] entries', '[options] export DIR', '[options] credit SITE CREDITS',
+    '[options] recover', '[options] rotate',
   ],
   about:
     'Without a word: what this site and each other owe and hold. entries: the signed statements ' +
     'in the order of the log. export: writes the log into DIR, which is new or holds an older ' +
     "export, for 'gridnode verify'. credit: how much SITE may owe this site; a promise that is " +
-    'signed.',
+    'signed. recover and rotate need keys/root.key and a node that does not run. recover: begins a ' +
+    'new epoch after the database was put back from a backup or lost; open jobs are ended, what ' +
+    'the ledger lacks comes back from the peers. rotate: new statement and witness keys, after a ' +
+    'theft.',
   options: {
-    from: { kind: 'value', value: 'N', help: 'entries: from this index (default: the last ones)' },
+    from: {
+      kind: 'value', value: 'N|DIR',
+      help: 'entries: from this index (default: the last ones); recover: an exported ledger, of ' +
+        'this site or of a peer, when there is no database any more',
+    },
     limit: { kind: 'value', short: 'n', value: 'N', help: 'entries: at most N (default 20)' },
     full: { kind: 'flag', help: 'entries: with all they say' },
   },
@@ -29,6 +38,8 @@ export const ledger: Command = {
     ['gridnode ledger entries --limit 5 --full', 'the last five statements'],
     ['gridnode ledger export /tmp/a-ledger', 'for an auditor; then gridnode verify /tmp/a-ledger'],
     ['gridnode ledger credit b.example 100', 'b.example may owe us up to 100 credits'],
+    ['gridnode ledger recover', 'after db/ was put back from a backup'],
+    ['gridnode ledger recover --from /backup/a-ledger', 'after db/ was lost'],
   ],
   run: runLedger,
 }
@@ -45,10 +56,16 @@ async function runLedger(context: Context): Promise<number> {
       return exportLedger(context, expectWords(words, ['DIR']))
     case 'credit':
       return giveCredit(context, expectWords(words, ['SITE', 'CREDITS']))
+    case 'recover':
+      expectWords(words, [])
+      return recoverLedger(context)
+    case 'rotate':
+      expectWords(words, [])
+      return rotateKeys(context)
     default:
       throw usageFailure(
-        `expected 'ledger entries', 'ledger export DIR' or 'ledger credit SITE CREDITS', ` +
-          `got 'ledger ${verb}'`,
+        `expected 'ledger entries', 'ledger export DIR', 'ledger credit SITE CREDITS', ` +
+          `'ledger recover' or 'ledger rotate', got 'ledger ${verb}'`,
       )
   }
 }

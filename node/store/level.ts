@@ -79,8 +79,9 @@ function demandCommits(directory: string, found: number, counted: number): void 
   if (found >= counted) return
   throw new StoreError('QUARANTINE', `${commitCountPath(directory)} says that ${counted} commits `
     + `were made, but the database has only ${found}. It was restored from a backup or has lost `
-    + 'writes. Going on would contradict what peers have seen, so it stays closed. Keep the '
-    + 'directory as it is; if the newest copy of db/ can still be had, put that back')
+    + 'writes. Going on would contradict what peers have seen, so it stays closed. Keep a copy '
+    + 'of the directory as it is. If the newest copy of db/ can still be had, put that back; '
+    + 'otherwise begin a new epoch with what there is: gridnode ledger recover')
 }
 
 function storeOn(

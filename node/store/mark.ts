@@ -16,6 +16,9 @@ import type { Store } from './level.ts'
 import { StoreError, storeError } from './store-error.ts'
 import { syncDirectory, writeSynced } from './synced-file.ts'
 
+/** In the data directory, beside the database. */
+export const markName = 'ledger.mark'
+
 /** A head that was shown to somebody. */
 export interface Mark {
   readonly origin: string

@@ -45,7 +45,7 @@ export function shortlist(turn: Turn, job: Job, entries: Entries): SiteName[] {
   const fit: Candidate[] = []
   for (const [, kept] of turn.view.entries('offers')) {
     if (taken.has(kept.offer.site)) continue
-    if (isFrozen(turn, kept.offer.site)) {
+    if (isFrozen(turn.view, kept.offer.site)) {
       const detail = 'there is proof that it lied: gridnode evidence'
       entries[kept.offer.site] = { kind: 'unfit', reason: 'frozen', detail }
       continue

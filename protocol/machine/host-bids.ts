@@ -107,7 +107,7 @@ function standingFor(
   const task = { tasks: 1, cores, memoryMib, walltimeSeconds }
   const cap = capFor(rates, loadFactor(turn), task)
   const bids = bidsTo(turn, home)
-  const frozen = isFrozen(turn, home)
+  const frozen = isFrozen(turn.view, home)
     ? `there is proof that ${home} lied: gridnode evidence` : undefined
   const exposed = frozen ?? exposedTo(turn, home)
   const left = creditLimit(view, self.site, home) - exposure(view, self.site, home) - bids.worth

@@ -2,7 +2,7 @@
 // gets the same effect again, under the same name; the doors look it up before they do it twice.
 // This is also the only list of what can be open after a crash.
 
-import { isQuarantined } from './quarantine.ts'
+import { alarmText, isQuarantined } from './quarantine.ts'
 import { issueStatement } from '../rules/ledger.ts'
 import { onStarted as startPeers } from './peers.ts'
 import type { EventOf } from './events.ts'
@@ -17,6 +17,8 @@ import { resumeChecks } from './host-grants.ts'
 import { resumeTranche } from './host-tranches.ts'
 
 export function onStarted(turn: Turn, event: EventOf<'started'>): void {
+  const held = turn.view.get('quarantine', 'own')
+  if (held) turn.effects.push({ kind: 'alarm', detail: alarmText(held.peer, held.detail) })
   postTariff(turn)
   startPeers(turn, event)
   // Bids that were on their way are lost; their rounds end with what is here.

@@ -208,14 +208,17 @@ function successor(
     ? { reason: 'bad_key', detail: 'a new epoch has new log and statement keys' } : undefined
 }
 
-/** Root-signed, of the newest epoch, with keys that were never used. */
+/**
+ * Root-signed, with keys that were never used. One of an epoch before comes late: a restored site has
+ * lost it, and its peers have not.
+ */
 function authenticateKey(
   member: MemberKeys,
   parsed: ParsedStatement,
   said: StatementOf<'key'>,
   check: SignatureCheck,
 ): Outcome<undefined, LedgerRefusal> {
-  if (said.e !== member.epoch) {
+  if (said.e > member.epoch) {
     return refuse({ reason: 'wrong_epoch', expected: member.epoch, found: said.e })
   }
   const before = erasOf(member).map(({ keys }) => keys.statement)

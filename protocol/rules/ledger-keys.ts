@@ -34,12 +34,23 @@ function covers({ endedBy, last }: RetiredKeys, { to, n }: KeyPlace): boolean {
   return n <= (last.find(({ site }) => site === to)?.n ?? 0)
 }
 
-/** What `member` goes by from a `key` statement of its own on. */
+/**
+ * What `member` goes by from a `key` statement of its own on. It ends the keys that counted for its
+ * own number: those of its epoch, or of a part of it when it comes late.
+ */
 export function withKeys(member: MemberKeys, said: StatementOf<'key'>): MemberKeys {
   const { statement, witness, last } = said
-  const ended: RetiredKeys = { epoch: said.e, keys: member.keys, endedBy: said.n, last }
-  const keys = { ...member.keys, statement, witness }
-  return { ...member, keys, retired: [...member.retired, ended] }
+  const ended = (keys: SiteKeys): RetiredKeys => ({ epoch: said.e, keys, endedBy: said.n, last })
+  const after = (keys: SiteKeys): SiteKeys => ({ ...keys, statement, witness })
+  const at = member.retired.findIndex(({ epoch, endedBy }) =>
+    epoch === said.e && (endedBy === 0 || endedBy > said.n))
+  const era = member.retired[at]
+  if (!era) {
+    const retired = [...member.retired, ended(member.keys)]
+    return { ...member, keys: after(member.keys), retired }
+  }
+  const split = [ended(era.keys), { ...era, keys: after(era.keys) }]
+  return { ...member, retired: member.retired.toSpliced(at, 1, ...split) }
 }
 
 /** Every statement key that `site` has had in `epoch`, newest first: for texts without a number. */
