@@ -69,6 +69,11 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'balances, entries, export',
     load: async () => (await import('./commands/ledger.ts')).ledger,
   },
+  evidence: {
+    group: federation,
+    summary: 'proofs that a site lied',
+    load: async () => (await import('./commands/evidence.ts')).evidence,
+  },
   verify: {
     group: federation,
     summary: 'check exported ledgers, without a node',

@@ -67,7 +67,7 @@ function offersText(context: Context, rows: readonly OfferRow[], where?: string)
       { title: 'BY', shrinkTo: 5 },
     ],
     marked.map((row) => [
-      `${row.site}${row.own ? '*' : row.up ? '' : ' (down)'}`,
+      `${row.site}${row.own ? '*' : row.frozen ? ' (frozen)' : row.up ? '' : ' (down)'}`,
       String(row.coresFree),
       String(row.coresTotal),
       formatBytes(row.memoryMibTotal * 2 ** 20),
@@ -102,6 +102,7 @@ function offerText(context: Context, row: OfferRow): string {
     ['offer', `number ${row.sequence}, ends in ${formatDuration(row.expiresInSeconds)}`],
     ...Object.entries(row.attributes).map(([name, value]) => [name, String(value)] as const),
   ]
+  if (row.frozen) facts.push(['evidence', 'there is proof that it lied; it is not asked'])
   const width = Math.max(...facts.map(([name]) => name.length))
   const where = row.own ? ' (this site)' : row.up ? '' : ' (down)'
   const lines = facts.map(([name, text]) =>

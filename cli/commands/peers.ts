@@ -57,6 +57,7 @@ function peersText(context: Context, rows: readonly PeerRow[], addresses: boolea
     { width: terminal.out.columns(), style },
   )
   for (const row of rows) {
+    if (row.frozen) text += `${row.site}: ${frozenText(row.site)}\n`
     if (row.trouble !== undefined) text += `${row.site}: ${printable(row.trouble)}\n`
     if (addresses) {
       text += `${row.site}: admitted by ${row.admittedBy}\n`
@@ -64,4 +65,8 @@ function peersText(context: Context, rows: readonly PeerRow[], addresses: boolea
     }
   }
   return text
+}
+
+function frozenText(site: string): string {
+  return `there is proof that it lied ('gridnode evidence ${site}'); it gets no new credit`
 }

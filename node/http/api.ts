@@ -54,6 +54,10 @@ export const apiPaths = {
   policy: '/v1/federation/policy',
   /** POST {grantee, name, amount, starts, until} → {sid}; at an authority of the policy only */
   grants: '/v1/federation/grants',
+  /** GET → EvidenceRow[] */
+  evidence: '/v1/evidence',
+  /** GET → EvidenceDocument; ID is the whole hash */
+  evidenceDocument: (id: string) => `/v1/evidence/${id}`,
   /** POST {creditor-side limit: site, limit} → {sid} */
   credit: '/v1/credit',
   /** POST {valid_seconds} → InviteAnswer */
@@ -211,6 +215,8 @@ export interface OfferRow {
   readonly site: string
   readonly own: boolean
   readonly up: boolean
+  /** There is proof that it lied: it is not asked for bids. */
+  readonly frozen?: true
   readonly coresTotal: number
   readonly coresFree: number
   readonly memoryMibTotal: number
@@ -231,6 +237,31 @@ export interface OfferRow {
   readonly expiresInSeconds: number
 }
 
+/** A proof that a site lied. */
+export interface EvidenceRow {
+  /** Hash of the document, 64 hexadecimal digits. */
+  readonly id: string
+  readonly accused: string
+  /** Of the accused's log. */
+  readonly epoch: number
+  readonly kind: string
+  /** One sentence. */
+  readonly what: string
+  /** The site that showed it; '' when this node found it itself. */
+  readonly from: string
+  readonly epochMs: number
+  /** Our own statement about it; '' when there is none. */
+  readonly sid: string
+  /** The accused gets no new credit here. */
+  readonly frozen: boolean
+}
+
+/** The document as it is signed for, checked and passed on. */
+export interface EvidenceDocument {
+  readonly id: string
+  readonly document: string
+}
+
 export interface PeerRow {
   readonly site: string
   readonly state: 'up' | 'down'
@@ -245,6 +276,8 @@ export interface PeerRow {
   readonly undelivered: number
   /** Others were shown a head of its log that it has not linked with ours, in time enough. */
   readonly challenged?: true
+  /** There is proof that it lied, and nobody here has given it credit since. */
+  readonly frozen?: true
   readonly trouble?: string
 }
 

@@ -191,6 +191,11 @@ export const routes: readonly Route[] = [
     const asked = readJson(grantShape, body)
     return asked.ok ? json(await node.grantAllocation(asked.value)) : asked
   }),
+  get(apiPaths.evidence, [], async ({ node }) => json(await node.evidence())),
+  get(apiPaths.evidenceDocument(':hash'), [], async ({ node, name }) => {
+    const named = readHash(name)
+    return named.ok ? json(await node.evidenceDocument(named.value)) : named
+  }),
   admin(apiPaths.credit, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(creditShape, body)
     return asked.ok ? json(await node.setCredit(asked.value.site, asked.value.limit)) : asked

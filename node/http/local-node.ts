@@ -10,8 +10,9 @@ import type { Microcredits } from '../../protocol/base/units.ts'
 import type { PolicyWish } from '../../protocol/machine/events.ts'
 import type { GrantFields } from '../../protocol/rules/statement.ts'
 import type {
-  ExportAnswer, FederationAnswer, InviteAnswer, JobDetail, JobEvent, JobSummary, LedgerEntryRow, LedgerNote,
-  LedgerSummary, NodeInfo, OfferRow, PeerRow, ResultFile, SubmitAnswer, WhyAnswer,
+  EvidenceDocument, EvidenceRow, ExportAnswer, FederationAnswer, InviteAnswer, JobDetail,
+  JobEvent, JobSummary, LedgerEntryRow, LedgerNote, LedgerSummary, NodeInfo, OfferRow, PeerRow,
+  ResultFile, SubmitAnswer, WhyAnswer,
 } from './api.ts'
 
 /** The closed words of `ApiError`, each with its HTTP status. */
@@ -111,6 +112,9 @@ export interface LocalNode {
   federation(): Reply<FederationAnswer>
   setPolicy(policy: PolicyWish): Reply<{ readonly sid: Hash }>
   grantAllocation(grant: GrantFields): Reply<{ readonly sid: Hash }>
+  /** Proofs of lies, oldest first. */
+  evidence(): Reply<readonly EvidenceRow[]>
+  evidenceDocument(doc: Hash): Reply<EvidenceDocument>
   /** The most that `site` may owe us, from now on. */
   setCredit(site: SiteName, limit: Microcredits): Reply<{ readonly sid: Hash }>
   invite(validSeconds: number): Reply<InviteAnswer>

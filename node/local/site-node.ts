@@ -38,7 +38,7 @@ import { resultFiles } from './job-results.ts'
 import { jobDetail, jobSummary, tasksOf, whyAnswer } from './job-view.ts'
 import { ledgerNotes } from './ledger-notes.ts'
 import { siteLogFile } from './site-log.ts'
-import { entryRow, ledgerSummary, offerRow, peerRows } from './site-view.ts'
+import { entryRow, evidenceRows, ledgerSummary, offerRow, peerRows } from './site-view.ts'
 import { get, sorted, viewOf } from './tables.ts'
 import type { Watchers } from './watchers.ts'
 
@@ -213,6 +213,14 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
     },
 
     peers: () => Promise.resolve(ok(peerRows(tables, self.site, clock.now()))),
+
+    evidence: () => Promise.resolve(ok(evidenceRows(tables))),
+
+    evidenceDocument(id) {
+      const kept = sorted(tables, 'evidence').find(([, { doc }]) => doc === id)?.[1]
+      return Promise.resolve(kept ? ok({ id, document: kept.document })
+        : no('not_found', `no evidence ${id} is kept here; see gridnode evidence`))
+    },
 
     ledger: () => Promise.resolve(ok(ledgerSummary(tables, self.site))),
 

@@ -4,12 +4,15 @@ import type { SiteName } from '../../protocol/base/ids.ts'
 import { root } from '../../protocol/base/merkle.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
 import type { Tables } from '../../protocol/base/tables.ts'
+import { isFrozen } from '../../protocol/machine/evidence.ts'
 import { account, ledgerHead } from '../../protocol/rules/ledger-book.ts'
 import { balanceOf, creditLimit, lastIssued } from '../../protocol/rules/ledger.ts'
 import type { KeptOffer } from '../../protocol/rules/offer.ts'
 import { parseStatement } from '../../protocol/rules/statement.ts'
 import { unshape } from '../../protocol/base/shape.ts'
-import type { LedgerEntryRow, LedgerSummary, OfferRow, PeerRow } from '../http/api.ts'
+import type {
+  EvidenceRow, LedgerEntryRow, LedgerSummary, OfferRow, PeerRow,
+} from '../http/api.ts'
 import { get, sorted, viewOf } from './tables.ts'
 
 export function offerRow(
@@ -22,6 +25,7 @@ export function offerRow(
     site: offer.site,
     own: offer.site === own,
     up: offer.site === own || get(tables, 'links', offer.site) !== undefined,
+    ...(isFrozen(viewOf(tables), offer.site) && { frozen: true }),
     coresTotal: offer.cores_total,
     coresFree: offer.cores_free,
     memoryMibTotal: offer.memory_mib_total,
@@ -40,6 +44,15 @@ export function offerRow(
     sequence: offer.sequence,
     expiresInSeconds: Math.max(0, Math.floor((kept.expiresEpochMs - now) / 1000)),
   }
+}
+
+export function evidenceRows(tables: Tables): EvidenceRow[] {
+  const view = viewOf(tables)
+  return sorted(tables, 'evidence').map(([, kept]): EvidenceRow => {
+    const { doc: id, accused, epoch, proof: kind, what, from, epochMs, sid } = kept
+    const frozen = isFrozen(view, accused)
+    return { id, accused, epoch, kind, what, from, epochMs, sid, frozen }
+  }).sort((a, b) => a.epochMs - b.epochMs)
 }
 
 export function peerRows(tables: Tables, own: SiteName, now: number): PeerRow[] {
@@ -63,6 +76,7 @@ export function peerRows(tables: Tables, own: SiteName, now: number): PeerRow[] 
       balance: String(balanceOf(view, own, site)),
       undelivered: lastIssued(view, own, site) - acked,
       ...(challenged.has(site) && { challenged: true as const }),
+      ...(isFrozen(view, site) && { frozen: true as const }),
       ...(trouble !== undefined && { trouble }),
     }
   })

@@ -230,10 +230,10 @@ export function grantCredit(
   if (site === self.site) return undefined
   const granted = view.get('ledgerCredits', `${self.site}>${site}`)
   // Only a person gives credit to a proven liar, and may give it what it had.
-  if (force === undefined && isFrozen(turn, site)) return undefined
+  if (force === undefined && isFrozen(turn.view, site)) return undefined
   // The default is for strangers; what was granted by hand stays until somebody says otherwise.
   const limit = force ?? self.credit.limits.get(site) ?? granted?.limit ?? self.credit.defaultLimit
-  const isGranted = (granted?.limit ?? zeroMicrocredits) === limit && !isFrozen(turn, site)
+  const isGranted = (granted?.limit ?? zeroMicrocredits) === limit && !isFrozen(turn.view, site)
   if (isGranted) return undefined
   const said = say(turn, { kind: 'credit', to: site, limit })
   return said.ok ? undefined : said.refusal

@@ -12,11 +12,13 @@ import type { Evidence, EvidenceRefusal } from '../rules/evidence.ts'
 import type { SiteName } from '../base/ids.ts'
 import { compareBytes } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
+import type { View } from '../base/tables.ts'
 import { issueStatement } from '../rules/ledger.ts'
 import { everybody } from '../rules/statement.ts'
 import { closeContract } from './home-book.ts'
 import type { MessageOf } from './messages.ts'
 import { isQuarantined } from './quarantine.ts'
+import type { CoreTables } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, isUp, send, setTimer } from './turn.ts'
 
@@ -33,7 +35,7 @@ export function evidenceKey(accused: SiteName, epoch: number): string {
 }
 
 /** Whether this site has seen a proof that `site` lied, and has given it no credit since. */
-export function isFrozen({ view }: Turn, site: SiteName): boolean {
+export function isFrozen(view: View<CoreTables>, site: SiteName): boolean {
   if (view.get('ledgerFrozen', site)) return true
   return [...view.entries('evidence')].some(([, { accused, sid }]) =>
     accused === site && sid === '')

@@ -85,7 +85,7 @@ export function onAnswer(turn: Turn, from: SiteName, message: MessageOf<'answer'
   const said = read.value
   const key = view.get('auctionKeys', said.auction)
   const auction = key === undefined ? undefined : view.get('auctions', key)
-  if (!key || !auction || !wasAsked(turn, auction, from) || isFrozen(turn, from)) {
+  if (!key || !auction || !wasAsked(turn, auction, from) || isFrozen(turn.view, from)) {
     // Told all the same: what it has reserved for us must not wait for its bid to expire.
     if (said.kind === 'bid') tellClosed(turn, from, said.auction)
     return count(turn, 'answer_unasked')
@@ -252,7 +252,7 @@ function award(turn: Turn, key: string, job: Job): number {
   for (const entry of Object.values(auction.entries)) {
     if (entry.kind !== 'bid' || entry.awarded > 0 || entry.expiresEpochMs <= turn.now) continue
     const { bid, note, taskCap, completionSeconds: seconds } = entry
-    if (isFrozen(turn, bid.host)) continue
+    if (isFrozen(turn.view, bid.host)) continue
     const affordable = affordableTasks(turn, job.id, { host: bid.host, taskCap })
     bids.push({ bid, note, taskCap, completionSeconds: seconds, affordable })
   }

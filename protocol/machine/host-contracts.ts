@@ -10,6 +10,7 @@ import type { Logged } from '../rules/ledger.ts'
 import type { ContractOffer, PairStatement, StatementOf } from '../rules/statement.ts'
 import { capFor } from '../rules/tariff.ts'
 import { say } from './delivery.ts'
+import { isFrozen } from './evidence.ts'
 import { onAuctionClosed } from './host-bids.ts'
 import { forgetContract } from './host-book.ts'
 import { coresLeft, memoryLeft } from './host-capacity.ts'
@@ -91,6 +92,7 @@ function noRoom(
   if (!contract || contract.home !== hold.from || contract.sid !== hold.contract) {
     return 'bid_expired'
   }
+  if (isFrozen(turn.view, hold.from)) return 'frozen'
   if (hold.tasks > limits.tasksPerTranche) return 'no_room'
   // What goes beyond the hold is the host's loss, so it must cover whatever the tasks may cost.
   if (hold.amount < capOf(turn, contract, hold.tasks)) return 'amount'

@@ -149,6 +149,14 @@ export function fakeNode(): FakeNode {
       const bytes = stream('log file', () => Buffer.from('12345'), 2, signal, false)
       return ok({ sizeBytes: 10, bytes })
     },
+    async evidence() {
+      ask('evidence')
+      return ok([])
+    },
+    async evidenceDocument(id) {
+      ask('evidenceDocument', id)
+      return ok({ id, document: '{}' })
+    },
     async setCredit(site, limit) {
       ask('credit', site, limit)
       return ok({ sid: 'ab'.repeat(32) as Hash })

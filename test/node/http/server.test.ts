@@ -126,6 +126,10 @@ t('answers every path', async (ctx) => {
   const logFile = apiPaths.siteLogFile('site-b.example')
   assert.equal((await ask('GET', `${logFile}?path=checkpoint`)).text, '1234512345')
   assert.match((await ask('GET', `${logFile}?path=tile/0/000`)).error, /^not_found: /)
+  assert.equal((await ask('GET', apiPaths.evidence)).status, 200)
+  assert.equal((await ask('GET', apiPaths.evidenceDocument(hash))).json(), {
+    id: hash, document: '{}',
+  })
   assert.equal((await ask('POST', apiPaths.credit, '{"site":"site-b","limit":"7"}')).status, 200)
   assert.equal((await ask('POST', apiPaths.invites, '{"valid_seconds":3600}')).status, 200)
   assert.equal(node.asked, [
@@ -133,7 +137,7 @@ t('answers every path', async (ctx) => {
     `log "${job}" {"task":3,"stream":"stderr","follow":false}`, `resultFile "${job}" "out/a b"`,
     'entries {"from":0,"limit":100}', 'notes 7',
     'siteLogFile "site-b.example" "checkpoint"', 'siteLogFile "site-b.example" "tile/0/000"',
-    'credit "site-b" "7n"', 'invite 3600',
+    'evidence', `evidenceDocument "${hash}"`, 'credit "site-b" "7n"', 'invite 3600',
   ])
 })
 
