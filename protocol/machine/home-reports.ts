@@ -25,6 +25,7 @@ import { count, send, setTimer } from './turn.ts'
 /** What is counted by its name; the words of a host that says others are kept, not counted. */
 const declineReasons: ReadonlySet<string> = new Set([
   'bid_expired', 'contract_closed', 'draining', 'no_room', 'credit', 'amount', 'id_taken',
+  'exposure', 'frozen', 'unanswered', 'closed',
 ])
 
 /** The host has taken the hold: the lease begins, and with our go it may start. */
@@ -173,6 +174,9 @@ function onTaskReport(turn: Turn, tranche: HomeTranche, report: TaskReport): voi
   const verdict = verdictOf(report)
   if (verdict.kind === 'again') {
     turn.view.put('homeTasks', key, { ...known, report })
+    // Who stops work by its own right takes no more of it under this contract.
+    const contract = turn.view.get('homeContracts', tranche.contract)
+    if (report.how === 'stopped' && contract) closeContract(turn, contract)
     return placeAgain(turn, tranche.job, one, `${tranche.host}: ${verdict.detail}`)
   }
   if (report.tree === '') return finish(turn, { ...known, report })

@@ -1,13 +1,28 @@
 // The host's records and the small changes that everything at the host makes of them.
 
-import type { TrancheId } from '../base/ids.ts'
+import { sha256Hex } from '../base/crypto.ts'
+import { encode } from '../base/encoding.ts'
+import type { Hash, TrancheId } from '../base/ids.ts'
+import { rangesValues, subtractRanges } from '../base/ranges.ts'
+import { unshape } from '../base/shape.ts'
 import type { TaskReport } from '../rules/run.ts'
-import type { HostContract, HostTranche } from './state.ts'
+import type { HostContract, HostTask, HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { setTimer } from './turn.ts'
 
 export const retryMsMin = 2_000
+
+/** Commits to the reports that a claim is for, without telling them to who lacks the salt. */
+export function meterHash({ salt }: HostTranche, reports: readonly TaskReport[]): Hash {
+  return sha256Hex('gridnode/v1/meter\n', encode([salt, unshape(reports)]))
+}
+
+/** What the home is told of a task. */
+export function toldOf(task: HostTask): TaskReport {
+  const { tranche: _, revision: __, seenEpochMs: ___, ...report } = task
+  return report
+}
 
 export function leaseLives(turn: Turn, tranche: HostTranche): boolean {
   return tranche.directive === 'go' && turn.now < tranche.leaseUntilEpochMs
@@ -26,6 +41,15 @@ export function endTask(
   const revision = (turn.view.get('hostTranches', tranche)?.revision ?? 0) + 1
   if (!known || known.state === 'ended') return
   turn.view.put('hostTasks', taskKey(tranche, task), { ...known, ...change, revision })
+}
+
+/** Every task that left results has them at the home. */
+export function resultsTaken(turn: Turn, tranche: HostTranche): boolean {
+  for (const task of rangesValues(subtractRanges(tranche.tasks, tranche.taken))) {
+    const known = turn.view.get('hostTasks', taskKey(tranche.id, task))
+    if (known && known.tree !== '') return false
+  }
+  return true
 }
 
 export function releaseSlots(

@@ -6,25 +6,27 @@
 // [CLAIM-3] A home that is never heard again: after `keepResultsSeconds` the results go and nothing
 //   that was not claimed is claimed; an open claim stays on the ledger for both operators to close.
 // [CLAIM-4] What the home has not let begin within one lease is given back.
+// [CLAIM-5] Claims do not fall. What the final one says beyond what was run (a task that was lost
+//   after it was claimed for) and is not accepted, the host gives up by the same step.
 
 import { clip } from '../base/clip.ts'
 import { sha256Hex } from '../base/crypto.ts'
-import { encode } from '../base/encoding.ts'
-import type { Sid, SiteName, TrancheId } from '../base/ids.ts'
+import type { Hash, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'
 import { rangesHave, rangesValues, subtractRanges } from '../base/ranges.ts'
-import { unshape } from '../base/shape.ts'
+import type { HoldRecord } from '../rules/ledger-book.ts'
 import { chargeFor } from '../rules/ledger-holds.ts'
-import type { TaskReport } from '../rules/run.ts'
-import { chargeable } from '../rules/run.ts'
+import type { TaskReport, UsageTotal } from '../rules/run.ts'
+import { chargeable, mostUsage } from '../rules/run.ts'
 import { say } from './delivery.ts'
-import { forgetContract, leaseLives } from './host-book.ts'
+import { forgetContract, leaseLives, meterHash, resultsTaken, toldOf } from './host-book.ts'
 import type { HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, setTimer } from './turn.ts'
 
 const keepAgainMs = 60_000
+const claimAgainMs = 30_000
 const removalRetryMs = 300_000
 
 /**
@@ -46,19 +48,55 @@ export function settle(turn: Turn, id: TrancheId): void {
 }
 
 function claim(turn: Turn, tranche: HostTranche, hold: Sid): void {
-  const tasks = claimed(turn, tranche)
-  const usage = chargeable(tasks)
   const record = turn.view.get('ledgerHolds', hold)
   if (!record || record.state !== 'held') return close(turn, tranche)
-  if (usage.tasks === 0) return giveUp(turn, tranche, hold, tranche.detail || 'nothing was run')
-  const amount = chargeFor(turn.view, record, usage)
-  const meter = sha256Hex('gridnode/v1/meter\n', encode([tranche.salt, unshape(tasks)]))
-  const said = say(turn, {
-    kind: 'usage', to: tranche.home, hold, amount, final: 1, ...usage, meter,
-  })
-  if (!said.ok) return count(turn, `usage_refused_${said.refusal.reason}`)
+  const tasks = claimed(turn, tranche)
+  const ran = chargeable(tasks)
+  if (record.claims.length === 0 && ran.tasks === 0) {
+    const said = giveUp(turn, tranche, hold, tranche.detail || 'nothing was run')
+    return said ? close(turn, tranche) : claimLater(turn, tranche)
+  }
+  const said = record.claimedFinal === 1
+    || claimFinally(turn, tranche, { record, ran, meter: meterHash(tranche, tasks) })
+  if (!said) return claimLater(turn, tranche)
+  setTimer(turn, `claim/${tranche.id}`, undefined)
   turn.view.put('hostTranches', tranche.id, { ...tranche, phase: 'claimed' })
   turn.toReport.add(tranche.id)
+  closeEnded(turn, tranche.id)
+}
+
+/** Something keeps us from saying it now; nothing of it is lost. */
+function claimLater(turn: Turn, { id }: HostTranche): void {
+  setTimer(turn, `claim/${id}`, turn.now + claimAgainMs)
+}
+
+/** [CLAIM-1] [CLAIM-5] False when nothing can be said to the home now. */
+function claimFinally(
+  turn: Turn,
+  { home }: { readonly home: SiteName },
+  { record, ran, meter }: {
+    readonly record: HoldRecord, readonly ran: UsageTotal, readonly meter: Hash
+  },
+): boolean {
+  const { view } = turn
+  const usage = mostUsage(ran, record.used)
+  const amount = chargeFor(view, record, usage)
+  const said = say(turn, {
+    kind: 'usage', to: home, hold: record.sid, amount, final: 1, ...usage, meter,
+  })
+  if (!said.ok) {
+    count(turn, `usage_refused_${said.refusal.reason}`)
+    return false
+  }
+  const earned = chargeFor(view, record, ran)
+  const asks = earned > record.accepted ? earned : record.accepted
+  if (asks < amount) {
+    const gift = say(turn, {
+      kind: 'resolve', to: home, side: 'forgive', hold: record.sid, amount: asks,
+    })
+    if (!gift.ok) count(turn, `resolve_refused_${gift.refusal.reason}`)
+  }
+  return true
 }
 
 function claimed(turn: Turn, tranche: HostTranche): TaskReport[] {
@@ -67,29 +105,50 @@ function claimed(turn: Turn, tranche: HostTranche): TaskReport[] {
     const known = turn.view.get('hostTasks', taskKey(tranche.id, task))
     if (!known) continue
     if (tranche.directive === 'lapsed' && !rangesHave(tranche.taken, task)) continue
-    const { tranche: _, revision: __, ...report } = known
-    reports.push(report)
+    reports.push(toldOf(known))
   }
   return reports
 }
 
-function giveUp(turn: Turn, tranche: HostTranche, hold: Sid, reason: string): void {
-  const text = clip(reason, 200)
-  const said = say(turn, { kind: 'void', to: tranche.home, hold, reason: text })
+/** False when nothing can be said to the home now. */
+function giveUp(
+  turn: Turn, { home }: { readonly home: SiteName }, hold: Sid, reason: string,
+): boolean {
+  const said = say(turn, { kind: 'void', to: home, hold, reason: clip(reason, 200) })
   if (!said.ok) count(turn, `void_refused_${said.refusal.reason}`)
-  close(turn, tranche)
+  return said.ok
 }
 
-/** The home has accepted: the last word on a hold. */
+/** The home has accepted: finally, it is the last word on a hold. */
 export function onAccept(turn: Turn, from: SiteName, hold: Sid, final: 0 | 1): void {
   const tranche = turn.view.get('hostTranches', trancheIdOf(hold))
-  if (tranche?.home === from && final === 1) close(turn, tranche)
+  if (tranche?.home === from) closeEnded(turn, tranche.id, final === 1)
+}
+
+/**
+ * Clears the desk of a tranche whose hold has ended. If that was not by the home's final word (an
+ * earlier one may have crossed our claim) the results stay until the home has them, or says that it
+ * is done.
+ */
+export function closeEnded(turn: Turn, id: TrancheId, heard = false): void {
+  const tranche = turn.view.get('hostTranches', id)
+  if (!tranche || tranche.phase !== 'claimed' || tranche.hold === '') return
+  const hold = turn.view.get('ledgerHolds', tranche.hold)
+  if (hold && hold.endedIndex === 0) return
+  if (heard || resultsTaken(turn, tranche)) close(turn, tranche)
+}
+
+/** A hold that ended by a word about disputes, whoever said it. */
+export function closeResolved(turn: Turn, peer: SiteName): void {
+  for (const [, tranche] of Array.from(turn.view.entries('hostTranches'))) {
+    if (tranche.home === peer) closeEnded(turn, tranche.id)
+  }
 }
 
 function close(turn: Turn, tranche: HostTranche): void {
   if (tranche.phase === 'settled') return
   turn.view.put('hostTranches', tranche.id, { ...tranche, phase: 'settled' })
-  for (const name of ['report', 'keep', 'retry', 'stop']) {
+  for (const name of ['report', 'keep', 'retry', 'stop', 'meter', 'claim']) {
     setTimer(turn, `${name}/${tranche.id}`, undefined)
   }
   askRemoval(turn, tranche)
@@ -131,11 +190,31 @@ export function onKeepEnded(turn: Turn, id: TrancheId): void {
   if (!tranche || tranche.phase === 'settled') return
   // What the scheduler may still be told to start cannot be cleared up yet.
   if (tranche.phase === 'submitting') return setTimer(turn, `keep/${id}`, turn.now + keepAgainMs)
+  abandon(turn, tranche, 'the home was not heard from')
+}
+
+/** Ends a tranche whose home is not there; its hold is left in a state that both can close. */
+export function abandon(turn: Turn, tranche: HostTranche, reason: string): void {
   count(turn, 'tranches_abandoned')
-  if (tranche.phase === 'running') turn.effects.push({ kind: 'cancelTranche', tranche: id })
-  const record = tranche.hold === '' ? undefined : turn.view.get('ledgerHolds', tranche.hold)
-  if (tranche.hold !== '' && record?.state === 'held' && record.claims.length === 0) {
-    return giveUp(turn, tranche, tranche.hold, 'the home was not heard from')
-  }
+  const runs = tranche.phase === 'submitting' || tranche.phase === 'running'
+  if (runs) turn.effects.push({ kind: 'cancelTranche', tranche: tranche.id })
   close(turn, tranche)
+  if (tranche.hold !== '') leave(turn, tranche.hold, reason)
+}
+
+/**
+ * [CLAIM-6] The last word on a hold that no tranche stands behind: asked, it is declined; unclaimed,
+ * given up; claimed while it ran, the final claim says just as much. True when something was said.
+ */
+export function leave(turn: Turn, sid: Sid, reason: string): boolean {
+  const hold = turn.view.get('ledgerHolds', sid)
+  if (!hold || hold.host !== turn.self.site || hold.endedIndex > 0) return false
+  const to = hold.home
+  if (hold.state === 'asked') {
+    return say(turn, { kind: 'declined', to, hold: sid, reason: 'unanswered' }).ok
+  }
+  if (hold.claimedFinal === 1) return false
+  if (hold.claims.length === 0) return giveUp(turn, { home: to }, sid, reason)
+  const meter = sha256Hex('gridnode/v1/meter\n', sid)
+  return claimFinally(turn, { home: to }, { record: hold, ran: hold.used, meter })
 }

@@ -4,7 +4,7 @@ import type { SiteName } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import { rangesValues } from '../base/ranges.ts'
 import type { TaskReport } from '../rules/run.ts'
-import { retryMsMin } from './host-book.ts'
+import { retryMsMin, toldOf } from './host-book.ts'
 import type { Report } from './messages.ts'
 import type { HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
@@ -19,8 +19,7 @@ export function reportOf(turn: Turn, tranche: HostTranche): Report {
   for (const task of rangesValues(tranche.tasks)) {
     const known = turn.view.get('hostTasks', taskKey(tranche.id, task))
     if (!known || known.revision <= tranche.ackedRevision || known.state === 'queued') continue
-    const { tranche: _, revision: __, ...report } = known
-    tasks.push(report)
+    tasks.push(toldOf(known))
   }
   const phase = tranche.phase === 'submitting' ? 'running'
     : tranche.phase === 'claimed' || tranche.phase === 'settled' ? 'settling' : tranche.phase

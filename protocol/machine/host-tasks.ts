@@ -33,22 +33,27 @@ function observe(turn: Turn, seen: ObservedTask): void {
   if (seen.status.kind === 'running') {
     if (before === 'running') return
     const started_ms = seen.status.startedEpochMs
-    view.put('hostTasks', key, { ...task, state: 'running', started_ms, revision })
+    const seenEpochMs = turn.now
+    view.put('hostTasks', key, { ...task, state: 'running', started_ms, revision, seenEpochMs })
     releaseSlots(turn, tranche.contract, 0, -1)
     return changeTranche(turn, tranche)
   }
-  const { how, exitCode, startedEpochMs, endedEpochMs } = seen.status
+  const { exitCode, startedEpochMs, endedEpochMs } = seen.status
+  // [RUN-6] What we cancelled by our own notice is not the user's end.
+  const stopped = tranche.notice !== '' && seen.status.how === 'cancelled'
+  const how = stopped ? 'stopped' : seen.status.how
   const ran = endedEpochMs > startedEpochMs || how === 'exited'
   const contract = view.get('hostContracts', tranche.contract)
   const meter = contract && ran
     ? meteredUsage({ ...contract, startedMs: startedEpochMs, endedMs: endedEpochMs })
     : { core_s: 0, gib_s: 0 }
-  const collect = ran && how !== 'lost'
+  const collect = ran && how !== 'lost' && how !== 'stopped'
   view.put('hostTasks', key, {
     ...task,
     ...meter,
     state: collect ? 'collecting' : 'ended',
     how,
+    ...(stopped && { detail: tranche.notice }),
     exit_code: exitCode,
     started_ms: ran ? startedEpochMs : 0,
     ended_ms: ran ? endedEpochMs : 0,

@@ -54,7 +54,9 @@ export function onDocuments(turn: Turn, from: SiteName, message: MessageOf<'docu
     view.put('hostJobs', contract.id, { note: message.job, document, job: id })
   }
   for (const task of rangesValues(tasks)) {
-    const fresh: HostTask = { ...unstartedTask, task, tranche: tranche.id, revision: 1 }
+    const fresh: HostTask = {
+      ...unstartedTask, task, tranche: tranche.id, revision: 1, seenEpochMs: 0,
+    }
     view.put('hostTasks', taskKey(tranche.id, task), fresh)
   }
   changeTranche(turn, { ...tranche, tasks, salt: message.document.salt })

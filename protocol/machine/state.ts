@@ -289,6 +289,8 @@ export type HostPhase =
 export interface HostTask extends TaskReport {
   readonly tranche: TrancheId
   readonly revision: number
+  /** When it was first seen to run, by the node's clock; the scheduler's may be another. */
+  readonly seenEpochMs: number
 }
 
 /** The newest look at the local scheduler and the spool. */

@@ -28,7 +28,7 @@ import type { CoreTables, Self } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, dueTimers } from './turn.ts'
 import { closeAuction, onAnswer } from './home-auction.ts'
-import { onUsage } from './home-claims.ts'
+import { onUsage, settleResolved } from './home-claims.ts'
 import { onHeadShown, onProofDue, proveMarked } from './home-grants.ts'
 import { onCancelRequested, onForget, onJobSubmitted } from './home-jobs.ts'
 import { onHostUp, onRoundDue, placeMarked, roundsSoon } from './home-placing.ts'
@@ -36,7 +36,9 @@ import { onDeclined, onHeld, onLeaseEnd, onReports, onVoid } from './home-report
 import { onResultFailed, onResultRetry, onResultTaken } from './home-results.ts'
 import { ackMarked, onDocumentsWanted } from './home-tranches.ts'
 import { onAnnounce, onAuctionClosed, onBidExpiry } from './host-bids.ts'
-import { onAccept, onKeepEnded, onTrancheRemoved, settle } from './host-claims.ts'
+import {
+  closeResolved, onAccept, onKeepEnded, onTrancheRemoved, settle,
+} from './host-claims.ts'
 import { onContractClosed, onContractOffer, onIdle } from './host-contracts.ts'
 import { onCheckDue, onHold, onHoldProof, onPayerReplayed } from './host-grants.ts'
 import { onMeter } from './host-meter.ts'
@@ -200,10 +202,12 @@ function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
     case 'held': return onHeld(turn, from, statement.hold)
     case 'declined': return onDeclined(turn, from, statement.hold, statement.reason)
     case 'usage': return onUsage(turn, from, statement.hold, statement.final)
-    case 'accept': return onAccept(turn, from, statement.hold)
+    case 'accept': return onAccept(turn, from, statement.hold, statement.final)
     case 'void': return onVoid(turn, from, statement.hold, statement.reason)
-    case 'dispute':
     case 'resolve':
+      settleResolved(turn, from)
+      return closeResolved(turn, from)
+    case 'dispute':
     case 'settle': return undefined
     case 'reconcile':
       return statement.side === 'close' ? recovery.onClose(turn, from) : undefined

@@ -119,6 +119,8 @@ export interface HoldRecord {
   readonly used: Usage
   readonly claimed: Microcredits
   readonly claimedFinal: 0 | 1
+  /** When the host says it claimed last; 0 before. */
+  readonly claimedEpochMs: number
   readonly accepted: Microcredits
   /** Claims at or after the last accepted one, oldest first; bounded by `openClaimsMax`. */
   readonly claims: readonly OpenClaim[]

@@ -98,6 +98,7 @@ export function askHold(
     used: { tasks: 0, core_s: 0, gib_s: 0 },
     claimed: zeroMicrocredits,
     claimedFinal: 0,
+    claimedEpochMs: 0,
     accepted: zeroMicrocredits,
     claims: [],
     grant: said.grant,
@@ -166,6 +167,7 @@ export function claimUsage(
     used: { tasks: said.tasks, core_s: said.core_s, gib_s: said.gib_s },
     claimed: said.amount,
     claimedFinal: said.final,
+    claimedEpochMs: said.at,
     asks: said.final === 1 ? said.amount : hold.asks,
     claims: [...hold.claims, { sid, n: said.n, amount: said.amount, final: said.final }],
   })

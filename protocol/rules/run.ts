@@ -6,6 +6,8 @@
 // [RUN-2] A task that the site lost or refused is placed again, at most `limits.taskAttempts`
 //   times.
 // [RUN-3] A task that ran to its end is done if it exited 0 and left every output it promised.
+// [RUN-6] What a host stops by its own right is `stopped`: what it ran is charged, and it goes
+//   elsewhere.
 
 import { limits } from '../base/limits.ts'
 import type { Shaped } from '../base/shape.ts'
@@ -17,8 +19,8 @@ const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 export const taskReportShape = record({
   task: count,
   state: oneOf('queued', 'running', 'collecting', 'ended'),
-  /** Meaningful once ended. refused: it was never started here. */
-  how: oneOf('', 'exited', 'walltime', 'memory', 'cancelled', 'lost', 'refused'),
+  /** Meaningful once ended. refused: it was never started here; stopped: by the host itself. */
+  how: oneOf('', 'exited', 'walltime', 'memory', 'cancelled', 'lost', 'refused', 'stopped'),
   exit_code: integer({ min: -1, max: 255 }),
   detail: text({ bytesMax: 512 }),
   started_ms: count,
@@ -51,6 +53,7 @@ export function verdictOf(report: TaskReport): Verdict {
   switch (report.how) {
     case 'lost': return { kind: 'again', detail: report.detail || 'the site lost the task' }
     case 'refused': return { kind: 'again', detail: report.detail || 'the site could not start it' }
+    case 'stopped': return { kind: 'again', detail: report.detail || 'the site stopped it' }
     case 'cancelled': return { kind: 'cancelled' }
     case 'walltime': return { kind: 'failed', detail: 'killed at its walltime' }
     case 'memory':
@@ -100,4 +103,62 @@ export function chargeable(reports: Iterable<TaskReport>): UsageTotal {
     gib_s += report.gib_s
   }
   return { tasks, core_s, gib_s }
+}
+
+/** What a contract says of each task. */
+export interface TaskSize {
+  readonly cores: number
+  readonly memoryMib: number
+  readonly walltimeSeconds: number
+}
+
+/**
+ * [RUN-7] What may be claimed for tasks of which some still run: the ended ones as they ended, the
+ * others for the time since their start, at most their walltime. `atMs` is the host's own date.
+ */
+export function usageSoFar(
+  reports: Iterable<TaskReport>, { atMs, ...size }: TaskSize & { readonly atMs: number },
+): UsageTotal {
+  let sum = noUsage
+  for (const report of reports) {
+    if (report.state === 'ended') {
+      sum = addUsage(sum, chargeable([report]))
+      continue
+    }
+    const started = report.started_ms > 0
+      && (report.state === 'running' || report.state === 'collecting')
+    if (!started) continue
+    const seenMs = report.ended_ms > 0 ? Math.min(report.ended_ms, atMs) : atMs
+    const endedMs = Math.min(seenMs, report.started_ms + size.walltimeSeconds * 1000)
+    sum = addUsage(sum, { tasks: 1, ...meteredUsage({
+      ...size, startedMs: report.started_ms, endedMs,
+    }) })
+  }
+  return sum
+}
+
+export const noUsage: UsageTotal = { tasks: 0, core_s: 0, gib_s: 0 }
+
+/** Sums stay numbers that travel, whatever a host makes up. */
+export function addUsage(left: UsageTotal, right: UsageTotal): UsageTotal {
+  const sum = (field: keyof UsageTotal): number =>
+    Math.min(Number.MAX_SAFE_INTEGER, left[field] + right[field])
+  return { tasks: sum('tasks'), core_s: sum('core_s'), gib_s: sum('gib_s') }
+}
+
+/** Field by field the larger one. */
+export function mostUsage(left: UsageTotal, right: UsageTotal): UsageTotal {
+  const most = (field: keyof UsageTotal): number => Math.max(left[field], right[field])
+  return { tasks: most('tasks'), core_s: most('core_s'), gib_s: most('gib_s') }
+}
+
+/** Field by field the smaller one. */
+export function leastUsage(left: UsageTotal, right: UsageTotal): UsageTotal {
+  const least = (field: keyof UsageTotal): number => Math.min(left[field], right[field])
+  return { tasks: least('tasks'), core_s: least('core_s'), gib_s: least('gib_s') }
+}
+
+/** No field of `left` is more than that of `right`. */
+export function isWithin(left: UsageTotal, right: UsageTotal): boolean {
+  return left.tasks <= right.tasks && left.core_s <= right.core_s && left.gib_s <= right.gib_s
 }

@@ -37,6 +37,8 @@ const profile: Profile = {
   commitMsMax: 5,
   windowMs: 500,
   leaseSeconds,
+  interimSeconds: 6,
+  exposurePermille: 1_000,
   keepResultsSeconds: 6 * 3_600,
   outcome: { durationMs: 4_000, exitCode: 0, missing: [], lostAfterMs: undefined },
   faults: noFaults,

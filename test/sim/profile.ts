@@ -53,6 +53,8 @@ export interface Profile {
   readonly commitMsMax: number
   readonly windowMs: number
   readonly leaseSeconds: number
+  readonly interimSeconds: number
+  readonly exposurePermille: number
   readonly keepResultsSeconds: number
   /** What every task comes to, instead of chance. */
   readonly outcome?: Outcome
@@ -104,6 +106,7 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
   const drawn = chance.pick([...kinds, kinds.at(-1)!, kinds.at(-1)!])
   const kind = kinds.find(({ name }) => name === overrides.kind) ?? drawn
   const sites = chance.pick([2, 3, 3, 3, 4, 5])
+  const terms = random(seed, 'terms')
   const jobs = chance.between(2, 8)
   const tasksMax = chance.pick([1, 6, 20, 40])
   const windowMs = chance.pick([300, 1_000, 2_000])
@@ -121,6 +124,8 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
     commitMsMax: chance.pick([0, 5, 50, 300]),
     windowMs,
     leaseSeconds: chance.pick([40, 90, 300]),
+    interimSeconds: terms.pick([8, 20, 60, 900]),
+    exposurePermille: terms.pick([200, 500, 1_000]),
     keepResultsSeconds: 6 * 3_600,
     faults: { ...noFaults, ...kind.faults },
   }

@@ -45,6 +45,8 @@ const profile: Profile = {
   commitMsMax: 0,
   windowMs: 500,
   leaseSeconds: 120,
+  interimSeconds: 900,
+  exposurePermille: 500,
   keepResultsSeconds: 86_400,
   outcome: { durationMs: 9_000, exitCode: 0, missing: [], lostAfterMs: undefined },
   faults: { ...noFaults, delayMsMax: 4 },
