@@ -15,6 +15,7 @@ import {
 } from '../protocol/rules/ledger.ts'
 import { directionKey, entryKey, openHead } from '../protocol/rules/ledger-book.ts'
 import { pairState } from '../protocol/rules/ledger-pairs.ts'
+import { bookState } from '../protocol/rules/ledger-state.ts'
 import { sealRuling } from '../protocol/rules/ruling.ts'
 import { logOrigin, rootSigner, statementSigner } from '../protocol/rules/statement.ts'
 import type { StatementInput } from '../protocol/rules/statement.ts'
@@ -166,7 +167,7 @@ function publicWords(cast: Cast): void {
   const day = Math.floor(start / 86_400_000)
   tell(cast, [host], { kind: 'digest', day, count: 2, root: hashOf('digest') }, 'digest')
   const { size } = openHead(view(host)).frontier
-  tell(cast, [host], { kind: 'snapshot', size, state: hashOf('state') }, 'snapshot')
+  tell(cast, [host], { kind: 'snapshot', size, state: bookState(view(host)) }, 'snapshot')
   tell(cast, [third], {
     kind: 'evidence', accused: host.name, epoch: 1, proof: 'double_number', doc: hashOf('evidence'),
   }, 'evidence')

@@ -90,6 +90,14 @@ function spilledRecords(
       assert(live.delete(key), 'a record that has ended is not removed')
     },
     entries: () => live.entries(),
+    *all() {
+      yield* live
+      yield* young
+      for (const record of old) if (!young.has(record[0])) yield record
+      for (const [key, text] of file.newest()) {
+        if (!live.has(key) && !young.has(key) && !old.has(key)) yield [key, unpack(text)]
+      }
+    },
   }
 }
 
@@ -97,8 +105,18 @@ interface SpillFile {
   write(records: readonly (readonly [string, unknown])[]): void
   /** What was written last under `key`. */
   read(key: string): string | undefined
+  /** Each key once, with what was written last under it. Takes memory for the keys. */
+  newest(): Iterable<readonly [string, string]>
   size(): number
   close(): void
+}
+
+interface SpilledRecord {
+  readonly key: string
+  readonly text: string
+  /** Where the record before it in its bucket lies. */
+  readonly before: number
+  readonly bytes: number
 }
 
 const bucketsMax = 1 << 17
@@ -119,7 +137,7 @@ function openSpillFile(directory: string): SpillFile {
     unlinkSync(path)
     newest = new Float64Array(bucketsMax).fill(-1)
   }
-  const recordAt = (offset: number): { key: string, text: string, before: number } => {
+  const recordAt = (offset: number): SpilledRecord => {
     const first = Buffer.allocUnsafe(Math.min(firstReadBytes, size - offset))
     readFully(descriptor, first, offset)
     const [keyEnd, end] = [headerBytes + first.readUInt32LE(0), headerBytes + first.readUInt32LE(4)]
@@ -129,6 +147,7 @@ function openSpillFile(directory: string): SpillFile {
       key: bytes.toString('utf8', headerBytes, keyEnd),
       text: bytes.toString('utf8', keyEnd, end),
       before: bytes.readDoubleLE(8),
+      bytes: end,
     }
   }
   return {
@@ -162,6 +181,15 @@ function openSpillFile(directory: string): SpillFile {
         offset = record.before
       }
       return undefined
+    },
+    *newest() {
+      const offsets = new Map<string, number>()
+      for (let offset = 0; offset < size;) {
+        const { key, bytes } = recordAt(offset)
+        offsets.set(key, offset)
+        offset += bytes
+      }
+      for (const [key, offset] of offsets) yield [key, recordAt(offset).text]
     },
     size: () => size,
     close() {

@@ -119,7 +119,11 @@ function checkSequence(
   const at = (log: LogSummary, last: Direction) => last === earlier || order === 0
     ? last.sid
     : sidAt({ site: log.site, direction, e: earlier.e, n: earlier.n })
-  if (earlier.n > 0 && at(author, issued) !== at(receiver, received)) {
+  const [said, heard] = [at(author, issued), at(receiver, received)]
+  // What a snapshot stands for was not read; the sequences behind it were.
+  const isUnread = (said === undefined && author.from > 0)
+    || (heard === undefined && receiver.from > 0)
+  if (earlier.n > 0 && !isUnread && said !== heard) {
     const detail = `statement ${earlier.n} to ${receiver.site} is another one in the log of the `
       + 'latter'
     findings.push({ site: author.site, index: undefined, rule: 'I2', detail })
@@ -230,13 +234,20 @@ function completeUntil(left: LogSummary, right: LogSummary): number {
   return Math.min(...ends)
 }
 
-/** Every account that some log knows, in order of the two names; agreed sums are net. */
+/**
+ * Every account and every credit that some log knows, in order of the two names; agreed sums are
+ * net.
+ */
 export function reportPairs(logs: readonly LogSummary[]): PairReport[] {
   const bySite = new Map(logs.map((log) => [log.site, log]))
   const known = new Map<string, { readonly creditor: SiteName, readonly debtor: SiteName }>()
-  for (const { accounts } of logs) {
+  for (const { accounts, limits } of logs) {
     for (const { creditor, debtor } of accounts) {
       if (creditor !== debtor) known.set(directionKey(creditor, debtor), { creditor, debtor })
+    }
+    for (const [key, limit] of limits) {
+      const [creditor, debtor] = key.split('>') as [SiteName, SiteName]
+      if (limit > 0n && creditor !== debtor) known.set(key, { creditor, debtor })
     }
   }
   const reports = [...known].map(([key, { creditor, debtor }]): PairReport => {

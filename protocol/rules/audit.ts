@@ -14,15 +14,18 @@ import type { View } from '../base/tables.ts'
 import { openCauses } from './audit-causes.ts'
 import type { Documents } from './audit-documents.ts'
 import type {
-  Account, Direction, GrantRecord, HoldRecord, LedgerTables, MemberKeys,
+  Account, ContractRecord, Direction, GrantRecord, HoldRecord, LedgerTables, MemberKeys,
 } from './ledger-book.ts'
 import {
   appendLeaf, coldLedgerTables, directionKey, ledgerHead, openHead, pairKey, putHead,
 } from './ledger-book.ts'
 import type { SignatureCheck } from './ledger-entry.ts'
 import { logFederation, logPlaced } from './ledger-entry.ts'
+import { contractsForgotten } from './ledger-pairs.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
 import { describeLedgerRefusal } from './ledger-refusal.ts'
+import type { LoadedBook } from './ledger-state.ts'
+import { bookState } from './ledger-state.ts'
 import type { ParsedStatement, PlacedStatement, Statement, Usage } from './statement.ts'
 import { everybody, parseStatement } from './statement.ts'
 
@@ -65,6 +68,8 @@ export interface LogSummary {
   readonly federation: FederationId
   readonly federationName: string
   readonly epoch: number
+  /** The first entry that was replayed: 0, or the size of the snapshot that came before it. */
+  readonly from: number
   readonly size: number
   readonly root: Uint8Array
   /** The key under which its checkpoints must be signed, hexadecimal. */
@@ -113,6 +118,8 @@ export interface Records {
   delete(key: string): unknown
   /** Of a table that has dead records: those that are not. */
   entries(): Iterable<readonly [string, unknown]>
+  /** The dead ones, too. */
+  all?(): Iterable<readonly [string, unknown]>
 }
 
 export interface ReplayOptions {
@@ -127,6 +134,8 @@ export interface ReplayOptions {
   ) => Records
   /** What was shown to the auditor beside the log. */
   readonly documents?: Documents
+  /** Replays from a snapshot on, instead of from the first entry. */
+  readonly from?: LoadedBook
 }
 
 /** Replays the log of `self`. */
@@ -135,6 +144,7 @@ export function openReplay(
 ): Replay {
   const book = openBook(options)
   const { view } = book
+  const from = ledgerHead(view)?.frontier.size ?? 0
   const causes = openCauses()
   const seen = openSeen(self)
   const opened = new Set<Hash>()
@@ -149,6 +159,7 @@ export function openReplay(
     const parsed = 'reason' in read ? undefined : read
     const before = options.documents && parsed?.statement.kind === 'usage'
       ? view.get('ledgerHolds', parsed.statement.hold)?.used : undefined
+    const state = parsed && isSnapshotOf(self, parsed.statement, view) ? book.state() : undefined
     const refusals = 'reason' in read ? [read] : index === 0
       ? first(view, self, read, check)
       : later(book, self, read, { check, index })
@@ -157,14 +168,18 @@ export function openReplay(
     const findings = refusals.map((refusal): Finding => {
       const cause = causes.causeOf(parsed?.statement, refusal)
       const detail = describeLedgerRefusal(refusal)
-      return {
-        site: self, index, rule: invariantOf(refusal), detail, ...(cause !== undefined && { cause }),
-      }
+      const finding = { site: self, index, rule: invariantOf(refusal), detail }
+      return cause === undefined ? finding : { ...finding, cause }
     })
     if (findings.length > 0) {
       const isItself = parsed !== undefined && refusals[0]?.reason !== 'bad_signature'
       causes.missed(parsed, { index, cause: findings[0]?.cause, isItself })
     } else if (parsed) findings.push(...openAll(parsed.statement, index, before))
+    if (parsed?.statement.kind === 'snapshot' && state !== undefined
+      && parsed.statement.state !== state) {
+      const detail = `its state is ${parsed.statement.state}, the entries before it give ${state}`
+      findings.push({ site: self, index, rule: 'I10', detail })
+    }
     return findings
   }
   return {
@@ -174,8 +189,15 @@ export function openReplay(
       const frontier = ledgerHead(view)?.frontier ?? emptyFrontier
       return { size: frontier.size, root: root(frontier) }
     },
-    summary: () => summarise(view, self, { ...seen.summary(), opened }),
+    summary: () => summarise(view, self, { ...seen.summary(), opened, from }),
   }
+}
+
+/** A snapshot of what stands before it, by the log's own author. */
+function isSnapshotOf(self: SiteName, said: Statement, view: View<LedgerTables>): boolean {
+  const head = ledgerHead(view)
+  return said.kind === 'snapshot' && said.from === self && head !== undefined
+    && said.e === head.epoch && said.size === head.frontier.size
 }
 
 type Seen = Pick<LogSummary, 'headsSaid' | 'epochsFrom' | 'newestEpochMs' | 'saidUntilEpochMs'>
@@ -239,7 +261,11 @@ function later(
     ? view.get('ledgerProposals', statement.reconcile) : undefined
   const logged = logPlaced(view, parsed, check)
   if (logged.ok) {
-    if (agreed?.kind === 'reconcile') forgetBefore(agreed, agreed.index)
+    if (agreed?.kind === 'reconcile') {
+      forgetBefore(agreed, {
+        index: agreed.index, contractsEpochMs: contractsForgotten(agreed.atEpochMs, statement.at),
+      })
+    }
     if (logged.value.kind === 'logged') return []
     const detail = 'this statement, or one with its number, is in the log already'
     return [{ reason: 'wrong_state', detail }]
@@ -324,16 +350,24 @@ function invariantOf(refusal: LedgerRefusal): Invariant {
 
 interface Book {
   readonly view: View<LedgerTables>
-  /** A reconciliation: holds of the pair that had ended before entry `index` are forgotten. */
-  forgetBefore(
-    pair: { readonly from: SiteName, readonly to: SiteName }, index: number,
-  ): void
+  /**
+   * A reconciliation: holds of the pair that had ended before entry `index` are forgotten, and
+   * contracts of before that time that no other hold stands under.
+   */
+  forgetBefore(pair: { readonly from: SiteName, readonly to: SiteName }, before: Forgotten): void
+  /** What a snapshot of the book says. */
+  state(): Hash
+}
+
+interface Forgotten {
+  readonly index: number
+  readonly contractsEpochMs: number
 }
 
 /** A book without entries and tree. */
-function openBook({ onNode, recordsOf = () => new Map() }: ReplayOptions): Book {
+function openBook({ onNode, recordsOf = () => new Map(), from }: ReplayOptions): Book {
   const tables = new Map<string, Records>()
-  const forgotten = new Map<string, number>()
+  const forgotten = new Map<string, Forgotten>()
   const table = (name: string): Records => {
     let records = tables.get(name)
     if (!records) tables.set(name, records = recordsOf(name, isDeadIn[name]))
@@ -341,7 +375,7 @@ function openBook({ onNode, recordsOf = () => new Map() }: ReplayOptions): Book 
   }
   // The rules remove what is forgotten one by one, as far as they see it: the dead they do not see.
   const isForgotten = ({ endedIndex, home, host }: HoldRecord): boolean =>
-    endedIndex > 0 && endedIndex < (forgotten.get(pairKey(home, host)) ?? 0)
+    endedIndex > 0 && endedIndex < (forgotten.get(pairKey(home, host))?.index ?? 0)
   const view: View<LedgerTables> = {
     get(name, key) {
       const value = tables.get(name)?.get(key)
@@ -356,11 +390,32 @@ function openBook({ onNode, recordsOf = () => new Map() }: ReplayOptions): Book 
     remove: (name, key) => void tables.get(name)?.delete(key),
     entries: (name) => table(name).entries() as never,
   }
+  const allOf = (name: string): Iterable<readonly [string, unknown]> => {
+    const records = table(name)
+    return records.all?.() ?? records.entries()
+  }
+  for (const { table: name, key, value } of from?.records ?? []) table(name).set(key, value)
   return {
     view,
-    forgetBefore({ from, to }, index) {
-      const key = pairKey(from, to)
-      forgotten.set(key, Math.max(index, forgotten.get(key) ?? 0))
+    forgetBefore({ from: one, to: other }, before) {
+      const key = pairKey(one, other)
+      const last = forgotten.get(key)
+      forgotten.set(key, {
+        index: Math.max(before.index, last?.index ?? 0),
+        contractsEpochMs: Math.max(before.contractsEpochMs, last?.contractsEpochMs ?? 0),
+      })
+    },
+    state() {
+      const holds = Array.from(allOf('ledgerHolds')) as [string, HoldRecord][]
+      const kept = holds.filter(([, hold]) => !isForgotten(hold))
+      const used = new Set(kept.map(([, { contract }]) => contract))
+      const contracts = (Array.from(allOf('ledgerContracts')) as [string, ContractRecord][])
+        .filter(([, { sid, home, host, offeredEpochMs }]) => used.has(sid)
+          || offeredEpochMs >= (forgotten.get(pairKey(home, host))?.contractsEpochMs ?? 0))
+      return bookState({
+        entries: (name) => (name === 'ledgerHolds' ? kept : name === 'ledgerContracts'
+          ? contracts : table(name).entries()) as never,
+      })
     },
   }
 }
@@ -382,7 +437,7 @@ function isEnded({ endedIndex }: HoldRecord): boolean {
 }
 
 function summarise(
-  view: View<LedgerTables>, self: SiteName, seen: Seen & Pick<LogSummary, 'opened'>,
+  view: View<LedgerTables>, self: SiteName, seen: Seen & Pick<LogSummary, 'opened' | 'from'>,
 ): LogSummary | undefined {
   const own = view.get('ledgerMembers', self)
   if (!own) return undefined

@@ -1,7 +1,7 @@
 // What two sites agree on about their books as a whole: reconciliations, after which both may
-// forget what has ended, and the close of an epoch's sequence, after which a restored site may speak
-// again.
-// Invariant: two logs that hold the same statements of a pair give the same `pairState`.
+// forget what has ended, and the close of an epoch's sequence, after which a restored site may
+// speak again. Invariant: two logs that hold the same statements of a pair give the same
+// `pairState`.
 
 import { encode } from '../base/encoding.ts'
 import type { Value } from '../base/encoding.ts'
@@ -139,12 +139,19 @@ function forget(
     if (hold.endedIndex > 0 && hold.endedIndex < index) view.remove('ledgerHolds', sid)
     else used.add(hold.contract)
   }
-  // Neither side can date a hold of such a contract early enough any more.
-  const earliest = Math.min(atEpochMs, at) - contractLifeMs
+  const earliest = contractsForgotten(atEpochMs, at)
   for (const [sid, contract] of Array.from(view.entries('ledgerContracts'))) {
     if (!isOurs(contract) || used.has(contract.sid) || contract.offeredEpochMs >= earliest) continue
     view.remove('ledgerContracts', sid)
   }
+}
+
+/**
+ * Neither side can date a hold under a contract of before then early enough any more, once they have
+ * agreed at these times.
+ */
+export function contractsForgotten(offeredEpochMs: number, agreedEpochMs: number): number {
+  return Math.min(offeredEpochMs, agreedEpochMs) - contractLifeMs
 }
 
 /** [LEDGER-13] From here on the addressee speaks in its new epoch, from number 1. */

@@ -3,11 +3,10 @@
 // Invariant: each function checks everything and then writes.
 
 import { unreachable } from '../base/assert.ts'
-import { refuse } from '../base/outcome.ts'
 import type { View } from '../base/tables.ts'
 import { zeroMicrocredits } from '../base/units.ts'
 import type { Done, Entry } from './ledger-accounts.ts'
-import { done, grantCredit, settlePair, tooMuch, wrongState } from './ledger-accounts.ts'
+import { done, grantCredit, settlePair, wrongState } from './ledger-accounts.ts'
 import type { LedgerTables } from './ledger-book.ts'
 import { openHead } from './ledger-book.ts'
 import {
@@ -33,7 +32,7 @@ export function carryOut(
     // These move nothing: an auditor holds them against the log itself.
     case 'heads':
     case 'digest': return done
-    case 'snapshot': return ofThisLog(statement, entry)
+    case 'snapshot': return takeSnapshot(view, statement, entry)
     case 'credit': return grantCredit(view, statement, entry)
     case 'contract': return statement.side === 'offer'
       ? offerContract(view, statement, entry)
@@ -136,7 +135,10 @@ function freeze(
   return done
 }
 
-function ofThisLog(said: StatementOf<'snapshot'>, { index, self }: Entry): Done {
-  if (said.from === self && said.size > index) return tooMuch('size', index, said.size)
-  return said.size < 1 ? refuse({ reason: 'wrong_state', detail: 'of an empty log' }) : done
+/** [LEDGER-15] A site's snapshot is of everything that stands before it in its log. */
+function takeSnapshot(
+  view: View<LedgerTables>, said: StatementOf<'snapshot'>, { index, self }: Entry,
+): Done {
+  if (said.from !== self || said.e !== openHead(view).epoch || said.size === index) return done
+  return wrongState(`a snapshot of ${said.size} entries at entry ${index}`)
 }
