@@ -86,7 +86,8 @@ export async function checkLogs(
 /** `[###---] 1200 of 4000 entries, 9500/s, 3s left  path` */
 function progressText({ path, entries, of }: Progress, spentMs: number): string {
   const perSecond = spentMs > 0 ? Math.floor((entries * 1_000) / spentMs) : 0
-  const left = perSecond > 0 ? `, ${formatDuration(Math.ceil((of - entries) / perSecond))} left` : ''
+  const secondsLeft = perSecond > 0 ? Math.ceil((of - entries) / perSecond) : 0
+  const left = perSecond > 0 ? `, ${formatDuration(secondsLeft)} left` : ''
   return `${bar(entries, of, 26)} ${entries} of ${of} entries, ${perSecond}/s${left}  ${path}`
 }
 

@@ -1,6 +1,6 @@
 // Ed25519 for many signatures under few keys, which is what a ledger is: multiples of each key that
-// comes up often are laid out in a table, as they are for the base point, and a signature then takes
-// 64 additions and no doublings. The rules are those of protocol/base/crypto.ts.
+// comes up often are laid out in a table, as they are for the base point, and a signature then
+// takes 64 additions and no doublings. The rules are those of protocol/base/crypto.ts.
 // Invariants: a yes is exact, [S]B - [k]A computed and compared with R byte for byte; what is not a
 // yes here is for `verify` to decide. Some of the yeses are shown to `verify` as well, and one that
 // it does not share ends the program.

@@ -32,7 +32,8 @@ const store64 = (at: number): Code => [0x3e, 2, ...unsigned(4 * at)]
 const load32 = (at: number): Code => [0x28, 2, ...unsigned(4 * at)]
 const store32 = (at: number): Code => [0x36, 2, ...unsigned(4 * at)]
 const call = (name: number): Code => [0x10, ...unsigned(name)]
-const [plus64, minus64, times64, left64, right64] = [[0x7c], [0x7d], [0x7e], [0x86], [0x87]] as const
+const [plus64, minus64, times64] = [[0x7c], [0x7d], [0x7e]] as const
+const [left64, right64] = [[0x86], [0x87]] as const
 const [plus32, minus32] = [[0x6a], [0x6b]] as const
 
 export interface FieldCode {
@@ -128,7 +129,8 @@ function stepCode(): Code {
   const of = (part: number): Code => [...get(acc), ...number32(part * elementBytes), ...plus32]
   const at = (place: number): Code => number32(place)
   const [x, y, z, w] = [of(0), of(1), of(2), of(3)]
-  const run = (name: number, out: Code, a: Code, b: Code): Code => [...out, ...a, ...b, ...call(name)]
+  const run = (name: number, out: Code, a: Code, b: Code): Code =>
+    [...out, ...a, ...b, ...call(name)]
   const { sum, difference, a, b, c, d } = scratch
   return [
     ...run(addFunction, at(sum), y, x),

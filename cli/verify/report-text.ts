@@ -83,7 +83,8 @@ function findingLines({ findings, findingsMore }: VerifyReport, all: boolean): s
     if (all) return finding.cause === undefined ? text : `${text}; follows from ${finding.cause}`
     const more = finding.index === undefined
       ? 0 : followers.get(`${finding.path} ${finding.index}`) ?? 0
-    return more === 0 ? text : `${text}; ${plural(more, 'fault')} more follow${more === 1 ? 's' : ''}`
+    if (more === 0) return text
+    return `${text}; ${more === 1 ? 'one more fault follows' : `${more} more faults follow`}`
   })
   const left = shown.length - lines.length + findingsMore
   if (left > 0) lines.push(`and ${plural(left, 'more fault')}: see them with --all`)

@@ -1,5 +1,5 @@
-// One thread of the signature pool: takes batches, checks each signature and answers with a byte for
-// each.
+// One thread of the signature pool: takes batches, checks each signature and answers with a byte
+// for each.
 
 import { parentPort } from 'node:worker_threads'
 import { openFastVerifier } from './fast-ed25519.ts'

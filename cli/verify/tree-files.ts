@@ -18,7 +18,9 @@ const tilesCachedMax = 64
 /** Of a log of `logSize` entries. */
 export function openTreeFiles(files: LogFiles, logSize: number): TreeFiles {
   const cached = new Map<string, readonly Uint8Array[] | undefined>()
-  const tileOf = async (level: number, index: number): Promise<readonly Uint8Array[] | undefined> => {
+  const tileOf = async (
+    level: number, index: number,
+  ): Promise<readonly Uint8Array[] | undefined> => {
     const nodes = Math.floor(logSize / tileWidth ** level)
     const width = Math.min(tileWidth, nodes - index * tileWidth)
     const path = tilePath({ level, index, width })

@@ -199,7 +199,7 @@ async function crossFindings(logs: readonly Summarised[]): Promise<Finding[]> {
   return crossCheck(summaries, (lookup) => sids.get(lookup.site)?.get(lookupKey(lookup)))
 }
 
-/** With its ledger's path; in a log with a fault of its own, what concerns it as a whole follows. */
+/** With its ledger's path; in a log with a fault of its own what concerns it as a whole follows. */
 function placed(
   finding: Finding, logs: readonly Summarised[], results: readonly LogResult[],
 ): ReportedFinding {

@@ -133,7 +133,9 @@ function writeObject(value: object, depth: number, fault: Fault): string {
   let text = '{'
   for (const key of keys) {
     if (fault.detail !== undefined) break
-    if (!knownKeys.has(key) && !learnKey(key)) return fail(fault, `the key ${JSON.stringify(key.slice(0, 80))}`)
+    if (!knownKeys.has(key) && !learnKey(key)) {
+      return fail(fault, `the key ${JSON.stringify(key.slice(0, 80))}`)
+    }
     if (text.length > 1) text += ','
     text += `"${key}":${write(members[key], depth + 1, fault)}`
   }

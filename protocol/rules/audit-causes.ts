@@ -1,7 +1,7 @@
 // Which fault follows from which: an entry that was not let in is missed by those that build on it,
 // and an auditor wants the first cause, not its echoes.
-// Invariants: only what a refusal names is put down to an earlier fault; memory is bounded, and what
-// was forgotten stands as a fault of its own.
+// Invariants: only what a refusal names is put down to an earlier fault; memory is bounded, and
+// what was forgotten stands as a fault of its own.
 
 import { compareBytes } from '../base/ids.ts'
 import { directionKey, pairKey } from './ledger-book.ts'

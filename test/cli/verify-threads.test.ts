@@ -41,7 +41,8 @@ t('tampered logs give one report, on no thread and on two', async (ctx) => {
   // A signature in the one form that its text has, of another statement.
   const path = join(home, 'tile', 'entries', '004')
   const text = readFileSync(path, 'latin1')
-  const [first = '', second = ''] = [...text.matchAll(/s1 [A-Za-z0-9+/=]{92}\n/g)].map(([one]) => one)
+  const [first = '', second = ''] = [...text.matchAll(/s1 [A-Za-z0-9+/=]{92}\n/g)]
+    .map(([one]) => one)
   writeFileSync(path, Buffer.from(text.replace(second, first), 'latin1'))
   const found = await onThreads(0, host, home)
   assert.ok(found.findings.length > 4)

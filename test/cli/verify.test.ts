@@ -4,10 +4,16 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert, suite } from '../harness.ts'
+import { readDocumentFiles } from '../../cli/verify/document-files.ts'
 import { directoryFiles, findLogs } from '../../cli/verify/log-files.ts'
 import { verifyExitCode, verifyLogs } from '../../cli/verify/verify.ts'
 import type { VerifyReport } from '../../cli/verify/verify.ts'
+import { parseCheckpoint } from '../../protocol/base/checkpoint.ts'
+import { toHex } from '../../protocol/base/crypto.ts'
+import type { Hash } from '../../protocol/base/ids.ts'
 import { encodeBundle } from '../../protocol/base/tiles.ts'
+import { formatDocument } from '../../protocol/rules/audit-documents.ts'
+import { trancheCommitment } from '../../protocol/rules/contract.ts'
 import { parseStatement, sealStatement } from '../../protocol/rules/statement.ts'
 import { frontierAt } from '../../protocol/base/merkle.ts'
 import { appendEntry, nodeKey } from '../../protocol/rules/ledger-book.ts'
@@ -16,7 +22,8 @@ import { exportOf, memoryFiles, readingStore } from '../rules/ledger-exports.ts'
 import type { Files } from '../rules/ledger-exports.ts'
 import type { Deal, TestSite } from '../rules/ledger-sites.ts'
 import {
-  acceptInput, agreedDeal, credits, federation, hear, heldInput, holdInput, must, say, step, start,
+  acceptInput, agreedDeal, credits, federation, hashOf, hear, heldInput, holdInput, must,
+  say, step, start,
   tariffInput, tell, usageInput, view,
 } from '../rules/ledger-sites.ts'
 
@@ -180,6 +187,47 @@ t('two exports of one ledger agree, or prove a fork', async (ctx) => {
   assert.equal(forked.findings.map(({ rule }) => rule), ['I9'])
 })
 
+t('a head that another site has noted must be one that the log has had', async (ctx) => {
+  const { home, host } = world()
+  const seen = must(parseCheckpointOf(await exportOf(host, ctx.tmp())))
+  const { origin, size } = seen
+  const noted = { origin, size, root: toHex(seen.rootHash) as Hash }
+  say(home, { kind: 'heads', to: '*', at: start, heads: [noted] })
+  const files = async () =>
+    [await exportOf(home, ctx.tmp()), await exportOf(host, ctx.tmp())] as const
+  say(host, { kind: 'credit', to: home.name, at: start, limit: credits(1) })
+  const sound = await verifyFiles(...await files())
+  assert.equal([sound.verdict, sound.headsCompared], ['holds', 3])
+  const newer = { origin, size: size + 100, root: hashOf('another') }
+  say(home, { kind: 'heads', to: '*', at: start, heads: [newer] })
+  const behind = await verifyFiles(...await files())
+  assert.equal(behind.verdict, 'holds')
+  assert.match(behind.notes.join('\n'), /home\.example has seen a newer head of host\.example/)
+  const lie = say(home, { kind: 'heads', to: '*', at: start, heads: [{ ...noted,
+    root: hashOf('another') }] })
+  const found = await verifyFiles(...await files())
+  assert.equal(found.findings.map(({ site, index, rule }) => [site, index, rule]),
+    [[home.name, lie.index, 'I9']])
+})
+
+t('documents open what the ledgers commit to, and a file names its bad lines', async (ctx) => {
+  const { home, host, deal } = world()
+  const document = { salt: '11'.repeat(16), tasks: '1-10' }
+  tell(home, host, holdInput(deal, 100, { doc: trancheCommitment(document) }))
+  const path = join(ctx.tmp(), 'documents')
+  const line = formatDocument({ kind: 'tranche', ...document })
+  writeFileSync(path, `${line}\n`)
+  const logs = [memoryFiles('home', await exportOf(home, ctx.tmp()))]
+  const report = async () => verifyLogs(logs, { documents: await readDocumentFiles([path]) })
+  const good = await report()
+  assert.equal([good.verdict, good.documents], ['holds', { given: 1, opened: 1 }])
+  writeFileSync(path, `${line}\nno document\n${line.replace('1-10', '1-11')}`)
+  const bad = await report()
+  assert.equal([bad.verdict, bad.documents], ['broken', { given: 2, opened: 1 }])
+  assert.match(text(bad), /log I13: line 2: is no document: not JSON/)
+  assert.match(text(bad), /log I13: line 3: a tranche document that no entry of these/)
+})
+
 t('two statements with one number are found between the ledgers', async (ctx) => {
   const { home, host } = world()
   const branch: TestSite = { ...home, tables: copyOf(home) }
@@ -201,7 +249,8 @@ t('an entry that breaks a rule is found although tree and signatures hold', asyn
     host.signer.statement))
   const liar: TestSite = { ...host, tables: copyOf(host) }
   forgetLast(liar)
-  const index = must(step(liar, (v) => ({ ok: true, value: appendEntry(v, { note: lie.note, number: 'lie' }) })))
+  const entry = { note: lie.note, number: 'lie' }
+  const index = must(step(liar, (v) => ({ ok: true, value: appendEntry(v, entry) })))
   const report = await verifyFiles(await exportOf(liar, ctx.tmp()))
   assert.equal(report.findings.map((one) => [one.site, one.index, one.rule, one.detail]), [
     ['host.example', index, 'I12', 'claims 0.000278 cr, the tariff gives 0.000277 cr'],
@@ -234,6 +283,11 @@ t('a bundle of strangers in place of the entries is told from damage', async (ct
   const report = await verifyFiles(new Map(files).set(path, junk))
   assert.ok(report.findings.some(({ index, rule }) => index === 0 && rule === 'I11'))
 })
+
+function parseCheckpointOf(files: Files): ReturnType<typeof parseCheckpoint> {
+  const note = Buffer.from(files.get('checkpoint') as Uint8Array).toString('utf8')
+  return parseCheckpoint(note.slice(0, note.indexOf('\n\n') + 1))
+}
 
 function copyOf(at: TestSite): TestSite['tables'] {
   return new Map([...at.tables].map(([table, records]) => [table, new Map(records)]))

@@ -1,5 +1,5 @@
-// A thread that does nothing but verify signatures, as many as it is told, over texts of the size of
-// a statement.
+// A thread that does nothing but verify signatures, as many as it is told, over texts of the size
+// of a statement.
 
 import { parentPort } from 'node:worker_threads'
 import { keyPairFromSeed, sha256, sign, verify } from '../../../protocol/base/crypto.ts'
