@@ -1,5 +1,5 @@
-// `gridnode evidence`: proofs that a site lied, as the node keeps them; and, without a node, whether
-// a document is one, by the keys in exported ledgers.
+// `gridnode evidence`: proofs that a site lied, as the node keeps them; and, without a node,
+// whether a document is one, by the keys in exported ledgers.
 
 import { open, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'

@@ -167,7 +167,7 @@ t('a lied usage in a log: its amount, its tasks, a claim that falls', async (ctx
   assert.ok(sid !== must(parseStatement(first)).sid)
 })
 
-t('replay into a log: another federation, direction, epoch, and the same leaf twice', async (ctx) => {
+t('replay into a log: another federation, direction, epoch; the same leaf twice', async (ctx) => {
   const { home, host, accept } = two()
   const leaves = leavesOf(host)
   const { statement } = home.signer

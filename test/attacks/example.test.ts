@@ -1,5 +1,5 @@
-// The example of a proof in docs/LEDGER.md, byte for byte: whoever writes another implementation can
-// check with it that both come to the same answer.
+// The example of a proof in docs/LEDGER.md, byte for byte: whoever writes another implementation
+// can check with it that both come to the same answer.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
