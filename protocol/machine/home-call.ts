@@ -12,7 +12,7 @@ import { compileRequirement } from '../rules/requirements.ts'
 import type { Rates } from '../rules/tariff.ts'
 import { capFor } from '../rules/tariff.ts'
 import { isFrozen } from './evidence.ts'
-import { budgetLeft, documentOf, openContracts, payableAt } from './home-book.ts'
+import { allocationOf, budgetLeft, documentOf, openContracts, payableAt } from './home-book.ts'
 import type { Auction, AuctionEntry, Job } from './state.ts'
 import type { Turn } from './turn.ts'
 import { isUp } from './turn.ts'
@@ -22,6 +22,7 @@ export type Entries = Record<string, AuctionEntry>
 
 export function callFor(turn: Turn, job: Job, auction: Auction): string {
   const document = documentOf(turn, job.id)
+  const grant = allocationOf(turn, job.id)?.sid
   return sealAnnouncement({
     fed: turn.self.federation,
     auction: auction.id,
@@ -31,6 +32,7 @@ export function callFor(turn: Turn, job: Job, auction: Auction): string {
     memory_mib: document.memory_mib,
     walltime_seconds: document.walltime_seconds,
     inputs_bytes: document.inputs_bytes,
+    ...(grant !== undefined && { grant }),
     window_ms: turn.self.market.windowMs,
   }, turn.self.signer.statement)
 }

@@ -18,6 +18,7 @@ import type { MessageOf } from './messages.ts'
 import { verifierOf } from './offers.ts'
 import { apartFrom } from './speech.ts'
 import { openBidKey } from './state.ts'
+import { freeOf, policyOf } from './home-grants.ts'
 import type { Turn } from './turn.ts'
 import { count, send, setTimer } from './turn.ts'
 
@@ -110,7 +111,8 @@ function standingFor(
   const frozen = isFrozen(turn.view, home)
     ? `there is proof that ${home} lied: gridnode evidence` : undefined
   const exposed = frozen ?? exposedTo(turn, home)
-  const left = creditLimit(view, self.site, home) - exposure(view, self.site, home) - bids.worth
+  const paid = payable(turn, home, call)
+  const left = paid - bids.worth
   return {
     coresTotal: capacity.coresTotal,
     coresFree: free.cores,
@@ -129,9 +131,20 @@ function standingFor(
     tasksAffordable: home === self.site ? limits.tasksPerJob
       : exposed === undefined ? affordable(left, cap) : 0,
     creditDetail: exposed ?? `one task may cost ${formatCredits(cap)}, ` +
-      `${home} may owe us ${formatCredits(left > 0n ? left : 0n)} more`,
+      `${home} may ${call.grant === undefined ? 'owe' : 'pay'} us ` +
+      `${formatCredits(left > 0n ? left : 0n)} more`,
     secondsToNextEnd: secondsToNextEnd(turn),
   }
+}
+
+/** What the home can still pay us: from the allocation that it names, else on its credit. */
+function payable({ view, self, now }: Turn, home: SiteName, { grant: sid }: Announcement): bigint {
+  const grant = sid === undefined ? undefined : view.get('ledgerGrants', sid)
+  if (sid === undefined) {
+    return creditLimit(view, self.site, home) - exposure(view, self.site, home)
+  }
+  const counts = grant?.grantee === home && grant.untilEpochMs > now && policyOf(view).quorum > 0
+  return counts ? freeOf(grant) : 0n
 }
 
 function affordable(left: bigint, cap: bigint): number {

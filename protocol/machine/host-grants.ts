@@ -7,7 +7,8 @@
 
 import { openCosignatures, quorumTime } from '../base/cosignature.ts'
 import { fromHex, toHex } from '../base/crypto.ts'
-import type { Sid, SiteName } from '../base/ids.ts'
+import type { ContractId, Sid, SiteName } from '../base/ids.ts'
+import { contractIdOf } from '../base/ids.ts'
 import type { Verifier } from '../base/note.ts'
 import { parseTlogProof, verifyTlogProof } from '../base/tlog-proof.ts'
 import type { View } from '../base/tables.ts'
@@ -31,13 +32,17 @@ const proofMsMax = 60_000
 export function onHold(
   turn: Turn, logged: Logged<PairStatement>, hold: StatementOf<'hold'>,
 ): void {
-  if (hold.grant === '') return answerHold(turn, logged, hold)
+  const contract = contractIdOf(hold.contract)
+  if (hold.grant === '' || !turn.view.get('hostContracts', contract)) {
+    return answerHold(turn, logged, hold)
+  }
   const grant = turn.view.get('ledgerGrants', hold.grant)
   if (policyOf(turn.view).quorum === 0 || !grant || turn.now > grant.untilEpochMs) {
     return decline(turn, hold.from, logged.sid, 'grant')
   }
   const { sid, note, index } = logged
-  turn.view.put('holdChecks', sid, { home: hold.from, note, index, size: 0 })
+  turn.view.put('holdChecks', sid, { home: hold.from, contract, note, index, size: 0 })
+  countAwaited(turn, contract, 1)
   setTimer(turn, `check/${sid}`, turn.now + proofMsMax)
 }
 
@@ -79,7 +84,7 @@ export function onPayerReplayed(turn: Turn, event: EventOf<'payerReplayed'>): vo
   const { view } = turn
   const check = view.get('holdChecks', event.hold)
   if (!check) return
-  view.remove('holdChecks', event.hold)
+  checked(turn, event.hold, check.contract)
   setTimer(turn, `check/${event.hold}`, undefined)
   if (view.get('ledgerHolds', event.hold)?.state !== 'asked') return
   const parsed = parseStatement(check.note)
@@ -92,11 +97,23 @@ export function onPayerReplayed(turn: Turn, event: EventOf<'payerReplayed'>): vo
   answerHold(turn, { sid: event.hold, note, statement, index }, statement)
 }
 
+/** A contract is remembered while holds of it wait for their proof. */
+function countAwaited(turn: Turn, id: ContractId, change: number): void {
+  const contract = turn.view.get('hostContracts', id)
+  if (!contract) return
+  turn.view.put('hostContracts', id, { ...contract, tranches: contract.tranches + change })
+}
+
+function checked(turn: Turn, hold: Sid, contract: ContractId): void {
+  turn.view.remove('holdChecks', hold)
+  countAwaited(turn, contract, -1)
+}
+
 /** No proof in time, or no replay: the home may try another site. */
 export function onCheckDue(turn: Turn, hold: Sid): void {
   const check = turn.view.get('holdChecks', hold)
   if (!check) return
-  turn.view.remove('holdChecks', hold)
+  checked(turn, hold, check.contract)
   if (turn.view.get('ledgerHolds', hold)?.state === 'asked') {
     decline(turn, check.home, hold, 'grant')
   }

@@ -389,6 +389,7 @@ export interface CoreTables extends LedgerTables, LogTables {
   /** key hold: holds on an allocation at us; `size` of the proven head, 0 before the proof */
   holdChecks: {
     readonly home: SiteName
+    readonly contract: ContractId
     readonly note: string
     readonly index: number
     readonly size: number

@@ -16,7 +16,7 @@ import type { Signer, Verifier } from '../base/note.ts'
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { Shaped } from '../base/shape.ts'
-import { hash, hex, integer, record, shaped, siteName, unshape } from '../base/shape.ts'
+import { hash, hex, integer, optional, record, shaped, siteName, unshape } from '../base/shape.ts'
 import { formatBytes, formatCredits, formatDuration } from '../base/units.ts'
 import type { Microcredits } from '../base/units.ts'
 import type { JobDocument } from './job.ts'
@@ -34,6 +34,8 @@ export const announcementShape = record({
   memory_mib: integer({ min: 1, max: 2 ** 32 }),
   walltime_seconds: integer({ min: 1, max: 366 * 86_400 }),
   inputs_bytes: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  /** The allocation that would pay; absent: the home's credit at the bidder. */
+  grant: optional(hash()),
   /** How long the home collects bids, from when it sent this. */
   window_ms: integer({ min: 1, max: 600_000 }),
 })

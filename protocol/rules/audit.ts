@@ -6,6 +6,7 @@
 // those that no rule lets in.
 
 import { unreachable } from '../base/assert.ts'
+import { fromUtf8 } from '../base/encoding.ts'
 import { compareBytes } from '../base/ids.ts'
 import type { FederationId, Hash, Sid, SiteName } from '../base/ids.ts'
 import type { TreeNode } from '../base/merkle.ts'
@@ -229,11 +230,8 @@ function openSeen(self: SiteName): {
 
 /** The leaf's statement; only the one encoding of a text is read. */
 export function readLeaf(bytes: Uint8Array): ReadLeaf {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
-  // What is no UTF-8 becomes U+FFFD, and nothing else does but U+FFFD itself.
-  if (text.includes('\ufffd')) {
-    return { reason: 'malformed', detail: 'the entry is not UTF-8' }
-  }
+  const text = fromUtf8(bytes)
+  if (text === undefined) return { reason: 'malformed', detail: 'the entry is not UTF-8' }
   const parsed = parseStatement(text)
   return parsed.ok ? parsed.value : parsed.refusal
 }
