@@ -69,7 +69,7 @@ export async function checkKnownHeads(
 function sizeUnder(origin: string, log: LogSummary): number | undefined {
   for (let epoch = 1; epoch <= log.epoch; epoch++) {
     if (origin !== logOrigin(log.site, log.federation, epoch)) continue
-    return epoch === log.epoch ? log.size : log.epochsFrom.get(epoch + 1) ?? log.size
+    return epoch === log.epoch ? log.size : log.epochsFrom.get(epoch + 1)
   }
   return undefined
 }

@@ -5,14 +5,16 @@
 // Invariants: a guess is used only for the very key that the rules name; what several logs hold
 // alike is checked once.
 
-import { sameBytes } from '../../protocol/base/crypto.ts'
-import { fromHex } from '../../protocol/base/crypto.ts'
+import { fromHex, sameBytes } from '../../protocol/base/crypto.ts'
 import type { Sealed } from '../../protocol/base/envelope.ts'
+import type { SiteName } from '../../protocol/base/ids.ts'
 import { keyId } from '../../protocol/base/note.ts'
 import type { ReadLeaf } from '../../protocol/rules/audit.ts'
 import { readLeaf } from '../../protocol/rules/audit.ts'
+import type { LedgerTables } from '../../protocol/rules/ledger-book.ts'
 import type { SignatureCheck } from '../../protocol/rules/ledger-entry.ts'
 import { checkNow } from '../../protocol/rules/ledger-entry.ts'
+import type { LoadedBook } from '../../protocol/rules/ledger-state.ts'
 import type { Statement } from '../../protocol/rules/statement.ts'
 import { rootSignerName, statementSignerName } from '../../protocol/rules/statement.ts'
 import type { Bundle } from './bundles.ts'
@@ -30,6 +32,8 @@ export interface ReadEntry {
 export interface SignatureDesk {
   /** Reads the entries; the promise is kept when their signatures are checked. */
   read(bundle: Extract<Bundle, { readonly kind: 'entries' }>): Promise<readonly ReadEntry[]>
+  /** Takes in the keys of a book that a replay begins from. */
+  learn(book: LoadedBook): void
 }
 
 /** A key that entries have named for its signer. */
@@ -61,6 +65,14 @@ export function openSignatureDesk(pool: SignaturePool, known?: KnownNotes): Sign
       })
       await batch.send(pool)
       return leaves
+    },
+    learn({ records }) {
+      for (const { table, key, value } of records) {
+        if (table !== 'ledgerMembers') continue
+        const { epoch, root, keys } = value as LedgerTables['ledgerMembers']
+        guess(rootSignerName(key as SiteName), root)
+        guess(statementSignerName(key as SiteName, epoch), keys.statement)
+      }
     },
   }
 }

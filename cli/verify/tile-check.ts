@@ -21,8 +21,12 @@ export interface TileCheck {
 
 const hashBytes = 32
 
-export function openTileCheck(files: LogFiles): TileCheck {
-  const levels: { index: number, hashes: Uint8Array[] }[] = []
+/** `open`: of each level the tile where the nodes to come begin, as far as it is known. */
+export function openTileCheck(
+  files: LogFiles,
+  open: readonly { readonly index: number, readonly hashes: readonly Uint8Array[] }[] = [],
+): TileCheck {
+  const levels = open.map(({ index, hashes }) => ({ index, hashes: [...hashes] }))
   return {
     node({ level, index, hash }) {
       if (level % 8 !== 0) return

@@ -6,6 +6,7 @@
 
 import { fromHex, sameBytes, toHex } from '../../protocol/base/crypto.ts'
 import { verifyNote } from '../../protocol/base/note.ts'
+import { tileWidth } from '../../protocol/base/tiles.ts'
 import type { Sid, SiteName } from '../../protocol/base/ids.ts'
 import type { Documents } from '../../protocol/rules/audit-documents.ts'
 import type { Finding, Invariant, LogSummary, Replay } from '../../protocol/rules/audit.ts'
@@ -18,6 +19,7 @@ import type { Bundle } from './bundles.ts'
 import { bundlesOf } from './bundles.ts'
 import type { LogFiles } from './log-files.ts'
 import type { LogHead } from './log-head.ts'
+import { findStart } from './pruned-log.ts'
 import type { ReadEntry, SignatureDesk } from './signature-desk.ts'
 import { openSpill } from './spilled-records.ts'
 import { openTileCheck } from './tile-check.ts'
@@ -70,27 +72,35 @@ export async function verifyLog(
       fault('I1', index, detail)
     }
   }
-  const tiles = openTileCheck(files)
+  const start = await findStart(files, site, checkpoint.size, options.signal)
+  const tiles = openTileCheck(files, start.kind === 'snapshot' ? start.open : [])
+  if (start.kind === 'snapshot') {
+    for (const { rule, index, detail } of start.faults) fault(rule, index, detail)
+    if (start.book.records.length === 0) {
+      return { files, head, findings, findingsMore: more, summary: undefined }
+    }
+    options.desk.learn(start.book)
+  }
   const spill = openSpill()
   try {
     let entry: ReadEntry | undefined
-    let done = 0
+    let done = start.bundle
     const replay = openReplay(site, (sealed, verifier) =>
       (entry?.check ?? checkNow)(sealed, verifier), {
       onNode: (node) => tiles.node(node),
       recordsOf: (table, isDead) => spill.recordsOf(table, isDead),
       ...(options.documents && { documents: options.documents }),
+      ...(start.kind === 'snapshot' && { from: start.book }),
     })
-    for await (const bundle of readAhead(files, checkpoint.size, options)) {
+    for await (const bundle of readAhead(files, checkpoint.size, start.bundle, options)) {
       if (!('entries' in bundle)) {
         fault('I1', bundle.index, bundle.detail)
         break
       }
       for (entry of bundle.entries) {
-        found(...replay.take(entry.bytes, entry.read))
+        if (done++ >= start.index) found(...replay.take(entry.bytes, entry.read))
       }
       await compareTiles({ end: false })
-      done += bundle.entries.length
       options.onProgress?.(done)
     }
     await compareTiles({ end: true })
@@ -108,10 +118,10 @@ type ReadBundle =
 
 /** Bundles in their order, while the signatures of the next ones are being checked. */
 async function* readAhead(
-  files: LogFiles, size: number, { desk, bundlesAhead, signal }: LogOptions,
+  files: LogFiles, size: number, from: number, { desk, bundlesAhead, signal }: LogOptions,
 ): AsyncGenerator<ReadBundle, undefined> {
   const ahead: Promise<ReadBundle>[] = []
-  for await (const bundle of bundlesOf(files, size)) {
+  for await (const bundle of bundlesOf(files, size, from)) {
     signal?.throwIfAborted()
     if (bundle.kind === 'unreadable') {
       ahead.push(Promise.resolve(bundle))
@@ -154,11 +164,14 @@ function checkHead(
  * Statements by their place in a sequence: a second look at a log that the first found in order.
  */
 export async function sidsIn(
-  files: LogFiles, size: number, wanted: readonly Lookup[],
+  files: LogFiles,
+  { from, size }: Pick<LogSummary, 'from' | 'size'>,
+  wanted: readonly Lookup[],
 ): Promise<Map<string, Sid>> {
   const open = new Set(wanted.map(lookupKey))
   const found = new Map<string, Sid>()
-  for await (const bundle of bundlesOf(files, size)) {
+  const first = from - (from % tileWidth)
+  for await (const bundle of bundlesOf(files, size, first)) {
     if (bundle.kind === 'unreadable' || found.size === open.size) break
     for (const entry of bundle.entries) {
       const parsed = parseStatement(Buffer.from(entry).toString('utf8'))

@@ -194,7 +194,7 @@ async function crossFindings(logs: readonly Summarised[]): Promise<Finding[]> {
   const sids = new Map<SiteName, Map<string, Sid>>()
   for (const { summary, files } of logs) {
     const wanted = lookups.filter(({ site }) => site === summary.site)
-    if (wanted.length > 0) sids.set(summary.site, await sidsIn(files, summary.size, wanted))
+    if (wanted.length > 0) sids.set(summary.site, await sidsIn(files, summary, wanted))
   }
   return crossCheck(summaries, (lookup) => sids.get(lookup.site)?.get(lookupKey(lookup)))
 }
@@ -259,6 +259,9 @@ function notesOn(logs: readonly LogSummary[]): string[] {
   const given = new Set(logs.map(({ site }) => site))
   const absent = new Set(logs.flatMap(({ members }) => [...members.keys()])
     .filter((site) => !given.has(site)))
+  const pruned = logs.filter(({ from }) => from > 0).map(({ site, from }) =>
+    `the ledger of ${site} verifies from entry ${from} on: what came before is the snapshot there, `
+      + 'by its author\'s word, under a tree that is whole')
   const notes = [...absent].toSorted(compareBytes).map((site) =>
     `the ledger of ${site} was not given: what it should mirror is taken from the other side alone`)
   const told = new Set<string>()
@@ -269,5 +272,5 @@ function notesOn(logs: readonly LogSummary[]): string[] {
     notes.push(`${plural(underWay, 'statement')} between ${pair} in one of the two ledgers only: `
       + 'issued and not yet received when they were exported')
   }
-  return notes
+  return [...pruned, ...notes]
 }
