@@ -56,6 +56,15 @@ function checkAccounts(machine: Machine, view: View<CoreTables>): void {
       demand(books[field] === sum[field], 'law 3', () =>
         `${site}, account ${key}: ${field} is ${books[field]}, its holds make ${sum[field]}`)
     }
+  checkHonest(machine, view)
+}
+
+/** Law 4: no site here signs lies, whatever was lost or put back, so none is ever proven a liar. */
+function checkHonest(machine: Machine, view: View<CoreTables>): void {
+  for (const [, { accused, what }] of view.entries('evidence')) {
+    demand(false, 'law 4', () =>
+      `${machine.identity.site} has proof against ${accused}, which is honest: it ${what}`)
+  }
     checkLimit(site, view, books)
   }
 }
