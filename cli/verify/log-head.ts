@@ -2,6 +2,7 @@
 
 import type { Checkpoint } from '../../protocol/base/checkpoint.ts'
 import { parseCheckpoint } from '../../protocol/base/checkpoint.ts'
+import { fromUtf8 } from '../../protocol/base/encoding.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { parseSiteName } from '../../protocol/base/ids.ts'
 import type { OpenNote } from '../../protocol/base/note.ts'
@@ -31,7 +32,10 @@ export async function readHead(files: LogFiles): Promise<HeadResult> {
       + '`gridnode ledger export DIR`'
     return { kind: 'unusable', detail }
   }
-  const note = parseNote(new TextDecoder().decode(bytes), { bytesMax: checkpointBytesMax })
+  // A byte order mark is a change like any other.
+  const text = fromUtf8(bytes)
+  if (text === undefined) return broken('it is not UTF-8')
+  const note = parseNote(text, { bytesMax: checkpointBytesMax })
   if (!note.ok) return broken(note.refusal.detail)
   const checkpoint = parseCheckpoint(note.value.text)
   if (!checkpoint.ok) return broken(checkpoint.refusal.detail)

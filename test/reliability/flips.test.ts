@@ -121,6 +121,7 @@ t('files that are cut, extended or gone', async (ctx) => {
       [`${path} with a line end more`, Buffer.concat([bytes, Buffer.from('\n')])],
       [`${path} with zeros more`, Buffer.concat([bytes, zeros])],
       [`${path} twice`, Buffer.concat([bytes, bytes])],
+      [`${path} behind a byte order mark`, Buffer.concat([Buffer.from('\ufeff'), bytes])],
       [`${path} behind a space`, Buffer.concat([Buffer.from(' '), bytes])],
       [`${path} with zeros at its end`, Buffer.concat([bytes.subarray(0, -32), zeros])],
       [`${path} removed`, undefined],
