@@ -18,6 +18,7 @@ import type { PairStatement, StatementInput } from '../rules/statement.ts'
 import { isFrozen } from './evidence.ts'
 import { onOldStatement, onStatementRefused } from './evidence-search.ts'
 import type { MessageOf } from './messages.ts'
+import { stir } from './quiet.ts'
 import { wantReceipt } from './receipts.ts'
 import type { Silence } from './speech.ts'
 import { silence } from './speech.ts'
@@ -47,6 +48,7 @@ export function sayUnheard(turn: Turn, said: Unstamped<Said>): Outcome<Logged, L
   if (!issued.ok) return issued
   view.put('outbox', outboxKey(said.to, lastIssued(view, self.site, said.to)), issued.value.note)
   turn.toDeliver.add(said.to)
+  stir(turn, said.to)
   wantReceipt(turn, issued.value as Logged<PairStatement>)
   return issued
 }
@@ -97,6 +99,7 @@ export function takeStatement(turn: Turn, from: SiteName, note: string, react: R
     return true
   }
   if (view.get('troubles', from)) view.remove('troubles', from)
+  stir(turn, from)
   react(received.value)
   return true
 }

@@ -149,7 +149,7 @@ function noteTrouble(turn: Turn, { id }: HomeTranche, trouble: string): void {
 }
 
 /** The hold has ended, by whatever word: what it did not cost is free again. */
-function closeDone(turn: Turn, id: TrancheId): void {
+export function closeDone(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('homeTranches', id)
   if (!tranche || tranche.hold === '') return
   const hold = turn.view.get('ledgerHolds', tranche.hold)

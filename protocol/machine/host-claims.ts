@@ -216,5 +216,10 @@ export function leave(turn: Turn, sid: Sid, reason: string): boolean {
   if (hold.claimedFinal === 1) return false
   if (hold.claims.length === 0) return giveUp(turn, { home: to }, sid, reason)
   const meter = sha256Hex('gridnode/v1/meter\n', sid)
-  return claimFinally(turn, { home: to }, { record: hold, ran: hold.used, meter })
+  if (!claimFinally(turn, { home: to }, { record: hold, ran: hold.used, meter })) return false
+  // Nothing is open but the last word, and nobody is there to say it.
+  if (hold.accepted >= hold.claimed) {
+    say(turn, { kind: 'resolve', to, side: 'forgive', hold: sid, amount: hold.accepted })
+  }
+  return true
 }

@@ -348,10 +348,13 @@ export interface ReconcileRecord {
   /** Offers since then that came to nothing, and when the last of them was made. */
   readonly tries: number
   readonly offeredEpochMs: number
+  /** Where the sequences stood when we last looked whether it is quiet. */
+  readonly seenIssued: number
+  readonly seenReceived: number
 }
 
 export interface PaymentRecord {
-  readonly kind: 'offer' | 'forgive'
+  readonly kind: 'offer' | 'forgive' | 'agree'
   readonly sid: Sid
   readonly amount: Microcredits
   readonly payer: 'us' | 'them'

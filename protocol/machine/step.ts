@@ -30,6 +30,7 @@ import { count, dueTimers } from './turn.ts'
 import { closeAuction, onAnswer } from './home-auction.ts'
 import { onUsage, settleResolved } from './home-claims.ts'
 import { onHeadShown, onProofDue, proveMarked } from './home-grants.ts'
+import { answerClause, onClause } from './home-clause.ts'
 import { onCancelRequested, onForget, onJobSubmitted } from './home-jobs.ts'
 import { onHostUp, onRoundDue, placeMarked, roundsSoon } from './home-placing.ts'
 import { onDeclined, onHeld, onLeaseEnd, onReports, onVoid } from './home-reports.ts'
@@ -42,6 +43,7 @@ import {
 import { onContractClosed, onContractOffer, onIdle } from './host-contracts.ts'
 import { onCheckDue, onHold, onHoldProof, onPayerReplayed } from './host-grants.ts'
 import { onMeter } from './host-meter.ts'
+import { onPeerUp as quietOnUp, onReconcileDue, onReconciled } from './reconcile.ts'
 import { onHomeUp, reportMarked } from './host-reports.ts'
 import { onTaskCollectFailed, onTaskCollected, onTasksObserved } from './host-tasks.ts'
 import {
@@ -135,6 +137,7 @@ function onPeerUp(turn: Turn, site: SiteName): void {
     recovery.onPeerUp(turn, site)
     receipts.onPeerUp(turn, site)
   }
+  quietOnUp(turn, site)
   onHomeUp(turn, site)
   onHostUp(turn, site)
 }
@@ -206,11 +209,13 @@ function onStatement(turn: Turn, logged: Logged<PairStatement>): void {
     case 'void': return onVoid(turn, from, statement.hold, statement.reason)
     case 'resolve':
       settleResolved(turn, from)
-      return closeResolved(turn, from)
+      closeResolved(turn, from)
+      return statement.side === 'clause' ? onClause(turn, from, statement.hold) : undefined
     case 'dispute':
     case 'settle': return undefined
     case 'reconcile':
-      return statement.side === 'close' ? recovery.onClose(turn, from) : undefined
+      return statement.side === 'close' ? recovery.onClose(turn, from)
+        : onReconciled(turn, from, logged.sid, statement)
     default: return unreachable(statement)
   }
 }
@@ -248,6 +253,8 @@ function onTimer(turn: Turn, kind: string, name: string): void {
     case 'report': return void turn.toReport.add(name as TrancheId)
     case 'keep': return onKeepEnded(turn, name as TrancheId)
     case 'meter': return onMeter(turn, name as TrancheId)
+    case 'clause': return answerClause(turn, name as TrancheId)
+    case 'reconcile': return onReconcileDue(turn, name as SiteName)
     case 'claim': return settle(turn, name as TrancheId)
     case 'retry': return onRetry(turn, name as TrancheId)
     case 'stop': return onStopRetry(turn, name as TrancheId)

@@ -82,6 +82,7 @@ export function settlePair(
         debtor,
         amount: said.amount,
         reference: said.reference,
+        atEpochMs: said.at,
       })
       return done
     }

@@ -134,8 +134,11 @@ export interface HoldRecord {
   readonly clause: Microcredits
 }
 
-/** A proposal that waits for the other's agreement; `n` is its number in its sequence. */
-export type Proposal = { readonly n: number } & (
+/**
+ * A proposal that waits for the other's agreement; `n` is its number in its sequence, the date its
+ * author's.
+ */
+export type Proposal = { readonly n: number, readonly atEpochMs: number } & (
   | {
     readonly kind: 'resolve'
     readonly from: SiteName
@@ -162,7 +165,6 @@ export type Proposal = { readonly n: number } & (
     readonly state: Hash
     /** Index in this log: what had ended before it may be forgotten once it is agreed. */
     readonly index: number
-    readonly atEpochMs: number
   }
 )
 

@@ -298,6 +298,7 @@ export function resolveHold(
     case 'offer':
       propose(view, entry.sid, said.n, {
         kind: 'resolve', from: said.from, to: said.to, hold: hold.sid, amount: said.amount,
+        atEpochMs: said.at,
       })
       return done
     case 'forgive':

@@ -208,10 +208,11 @@ const codecs: { readonly [T in BookTable]: Codec<LedgerTables[T]> } = {
   ledgerProposals: kindsOf<LedgerTables['ledgerProposals']>({
     resolve: recordOf<ProposalOf<'resolve'>>({
       kind: plain(literal('resolve')), n: number, from: site, to: site, hold: sid, amount: money,
+      atEpochMs: number,
     }),
     settle: recordOf<ProposalOf<'settle'>>({
       kind: plain(literal('settle')), n: number, from: site, to: site, creditor: site, debtor: site,
-      amount: money, reference: words,
+      amount: money, reference: words, atEpochMs: number,
     }),
     reconcile: recordOf<ProposalOf<'reconcile'>>({
       kind: plain(literal('reconcile')), n: number, from: site, to: site, e: number,

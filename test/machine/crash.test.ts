@@ -4,10 +4,9 @@
 // lease, the job ends and nobody is cheated. time limit: 300 s
 
 import { microcredits } from '../../protocol/base/units.ts'
-import { draft } from '../../protocol/base/tables.ts'
-import type { CoreTables } from '../../protocol/machine/state.ts'
 import { assert, suite } from '../harness.ts'
-import { checkBooks } from '../sim/books.ts'
+import { checkBooks, leavesOf } from '../sim/books.ts'
+import { holdSums } from '../sim/sums.ts'
 import type { Profile } from '../sim/profile.ts'
 import { noFaults } from '../sim/profile.ts'
 import { jobAt, rest } from '../sim/run.ts'
@@ -73,13 +72,12 @@ function started(world: World): number {
 
 /** Tasks that were paid for, by the ledger of either side, and the core seconds of them. */
 function paid(world: World): { readonly tasks: number; readonly coreSeconds: number } {
-  const [left, right] = world.machines.map(({ process }) => {
+  const [left, right] = world.machines.map((machine) => {
     let [tasks, coreSeconds] = [0, 0]
-    const view = draft<CoreTables>(process!.loop.tables)
-    for (const [, hold] of view.entries('ledgerHolds')) {
-      if (hold.state !== 'done') continue
-      tasks += hold.used.tasks
-      coreSeconds += hold.used.core_s
+    for (const hold of holdSums(leavesOf(machine)).values()) {
+      if (hold.accepted === 0n) continue
+      tasks += hold.tasks
+      coreSeconds += hold.coreSeconds
     }
     return { tasks, coreSeconds }
   })

@@ -13,10 +13,14 @@ import { checkNow } from '../../protocol/rules/ledger-entry.ts'
 import { outcomeOf } from './batch-scheduler.ts'
 import type { Machine } from './machine.ts'
 import { demand } from './oracle.ts'
+import { holdSums } from './sums.ts'
 import type { World } from './world.ts'
 
 export function checkBooks(world: World): void {
-  for (const machine of world.machines) checkStarts(machine)
+  for (const machine of world.machines) {
+    checkStarts(machine)
+    checkPosted(machine)
+  }
   for (const [id, job] of world.jobs) {
     const home = world.machines.find(({ identity }) => identity.site === job.site)!
     checkStory(world, home, id)
@@ -29,6 +33,26 @@ export function checkBooks(world: World): void {
   demand(findings.length === 0 && lookupsFor(logs).length === 0, 'law 3', () =>
     `the ledgers do not agree: ${findings.map(({ site, rule, detail }) =>
       `${site} ${rule}: ${detail}`).join('; ')}`)
+}
+
+/** Law 3: what is posted is the sum of what the log says was accepted, forgotten or not. */
+function checkPosted(machine: Machine): void {
+  const sums = new Map<string, bigint>()
+  for (const { home, host, accepted } of holdSums(leavesOf(machine)).values()) {
+    const key = `${host}>${home}`
+    sums.set(key, (sums.get(key) ?? 0n) + accepted)
+  }
+  const view = draft<CoreTables>(machine.process!.loop.tables)
+  for (const [key, { posted }] of view.entries('ledgerAccounts')) {
+    demand(posted === (sums.get(key) ?? 0n), 'law 3', () =>
+      `${machine.identity.site}, account ${key}: ${posted} posted, its log makes ${sums.get(key)}`)
+  }
+}
+
+/** The statements of its log on the disk. */
+export function leavesOf({ disk }: Machine): string[] {
+  return [...disk.records('ledgerEntries')].toSorted(([a], [b]) => a < b ? -1 : 1)
+    .map(([, text]) => unpack(text) as string)
 }
 
 /** Law 2: no task of a tranche was started twice. */
@@ -53,22 +77,27 @@ function checkStory(world: World, home: Machine, id: string): void {
     demand(home.spool.taken.has(`${id}/${task.task}`), 'law 1', () =>
       `${name} has no results at home`)
   }
-  checkCharges(world, view, id)
+  checkCharges(world, { view, sums: holdSums(leavesOf(home)) }, id)
+}
+
+interface Books {
+  readonly view: ReturnType<typeof draft<CoreTables>>
+  readonly sums: ReturnType<typeof holdSums>
 }
 
 /** Law 3: the job has paid what was accepted for it, for no more than really ran. */
-function checkCharges(world: World, view: ReturnType<typeof draft<CoreTables>>, id: string): void {
+function checkCharges(world: World, { view, sums }: Books, id: string): void {
   let paid = 0n
   for (const [, tranche] of view.entries('homeTranches')) {
     if (tranche.job !== id || tranche.hold === '') continue
-    const hold = view.get('ledgerHolds', tranche.hold as Sid)!
-    paid += hold.accepted
+    const { accepted, tasks } = sums.get(tranche.hold as Sid)!
+    paid += accepted
     const host = world.machines.find(({ identity }) => identity.site === tranche.host)!
     const started = [...host.scheduler.starts.keys()]
       .filter((key) => key.startsWith(`${tranche.id}/`)).length
-    demand(hold.accepted === 0n || hold.used.tasks <= started, 'law 2', () =>
-      `${tranche.id}: ${hold.used.tasks} tasks charged, ${started} ran`)
-    demand(hold.used.tasks <= rangesSize(tranche.tasks), 'law 3', () => `${tranche.id}: too many`)
+    demand(accepted === 0n || tasks <= started, 'law 2', () =>
+      `${tranche.id}: ${tasks} tasks charged, ${started} ran`)
+    demand(tasks <= rangesSize(tranche.tasks), 'law 3', () => `${tranche.id}: too many`)
   }
   const { spent } = view.get('jobs', id)!
   demand(spent === paid, 'law 3', () => `job ${id}: spent is ${spent}, the ledger says ${paid}`)
@@ -95,9 +124,8 @@ function checkCalm(world: World): void {
 function replayed(machine: Machine): LogSummary {
   const { disk, identity } = machine
   const replay = openReplay(identity.site, checkNow)
-  const leaves = [...disk.records('ledgerEntries')].toSorted(([a], [b]) => a < b ? -1 : 1)
-  for (const [, text] of leaves) {
-    const findings = replay.leaf(Buffer.from(unpack(text) as string))
+  for (const note of leavesOf(machine)) {
+    const findings = replay.leaf(Buffer.from(note))
     demand(findings.length === 0, 'law 3', () =>
       `the ledger of ${identity.site} has an invalid entry ` +
       findings.map(({ index, rule, detail }) => `${index} ${rule}: ${detail}`).join('; '))

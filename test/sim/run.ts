@@ -94,7 +94,7 @@ export function rest(world: World): void {
 }
 
 /** Timers that go on for ever, at a slow pace. */
-const everlasting = new Set(['exchange', 'offer', 'expire', 'forget', 'invite'])
+const everlasting = new Set(['exchange', 'offer', 'expire', 'forget', 'invite', 'reconcile'])
 
 /** What keeps the federation from being at rest, a sentence each. */
 export function whatIsOpen(world: World): string[] {
