@@ -124,6 +124,8 @@ default_limit = "100 cr"
 # Where to serve the ledger over HTTP, read-only, for whoever can reach it: an address and a port
 # such as "127.0.0.1:7780" or "[::1]:7780", or "off".
 #listen = "off"
+# So old are entries before they may be pruned (gridnode ledger prune).
+#retention = "3650d"
 
 [attributes]
 # What this site says about itself, for requirements such as \`arch == "x86_64"\`; 'gridnode help

@@ -91,8 +91,12 @@ export interface Config {
     readonly defaultLimitMicrocredits: Microcredits
     readonly limitsMicrocredits: ReadonlyMap<SiteName, Microcredits>
   }
-  /** Where the log is served over HTTP for everybody. */
-  readonly ledger: { readonly listen: fields.ListenAddress | 'off' }
+  readonly ledger: {
+    /** Where the log is served over HTTP for everybody. */
+    readonly listen: fields.ListenAddress | 'off'
+    /** So old are entries before they may be pruned. */
+    readonly retentionSeconds: number
+  }
   readonly attributes: ReadonlyMap<string, string | number>
   readonly staging: { readonly spoolBytesMax: number; readonly keepResultsSeconds: number }
   readonly limits: { readonly jobsOpenMax: number; readonly apiConnectionsMax: number }
@@ -215,7 +219,10 @@ const sections = {
       {},
     ),
   }),
-  ledger: v.object({ listen: v.optional(fields.listenAddress(), 'off') }),
+  ledger: v.object({
+    listen: v.optional(fields.listenAddress(), 'off'),
+    retention: v.optional(fields.seconds({ min: 0, max: 100 * yearSeconds }), '3650d'),
+  }),
   attributes: fields.tableOf(
     'attributes',
     {
@@ -441,7 +448,7 @@ function build(read: ConfigRead): Config {
       defaultLimitMicrocredits: credit.default_limit,
       limitsMicrocredits: new Map(credit.limits as readonly (readonly [SiteName, Microcredits])[]),
     },
-    ledger: read.ledger,
+    ledger: { listen: read.ledger.listen, retentionSeconds: read.ledger.retention },
     attributes: new Map(read.attributes),
     staging: { spoolBytesMax: staging.spool_max, keepResultsSeconds: staging.keep_results },
     limits: {

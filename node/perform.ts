@@ -15,6 +15,8 @@ import { receiptMessages } from './ledger/give-receipts.ts'
 import type { LiveLog } from './ledger/live-log.ts'
 import type { PayerReplays } from './ledger/replay-payer.ts'
 import { readEntries, searchName } from './ledger/read-entries.ts'
+import { dropEntries } from './ledger/prune.ts'
+import type { SnapshotFiles } from './ledger/snapshot-files.ts'
 import { headMessage } from './ledger/show-head.ts'
 import { historyMessage } from './ledger/tell-history.ts'
 import { get } from './local/tables.ts'
@@ -32,7 +34,8 @@ export interface PerformParts {
   readonly scheduling: Lanes
   readonly clearing: Lanes
   readonly log: LiveLog
-  readonly ledger: Pick<Store, 'get'>
+  readonly snapshots: SnapshotFiles
+  readonly ledger: Pick<Store, 'get' | 'range' | 'commit'>
   readonly payers: PayerReplays
   connectMembers(): void
   /** To the newest head, before anything else leaves. */
@@ -81,6 +84,17 @@ export function perform(parts: PerformParts, effect: Effect): void {
         for await (const message of receiptMessages(parts.log, { to, numbers })) {
           parts.network.send(to, encodeMessage(message))
         }
+      })
+    }
+    case 'storeSnapshot': {
+      const { size, text } = effect
+      return clearing.run(`snapshot ${size}`, async () => parts.snapshots.write(size, text))
+    }
+    case 'dropEntries': {
+      const { below } = effect
+      return clearing.run('drop entries', async () => {
+        await dropEntries(parts.ledger, below)
+        host.loop.push({ kind: 'entriesDropped', below })
       })
     }
     case 'replayPayer': {

@@ -11,6 +11,7 @@ export type ProblemCode =
   | 'refused' // the other site said no
   | 'unreachable' // the other site gave no answer
   | 'untrue' // the other site's answer does not verify
+  | 'prune' // entries of the ledger must stay
   | 'scheduler' // the local scheduler does not answer
   | 'system' // the operating system said no
 

@@ -25,6 +25,8 @@ import { openLiveLog } from './ledger/live-log.ts'
 import { openPeerLog } from './ledger/peer-log.ts'
 import { openPayerReplays } from './ledger/replay-payer.ts'
 import { startLogServer } from './ledger/serve-log.ts'
+import type { SnapshotFiles } from './ledger/snapshot-files.ts'
+import { openSnapshotFiles, snapshotsDirectory } from './ledger/snapshot-files.ts'
 import { readNamedKeys } from './key-rings.ts'
 import type { Lanes } from './lanes.ts'
 import { openLanes } from './lanes.ts'
@@ -115,7 +117,10 @@ export async function start(options: StartOptions): Promise<RunningNode> {
     const named = get(tables, 'ledgerMembers', config.site.name)?.keys
     const keys = named ? readNamedKeys(directory, named) : readKeys(directory, runningKeyUses)
     const self = selfOf(config, keys, tables)
-    return await run({ directory, config, report, opened, keys, store, tables, self, options })
+    const snapshots = openSnapshotFiles(join(directory, snapshotsDirectory))
+    return await run({
+      directory, config, report, opened, keys, store, tables, self, snapshots, options,
+    })
   } catch (error) {
     await opened.close(report)
     throw error
@@ -131,6 +136,7 @@ interface Parts {
   readonly store: Store
   readonly tables: Tables
   readonly self: Self
+  readonly snapshots: SnapshotFiles
   readonly options: StartOptions
 }
 
@@ -169,6 +175,7 @@ async function run(parts: Parts): Promise<RunningNode> {
     network,
     watchers,
     log: liveLog,
+    snapshots: parts.snapshots,
     payers: openPayerReplays(network),
     ledger: parts.store,
     staging: lanes(stagingLanes),
@@ -229,7 +236,7 @@ function openLoop(
   })
 }
 
-function openLog({ directory, keys, store, tables }: Parts): Promise<LiveLog> {
+function openLog({ directory, keys, store, tables, snapshots }: Parts): Promise<LiveLog> {
   const markPath = join(directory, markName)
   // A database that is behind its mark was refused before this.
   return openLiveLog({
@@ -238,6 +245,7 @@ function openLog({ directory, keys, store, tables }: Parts): Promise<LiveLog> {
     markPath,
     quarantined: () => get(tables, 'quarantine', 'own')?.detail,
     cosignatures: ({ size, text }) => cosignaturesOf(tables, { size, text }),
+    snapshots,
   })
 }
 
@@ -304,6 +312,8 @@ async function serve(
     logKey: keys.log,
     networkKey: keys.network,
     liveLog: open.liveLog,
+    snapshots: parts.snapshots,
+    retentionSeconds: config.ledger.retentionSeconds,
     info: () => ({
       site: self.site,
       version,

@@ -41,6 +41,18 @@ export const apiPaths = {
   ledgerEntries: '/v1/ledger/entries',
   /** GET ?from=INDEX → ndjson stream of LedgerNote, up to the newest entry of that moment */
   ledgerNotes: '/v1/ledger/notes',
+  /** GET ?entry=SID|INDEX → ReceiptAnswer: that a statement of ours stands in its addressee's log */
+  ledgerReceipt: '/v1/ledger/receipt',
+  /** GET ?day=DAYS-SINCE-1970 → DigestAnswer: our local work of a day that was said */
+  ledgerDigest: '/v1/ledger/digest',
+  /** GET ?job=ID → DocumentsAnswer: private documents of a job, as far as they are here */
+  ledgerDocuments: '/v1/ledger/documents',
+  /** POST {} → SnapshotAnswer */
+  ledgerSnapshot: '/v1/ledger/snapshot',
+  /** POST {below, mirrors: absolute directories, retention_seconds?} → PruneAnswer */
+  ledgerPrune: '/v1/ledger/prune',
+  /** GET → PairAnswer: what a light audit of that site begins with */
+  ledgerPair: (site: string) => `/v1/sites/${site}/pair`,
   /** POST {directory} absolute, new or an older export of this ledger → ExportAnswer */
   ledgerExport: '/v1/ledger/export',
   /**
@@ -352,6 +364,60 @@ export interface LedgerEntryRow {
 export interface LedgerNote {
   readonly index: number
   readonly note: string
+}
+
+export interface ReceiptAnswer {
+  readonly sid: string
+  /** In our own log. */
+  readonly index: number
+  readonly kind: string
+  /** In whose log it is proven to stand, and where. */
+  readonly site: string
+  readonly siteIndex: number
+  /** The statement, as it was signed. */
+  readonly note: string
+  /** C2SP tlog-proof. */
+  readonly proof: string
+}
+
+export interface DigestAnswer {
+  readonly day: number
+  readonly sid: string
+  readonly count: number
+  readonly root: string
+  /** Canonical texts, in the order of the tree, each with its path of hexadecimal hashes. */
+  readonly records: readonly { readonly record: string; readonly proof: readonly string[] }[]
+}
+
+export interface DocumentsAnswer {
+  /** Lines of a file of documents. */
+  readonly lines: readonly string[]
+  /** What is gone, a sentence each. */
+  readonly missing: readonly string[]
+}
+
+export interface SnapshotAnswer {
+  readonly sid: string
+  readonly size: number
+  readonly state: string
+}
+
+export interface PruneAnswer {
+  /** The first entry that stays. */
+  readonly below: number
+}
+
+export interface PairAnswer {
+  readonly site: string
+  /** The log that it writes now, and the key of its heads, hexadecimal. */
+  readonly origin: string
+  readonly logKey: string
+  /** The newest head of it that we have cosigned, if any. */
+  readonly head?: { readonly size: number; readonly root: string }
+  /** The newest reconciliation: its agreement's place in our own log. */
+  readonly reconciled?: { readonly sid: string; readonly index: number }
+  /** Our own newest entry's index, plus one. */
+  readonly entries: number
 }
 
 export interface ExportAnswer {

@@ -9,7 +9,7 @@ import type { Outcome } from '../../protocol/base/outcome.ts'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Shape } from '../../protocol/base/shape.ts'
 import {
-  amount, hash, integer, list, record, shaped, siteName, text,
+  amount, hash, integer, list, optional, record, shaped, siteName, text,
 } from '../../protocol/base/shape.ts'
 import { jobNoteBytesMax } from '../../protocol/rules/job.ts'
 import { grantNamePattern, witnessesMax } from '../../protocol/rules/statement.ts'
@@ -63,6 +63,13 @@ const inviteSecondsMax = 90 * 86_400
 
 const missingShape = record({ hashes: list(hash(), { max: limits.filesPerManifest }) })
 const exportShape = record({ directory: text({ bytesMax: 4_096, pattern: /^\// }) })
+/** A sid, or an index. */
+const entryPattern = /^([0-9a-f]{64}|0|[1-9][0-9]{0,15})$/
+const pruneShape = record({
+  below: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  mirrors: list(text({ bytesMax: 4_096, pattern: /^\// }), { max: 16 }),
+  retention_seconds: optional(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })),
+})
 const creditShape = record({ site: siteName(), limit: amount() })
 const policyShape = record({
   witnesses: list(siteName(), { max: witnessesMax }),
@@ -167,6 +174,42 @@ export const routes: readonly Route[] = [
     if (!from.ok) return from
     const items = await node.ledgerNotes(from.value, signal)
     return items.ok ? ok({ kind: 'lines', items: items.value }) : items
+  }),
+  get(apiPaths.ledgerReceipt, ['entry'], async ({ node, query }) => {
+    const entry = query.get('entry') ?? ''
+    if (entryPattern.test(entry)) return json(await node.ledgerReceipt(entry))
+    return malformed('expected ?entry= with a statement\'s sid or the index of its entry')
+  }),
+  {
+    ...get(apiPaths.ledgerDigest, ['day'], async ({ node, query }) => {
+      const day = count(query, 'day', { min: 0, max: 100_000_000, otherwise: undefined })
+      if (!day.ok) return day
+      if (day.value === undefined) return malformed('expected ?day= with days since 1970')
+      return json(await node.ledgerDigest(day.value))
+    }),
+    admin: true,
+  },
+  {
+    ...get(apiPaths.ledgerDocuments, ['job'], async ({ node, query }) => {
+      const name = query.get('job') ?? ''
+      if (/^[0-9a-f]{4,12}$/.test(name)) return json(await node.ledgerDocuments(name))
+      return malformed('expected ?job= with 4 to 12 of 0-9 and a-f')
+    }),
+    admin: true,
+  },
+  admin(apiPaths.ledgerSnapshot, limits.statementBytes, async ({ node, body }) => {
+    const asked = readJson(record({}), body)
+    return asked.ok ? json(await node.ledgerSnapshot()) : asked
+  }),
+  admin(apiPaths.ledgerPrune, 16 * limits.statementBytes, async ({ node, body }) => {
+    const asked = readJson(pruneShape, body)
+    if (!asked.ok) return asked
+    const { below, mirrors, retention_seconds: retentionSeconds } = asked.value
+    return json(await node.ledgerPrune({ below, mirrors, retentionSeconds }))
+  }),
+  get(apiPaths.ledgerPair(':site'), [], async ({ node, name }) => {
+    const site = parseSiteName(name)
+    return site ? json(await node.ledgerPair(site)) : malformed('expected the name of a site')
   }),
   admin(apiPaths.ledgerExport, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(exportShape, body)

@@ -14,6 +14,9 @@ import type {
   JobEvent, JobSummary, LedgerEntryRow, LedgerNote, LedgerSummary, NodeInfo, OfferRow, PeerRow,
   ResultFile, SubmitAnswer, WhyAnswer,
 } from './api.ts'
+import type {
+  DigestAnswer, DocumentsAnswer, PairAnswer, PruneAnswer, ReceiptAnswer, SnapshotAnswer,
+} from './api.ts'
 
 /** The closed words of `ApiError`, each with its HTTP status. */
 export const apiStatus = {
@@ -74,6 +77,14 @@ export interface EntriesQuery {
   readonly limit: number
 }
 
+export interface PruneQuery {
+  readonly below: number
+  /** Absolute directories. */
+  readonly mirrors: readonly string[]
+  /** No less than the config's. */
+  readonly retentionSeconds: number | undefined
+}
+
 export interface FileStream {
   /** When it is known: the stream then has exactly so many bytes. */
   readonly sizeBytes: number | undefined
@@ -105,6 +116,13 @@ export interface LocalNode {
   ledgerEntries(query: EntriesQuery): Reply<readonly LedgerEntryRow[]>
   /** All entries from this index on, in order. */
   ledgerNotes(from: number, signal: AbortSignal): Reply<AsyncIterable<LedgerNote>>
+  /** `entry` is a sid or an index of our own log. */
+  ledgerReceipt(entry: string): Reply<ReceiptAnswer>
+  ledgerDigest(day: number): Reply<DigestAnswer>
+  ledgerDocuments(job: string): Reply<DocumentsAnswer>
+  ledgerSnapshot(): Reply<SnapshotAnswer>
+  ledgerPrune(wish: PruneQuery): Reply<PruneAnswer>
+  ledgerPair(site: SiteName): Reply<PairAnswer>
   /** `directory` is absolute; `conflict` when there is something else of that name. */
   ledgerExport(directory: string): Reply<ExportAnswer>
   /** A file of a member's log, or of our own, as tlog-tiles names it: `checkpoint`, `tile/…`. */

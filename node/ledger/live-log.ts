@@ -22,9 +22,11 @@ import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
 import { entryKey } from '../../protocol/rules/ledger-book.ts'
 import { logOrigin } from '../../protocol/rules/statement.ts'
 import type { Store } from '../store/level.ts'
-import { readTile, withNodes } from '../store/log-tiles.ts'
+import { prunedName, snapshotsName } from '../store/ledger-export.ts'
+import { prunedBelow, readTile, withNodes } from '../store/log-tiles.ts'
 import { markOf, raiseMarkTo, readMark } from '../store/mark.ts'
 import { StoreError } from '../store/store-error.ts'
+import type { SnapshotFiles } from './snapshot-files.ts'
 
 export interface LiveLogParts {
   readonly store: Pick<Store, 'get' | 'range'>
@@ -34,6 +36,7 @@ export interface LiveLogParts {
   quarantined(): string | undefined
   /** Signature lines of witnesses for a head of this size, whose text they are of. */
   cosignatures?(head: { readonly size: number, readonly text: string }): readonly string[]
+  readonly snapshots?: Pick<SnapshotFiles, 'sizes' | 'read'>
 }
 
 /** A head that may leave this site. */
@@ -44,7 +47,7 @@ export interface SignedHead {
 }
 
 export interface LogFile {
-  readonly kind: 'checkpoint' | 'tile' | 'entries'
+  readonly kind: 'checkpoint' | 'text' | 'tile' | 'entries'
   readonly bytes: Uint8Array
 }
 
@@ -68,7 +71,10 @@ export interface LiveLog {
   consistencyProof(at: { readonly from: number, readonly to: number }): Promise<Uint8Array[]>
   /** Undefined for what no signed head of this log has. */
   tile(tile: Tile): Promise<Uint8Array | undefined>
-  /** `checkpoint`, `tile/…` or `tile/entries/…`, as tlog-tiles names them. */
+  /**
+   * `checkpoint`, `tile/…` or `tile/entries/…`, as tlog-tiles names them; of a log whose first
+   * entries were pruned also `pruned` and `snapshot/<size>`.
+   */
   file(path: string): Promise<LogFile | undefined>
   /**
    * A tlog-proof of the entry, under the newest head or under an older one of this log (which may
@@ -78,6 +84,8 @@ export interface LiveLog {
 }
 
 const checkpointBytesMax = 16 * 1024
+/** What a peer takes of one file. */
+const textBytesMax = 4 * 1024 * 1024
 
 /** Throws a StoreError: CORRUPT when there is no ledger or the mark is damaged. */
 export async function openLiveLog(parts: LiveLogParts): Promise<LiveLog> {
@@ -112,6 +120,8 @@ export async function openLiveLog(parts: LiveLogParts): Promise<LiveLog> {
         const { note } = await signing.newest()
         return { kind: 'checkpoint', bytes: Buffer.from(note) }
       }
+      const text = await textFile(parts, path)
+      if (text !== undefined) return { kind: 'text', bytes: Buffer.from(text) }
       const tile = parseTilePath(path)
       const bytes = tile && await live.tile(tile)
       return bytes && { kind: tile.level === 'entries' ? 'entries' : 'tile', bytes }
@@ -125,6 +135,19 @@ export async function openLiveLog(parts: LiveLogParts): Promise<LiveLog> {
     },
   }
   return live
+}
+
+/** What a reader of a pruned log begins with: texts that are no part of tlog-tiles. */
+async function textFile(
+  { store, snapshots }: LiveLogParts, path: string,
+): Promise<string | undefined> {
+  const below = path === prunedName || path.startsWith(`${snapshotsName}/`)
+    ? await prunedBelow(store) : 0
+  if (below === 0) return undefined
+  if (path === prunedName) return `${below}\n`
+  const size = Number(path.slice(snapshotsName.length + 1))
+  const text = snapshots?.sizes().includes(size) ? snapshots.read(size) : undefined
+  return text !== undefined && text.length <= textBytesMax ? text : undefined
 }
 
 interface Signing {

@@ -30,6 +30,7 @@ export interface RemoteLogOptions {
 
 const fileMsDefault = 20_000
 const busyMsDefault = 500
+const textPattern = /^(checkpoint|pruned|snapshot\/[1-9][0-9]{0,15})$/
 
 export function remoteLog(
   network: Pick<Network, 'fetch'>, site: SiteName, options: RemoteLogOptions = {},
@@ -38,7 +39,7 @@ export function remoteLog(
   return {
     name: site,
     async read(path, bytesMax) {
-      if (path !== 'checkpoint' && !parseTilePath(path)) return undefined
+      if (!textPattern.test(path) && !parseTilePath(path)) return undefined
       const late = clock.deadline(fileMs)
       const stop = signal ? AbortSignal.any([signal, late]) : late
       for (;;) {

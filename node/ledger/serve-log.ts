@@ -163,7 +163,7 @@ async function answerTo(shared: Shared, request: IncomingMessage): Promise<Answe
 }
 
 async function answerWith({ kind, bytes }: LogFile, request: IncomingMessage): Promise<Answer> {
-  if (kind === 'checkpoint') {
+  if (kind === 'checkpoint' || kind === 'text') {
     const headers = { 'content-type': textType, 'cache-control': 'no-cache' }
     return { status: 200, headers, body: bytes }
   }

@@ -24,6 +24,7 @@ import { inputsOwner, keepInputs } from '../home-work.ts'
 import type { NodeInfo, ResultFile } from '../http/api.ts'
 import type { ApiReason, ApiRefusal, LocalNode } from '../http/local-node.ts'
 import type { LiveLog } from '../ledger/live-log.ts'
+import type { SnapshotFiles } from '../ledger/snapshot-files.ts'
 import type { Loop } from '../loop.ts'
 import type { Network } from '../net/door.ts'
 import { messageOf } from '../problem.ts'
@@ -36,6 +37,7 @@ import { federationView } from './federation-view.ts'
 import { fileBytes, jobEvents, taskLog } from './job-streams.ts'
 import { resultFiles } from './job-results.ts'
 import { jobDetail, jobSummary, tasksOf, whyAnswer } from './job-view.ts'
+import { ledgerKeeping } from './ledger-keeping.ts'
 import { ledgerNotes } from './ledger-notes.ts'
 import { siteLogFile } from './site-log.ts'
 import { entryRow, evidenceRows, ledgerSummary, offerRow, peerRows } from './site-view.ts'
@@ -53,6 +55,8 @@ export interface SiteNodeParts {
   readonly logKey: KeyPair
   readonly networkKey: KeyPair
   readonly liveLog: LiveLog
+  readonly snapshots: SnapshotFiles
+  readonly retentionSeconds: number
   info(): Omit<NodeInfo, 'peersUp' | 'peersKnown' | 'federationName'>
 }
 
@@ -239,13 +243,17 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
     async ledgerExport(directory) {
       try {
         const signed = await parts.liveLog.checkpoint()
-        const exported = await exportLedger(parts.store, parts.logKey, directory, { signed })
+        const { snapshots } = parts
+        const options = { signed, snapshots }
+        const exported = await exportLedger(parts.store, parts.logKey, directory, options)
         const rootHash = toHex(root(signed.head.frontier))
         return ok({ directory, entries: exported.size, rootHash })
       } catch (error) {
         return no('conflict', messageOf(error))
       }
     },
+
+    ...ledgerKeeping(parts),
 
     siteLogFile: (site, path, signal) => siteLogFile(parts, { site, path, signal }),
 

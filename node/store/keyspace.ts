@@ -51,6 +51,7 @@ const numbers: Readonly<Record<StoredTable, number>> = {
   digestRecords: 73,
   snapshots: 74,
   pruned: 75,
+  daysSaid: 76,
   members: 33,
   invites: 34,
   delivery: 35,

@@ -16,7 +16,8 @@ import { tilePath, tilesFor, tileWidth } from '../../protocol/base/tiles.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
 import { logOrigin } from '../../protocol/rules/statement.ts'
 import type { Store } from './level.ts'
-import { readTile, withNodes } from './log-tiles.ts'
+import { prunedBelow, readTile, withNodes } from './log-tiles.ts'
+import type { SnapshotFiles } from '../ledger/snapshot-files.ts'
 import { StoreError, storeError } from './store-error.ts'
 import { syncDirectory, writeSynced } from './synced-file.ts'
 
@@ -31,6 +32,8 @@ export interface ExportOptions {
   /** The head to write and its signed checkpoint; by default the newest, signed with the key. */
   readonly signed?: { readonly head: LedgerHead, readonly note: string }
   readonly signal?: AbortSignal
+  /** Texts of snapshots of this log. */
+  readonly snapshots?: Pick<SnapshotFiles, 'sizes' | 'read'>
   /** Called after each file. */
   readonly onFile?: (done: { readonly files: number, readonly of: number }) => void
 }
@@ -44,6 +47,10 @@ interface Job {
 }
 
 const checkpointName = 'checkpoint'
+/** The index of the first entry that is there, in a line. */
+export const prunedName = 'pruned'
+/** Texts of books, by their number of entries. */
+export const snapshotsName = 'snapshot'
 const checkpointBytesMax = 16 * 1024
 
 /**
@@ -147,16 +154,38 @@ async function writeFiles(
   for (const [files, tile] of tiles.entries()) {
     options.signal?.throwIfAborted()
     const path = tilePath(tile)
-    writeWhole(join(directory, path), await readTile(store, tile))
+    const bytes = await readTile(store, tile)
+    // Pruned here; an older export may have it still, and keeps it.
+    if (!bytes) continue
+    writeWhole(join(directory, path), bytes)
     for (let at = dirname(path); at !== '.'; at = dirname(at)) folders.add(join(directory, at))
     options.onFile?.({ files: files + 1, of })
   }
+  await writePruned(store, directory)
+  writeSnapshots(options, directory, size)
   for (const folder of folders) syncDirectory(folder)
   syncDirectory(directory)
   writeWhole(join(directory, checkpointName), Buffer.from(note))
   syncDirectory(directory)
   options.onFile?.({ files: of, of })
   return { origin, size, files: of }
+}
+
+/** Says where the entries begin, when the first ones are not here. */
+async function writePruned(store: Pick<Store, 'get'>, directory: string): Promise<void> {
+  const below = await prunedBelow(store)
+  const first = tilePath({ level: 'entries', index: 0, width: tileWidth })
+  if (below === 0 || existsSync(join(directory, first))) return
+  writeWhole(join(directory, prunedName), Buffer.from(`${below}\n`))
+}
+
+function writeSnapshots({ snapshots }: ExportOptions, directory: string, size: number): void {
+  for (const each of snapshots?.sizes() ?? []) {
+    const path = join(directory, snapshotsName, String(each))
+    const text = each > size || existsSync(path) ? undefined : snapshots?.read(each)
+    if (text !== undefined) writeWhole(path, Buffer.from(text))
+  }
+  if (existsSync(join(directory, snapshotsName))) syncDirectory(join(directory, snapshotsName))
 }
 
 /** A file under its name has all of its bytes; what an interrupted export left is replaced. */

@@ -1,23 +1,33 @@
 // The log as tiles and proofs, read from the database: what exports and servers are made of.
 // Invariants: memory is that of one tile or of one proof, whatever the size of the log; what must
-// be there and is not is CORRUPT, never an empty answer.
+// be there and is not is CORRUPT, never an empty answer. Entries that were pruned need not be there.
 
 import { assert } from '../../protocol/base/assert.ts'
 import type { NodeAt } from '../../protocol/base/merkle.ts'
 import type { Tile } from '../../protocol/base/tiles.ts'
 import { encodeBundle, encodeTile, tileWidth } from '../../protocol/base/tiles.ts'
 import { entryKey, nodeKey } from '../../protocol/rules/ledger-book.ts'
+import type { PrunedRecord } from '../../protocol/machine/log-records.ts'
 import type { Store } from './level.ts'
 import { StoreError } from './store-error.ts'
 
 type Reading = Pick<Store, 'get' | 'range'>
 
-/** The bytes of a tile that the log has. Throws CORRUPT when a part of it is missing. */
-export function readTile(store: Pick<Store, 'range'>, tile: Tile): Promise<Uint8Array> {
+/**
+ * The bytes of a tile that the log has; undefined for entries that were pruned. Throws CORRUPT when
+ * a part of it is missing.
+ */
+export function readTile(store: Reading, tile: Tile): Promise<Uint8Array | undefined> {
   return tile.level === 'entries' ? readBundle(store, tile) : readHashTile(store, tile, tile.level)
 }
 
-async function readBundle(store: Pick<Store, 'range'>, tile: Tile): Promise<Uint8Array> {
+/** Entries below are gone, or on their way out. */
+export async function prunedBelow(store: Pick<Store, 'get'>): Promise<number> {
+  const pruned = await store.get('pruned', 'own') as PrunedRecord | undefined
+  return pruned?.below ?? 0
+}
+
+async function readBundle(store: Reading, tile: Tile): Promise<Uint8Array | undefined> {
   const first = tile.index * tileWidth
   const entries: Uint8Array[] = []
   const [from, to] = [entryKey(first), entryKey(first + tile.width)]
@@ -25,7 +35,10 @@ async function readBundle(store: Pick<Store, 'range'>, tile: Tile): Promise<Uint
     if (key !== entryKey(first + entries.length) || typeof note !== 'string') break
     entries.push(Buffer.from(note))
   }
-  if (entries.length < tile.width) throw missing(`entry ${first + entries.length}`)
+  if (entries.length < tile.width) {
+    if (first + tile.width <= await prunedBelow(store)) return undefined
+    throw missing(`entry ${first + entries.length}`)
+  }
   return encodeBundle(entries)
 }
 

@@ -74,6 +74,10 @@ export type Effect =
       readonly to: SiteName
       readonly numbers: readonly ReceiptNumber[]
     }
+  /** The book's text, beside the log. */
+  | { readonly kind: 'storeSnapshot'; readonly size: number; readonly text: string }
+  /** Entries below are removed from the database; `entriesDropped` when they are gone. */
+  | { readonly kind: 'dropEntries'; readonly below: number }
   | { readonly kind: 'publishOffer'; readonly note: string }
   /** A call for proposals to whoever hears it. */
   | { readonly kind: 'publishCall'; readonly note: string }

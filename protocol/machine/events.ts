@@ -68,6 +68,19 @@ export type Event = { readonly at: number } & (
       readonly search: EvidenceSearch
       readonly notes: readonly string[]
     }
+  | { readonly kind: 'snapshotRequested'; readonly request: string }
+  /**
+   * Entries below `below` may go: two mirrors have them and they are old enough. `snapshot` is the
+   * size of one whose text is here; `sites` are those with statements between us and them there.
+   */
+  | {
+      readonly kind: 'pruneRequested'
+      readonly request: string
+      readonly below: number
+      readonly snapshot: number
+      readonly sites: readonly SiteName[]
+    }
+  | { readonly kind: 'entriesDropped'; readonly below: number }
   | { readonly kind: 'joinRequested'; readonly request: string; readonly encoded: string }
   | {
       readonly kind: 'creditRequested'

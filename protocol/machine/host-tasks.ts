@@ -9,6 +9,7 @@ import { meteredUsage } from '../rules/run.ts'
 import type { EventOf, ObservedTask } from './events.ts'
 import { changeTranche, releaseSlots } from './host-book.ts'
 import { settle } from './host-claims.ts'
+import { gatherLocal } from './log-days.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, setTimer } from './turn.ts'
@@ -64,6 +65,7 @@ function observe(turn: Turn, seen: ObservedTask): void {
   if (collect) {
     turn.effects.push({ kind: 'collectTask', tranche: tranche.id, task: task.task })
   } else {
+    gatherEnded(turn, tranche.id, task.task)
     checkEnd(turn, tranche.id)
   }
 }
@@ -92,7 +94,14 @@ function collected(
   const revision = tranche.revision + 1
   turn.view.put('hostTasks', taskKey(id, index), { ...task, ...change, state: 'ended', revision })
   changeTranche(turn, tranche)
+  gatherEnded(turn, id, index)
   checkEnd(turn, id)
+}
+
+function gatherEnded(turn: Turn, id: TrancheId, index: number): void {
+  const tranche = turn.view.get('hostTranches', id)
+  const task = turn.view.get('hostTasks', taskKey(id, index))
+  if (tranche && task) gatherLocal(turn, tranche, task)
 }
 
 /**

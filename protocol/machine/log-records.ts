@@ -27,7 +27,7 @@ export interface KeptReceipt extends ReceiptNumber {
   readonly proof: string
 }
 
-/** The day whose local tasks are being gathered: a tree over their records. */
+/** A day whose local tasks are being gathered: a tree over their records. */
 export interface DigestDay {
   readonly day: number
   readonly frontier: Frontier
@@ -65,7 +65,7 @@ export interface LogTables {
   receipts: KeptReceipt
   /** volatile: key peer: what is proven to it with the next group */
   receiptsOwed: readonly ReceiptNumber[]
-  /** key 'own' */
+  /** key dayKey: days that are not said yet */
   digestDay: DigestDay
   /** key dayKey */
   digests: SaidDigest
@@ -75,6 +75,8 @@ export interface LogTables {
   snapshots: SaidSnapshot
   /** key 'own' */
   pruned: PrunedRecord
+  /** key what is said once a day: the last day of it */
+  daysSaid: number
 }
 
 export const coldLogTables = ['receipts', 'digestRecords'] as const

@@ -4,6 +4,7 @@
 
 import { alarmText, isQuarantined } from './quarantine.ts'
 import { issueStatement } from '../rules/ledger.ts'
+import { onStarted as startDays } from './log-days.ts'
 import { onStarted as startPeers } from './peers.ts'
 import type { EventOf } from './events.ts'
 import { refreshOffer } from './offers.ts'
@@ -21,6 +22,7 @@ export function onStarted(turn: Turn, event: EventOf<'started'>): void {
   if (held) turn.effects.push({ kind: 'alarm', detail: alarmText(held.peer, held.detail) })
   postTariff(turn)
   startPeers(turn, event)
+  startDays(turn)
   // Bids that were on their way are lost; their rounds end with what is here.
   for (const [, auction] of Array.from(turn.view.entries('auctions'))) {
     if (auction.closedEpochMs === 0) closeAuction(turn, auction.id)

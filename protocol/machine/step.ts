@@ -22,6 +22,7 @@ import { onChallengeDue, onCosigned, onHead, onHeadWanted, onHeads } from './hea
 import { keepOffer, onOfferExpiry, refreshOffer } from './offers.ts'
 import * as peers from './peers.ts'
 import * as receipts from './receipts.ts'
+import * as days from './log-days.ts'
 import { onStarted } from './recover.ts'
 import * as recovery from './recovery.ts'
 import type { CoreTables, Self } from './state.ts'
@@ -103,6 +104,9 @@ function route(turn: Turn, event: Event): void {
     case 'policyRequested': return onPolicyRequested(turn, event)
     case 'grantRequested': return onGrantRequested(turn, event)
     case 'entriesRead': return onEntriesRead(turn, event)
+    case 'snapshotRequested': return days.onSnapshotRequested(turn, event)
+    case 'pruneRequested': return days.onPruneRequested(turn, event)
+    case 'entriesDropped': return days.onEntriesDropped(turn, event)
     case 'joinRequested': return peers.onJoinRequested(turn, event)
     case 'creditRequested': return peers.onCreditRequested(turn, event)
     case 'trancheStaged': return onStaged(turn, event)
@@ -238,6 +242,7 @@ function onTimer(turn: Turn, kind: string, name: string): void {
     case 'proof': return onProofDue(turn, name as Sid)
     case 'check': return onCheckDue(turn, name as Sid)
     case 'evidence': return evidence.onSayDue(turn, name)
+    case 'day': return days.onDay(turn)
     case 'receipts': return receipts.onReceiptsDue(turn, name as SiteName)
     case 'wanted': return receipts.onWantedDue(turn, name as SiteName)
     case 'offer': return refresh(turn)

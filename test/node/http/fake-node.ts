@@ -138,6 +138,31 @@ export function fakeNode(): FakeNode {
       const note = (at: number): LedgerNote => ({ index: from + at, note: `note ${from + at}` })
       return ok(stream('notes', note, 2, signal, false))
     },
+    async ledgerReceipt(entry) {
+      ask('ledgerReceipt', entry)
+      const said = { index: 3, kind: 'hold', site: 'b.example', siteIndex: 4 }
+      return ok({ sid: entry, ...said, note: 'note', proof: 'proof' })
+    },
+    async ledgerDigest(day) {
+      ask('ledgerDigest', day)
+      return ok({ day, sid: 'ab', count: 0, root: 'cd', records: [] })
+    },
+    async ledgerDocuments(job) {
+      ask('ledgerDocuments', job)
+      return ok({ lines: [], missing: [] })
+    },
+    async ledgerSnapshot() {
+      ask('ledgerSnapshot')
+      return ok({ sid: 'ab', size: 7, state: 'cd' })
+    },
+    async ledgerPrune(wish) {
+      ask('ledgerPrune', wish.below, wish.mirrors.join(), wish.retentionSeconds)
+      return ok({ below: 256 })
+    },
+    async ledgerPair(site) {
+      ask('ledgerPair', site)
+      return ok({ site, origin: 'o', logKey: 'ab', entries: 9 })
+    },
     async ledgerExport(directory) {
       return directory === '/there'
         ? refuse({ reason: 'conflict', detail: '/there is there already; choose another name' })
