@@ -230,7 +230,9 @@ function openSeen(self: SiteName): {
 
 /** The leaf's statement; only the one encoding of a text is read. */
 export function readLeaf(bytes: Uint8Array): ReadLeaf {
-  const text = fromUtf8(bytes)
+  // The quick decoder puts U+FFFD for what is no UTF-8: where there is one, the strict one decides.
+  const quick = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  const text = quick.includes('\ufffd') ? fromUtf8(bytes) : quick
   if (text === undefined) return { reason: 'malformed', detail: 'the entry is not UTF-8' }
   const parsed = parseStatement(text)
   return parsed.ok ? parsed.value : parsed.refusal

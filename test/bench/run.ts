@@ -8,6 +8,7 @@ import { printFigures } from './figures.ts'
 const benches: Readonly<Record<string, () => Promise<Figure[]>>> = {
   ledger: async () => (await import('./ledger.ts')).ledgerFigures(),
   audit: async () => (await import('./audit.ts')).auditFigures(),
+  'audit-memory': async () => (await import('./audit.ts')).auditMemoryFigures(),
   staging: async () => (await import('./staging.ts')).stagingFigures(),
   submit: async () => (await import('./submit.ts')).submitFigures(),
 }
