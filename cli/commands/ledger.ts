@@ -9,18 +9,26 @@ import type { Command, Context } from '../command.ts'
 import { wrap } from '../command.ts'
 import { exitCodes, usageFailure } from '../failure.ts'
 import { credits, cut, jsonText, plural, printable, table } from '../output.ts'
+import { digest, documents, prune, snapshot } from './ledger-keeping.ts'
+import { receipt } from './ledger-receipt.ts'
 import { recoverLedger, rotateKeys } from './ledger-repair.ts'
 
 export const ledger: Command = {
   usage: [
     '[options]', '[options] entries', '[options] export DIR', '[options] credit SITE CREDITS',
-    '[options] recover', '[options] rotate',
+    '[options] receipt SID|INDEX', 'receipt check FILE --ledger DIR...', '[options] digest DAY',
+    '[options] documents JOB', '[options] snapshot', '[options] prune', '[options] recover',
+    '[options] rotate',
   ],
   about:
     'Without a word: what this site and each other owe and hold. entries: the signed statements ' +
     'in the order of the log. export: writes the log into DIR, which is new or holds an older ' +
     "export, for 'gridnode verify'. credit: how much SITE may owe this site; a promise that is " +
-    'signed. recover and rotate need keys/root.key and a node that does not run. recover: begins a ' +
+    'signed. receipt: the proof that a statement of this site stands in the log of the other; ' +
+    "check: whether it holds, without a node. digest: a day's local work, with --json as documents. " +
+    "documents: a job's private documents, as far as they are here, for 'gridnode verify " +
+    "--documents'. snapshot: says the state of the books. prune: drops the first entries. " +
+    'recover and rotate need keys/root.key and a node that does not run. recover: begins a ' +
     'new epoch after the database was put back from a backup or lost; open jobs are ended, what ' +
     'the ledger lacks comes back from the peers. rotate: new statement and witness keys, after a ' +
     'theft.',
@@ -31,6 +39,13 @@ export const ledger: Command = {
         'this site or of a peer, when there is no database any more',
     },
     limit: { kind: 'value', short: 'n', value: 'N', help: 'entries: at most N (default 20)' },
+    out: { kind: 'value', value: 'FILE', help: 'receipt, documents: write into FILE' },
+    ledger: { kind: 'list', value: 'DIR', help: 'receipt check: exported ledgers that have the keys' },
+    below: { kind: 'value', value: 'INDEX', help: 'prune: the first entry that is to stay' },
+    mirror: { kind: 'list', value: 'DIR', help: 'prune: an export that has the entries (twice)' },
+    retention: {
+      kind: 'value', value: 'TIME', help: "prune: nothing younger (default: the config's)",
+    },
     full: { kind: 'flag', help: 'entries: with all they say' },
   },
   examples: [
@@ -38,6 +53,8 @@ export const ledger: Command = {
     ['gridnode ledger entries --limit 5 --full', 'the last five statements'],
     ['gridnode ledger export /tmp/a-ledger', 'for an auditor; then gridnode verify /tmp/a-ledger'],
     ['gridnode ledger credit b.example 100', 'b.example may owe us up to 100 credits'],
+    ['gridnode ledger receipt 41 --out hold.proof', 'to show to an arbiter, say'],
+    ['gridnode ledger receipt check hold.proof --ledger ledgers', 'does it hold?'],
     ['gridnode ledger recover', 'after db/ was put back from a backup'],
     ['gridnode ledger recover --from /backup/a-ledger', 'after db/ was lost'],
   ],
@@ -56,6 +73,15 @@ async function runLedger(context: Context): Promise<number> {
       return exportLedger(context, expectWords(words, ['DIR']))
     case 'credit':
       return giveCredit(context, expectWords(words, ['SITE', 'CREDITS']))
+    case 'receipt': return receipt(context, words)
+    case 'digest': return digest(context, expectWords(words, ['DAY'])[0]!)
+    case 'documents': return documents(context, expectWords(words, ['JOB'])[0]!)
+    case 'snapshot':
+      expectWords(words, [])
+      return snapshot(context)
+    case 'prune':
+      expectWords(words, [])
+      return prune(context)
     case 'recover':
       expectWords(words, [])
       return recoverLedger(context)
@@ -64,8 +90,8 @@ async function runLedger(context: Context): Promise<number> {
       return rotateKeys(context)
     default:
       throw usageFailure(
-        `expected 'ledger entries', 'ledger export DIR', 'ledger credit SITE CREDITS', ` +
-          `'ledger recover' or 'ledger rotate', got 'ledger ${verb}'`,
+        "expected 'ledger' with entries, export, credit, receipt, digest, documents, snapshot, " +
+          `prune, recover or rotate; got 'ledger ${verb}'`,
       )
   }
 }

@@ -7,19 +7,26 @@
 //     {"kind":"bid","note":"<the host's signed bid>"}              opens a contract's `bid`
 //     {"kind":"tranche","salt":"<32 hex>","tasks":"1-16,20"}       opens a hold's `doc`
 //     {"kind":"meter","reports":[<task report>…],"salt":"<32 hex>"} opens a usage's `meter`
+//     {"count":2,"day":20254,"index":0,"kind":"digest","proof":["<64 hex>"…],"record":{…},
+//       "root":"<64 hex>"}                                          opens a digest's `root`
 //
 // Invariants: a document opens what hashes to it and nothing else; what it says must also be what
 // the statement says openly. Memory is that of the documents, not of the log.
 
-import { sha256Hex } from '../base/crypto.ts'
+import { fromHex, sha256Hex } from '../base/crypto.ts'
 import { decode, encode } from '../base/encoding.ts'
 import type { Malformed } from '../base/encoding.ts'
 import type { Hash } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
+import { leafHash, verifyInclusion } from '../base/merkle.ts'
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { Shaped } from '../base/shape.ts'
-import { hex, list, record, shaped, text, union, unshape } from '../base/shape.ts'
+import {
+  hash as hashShape, hex, integer, list, record, shaped, text, union, unshape,
+} from '../base/shape.ts'
+import type { DigestRecord } from './digest.ts'
+import { digestRecordShape, formatDigestRecord } from './digest.ts'
 import { trancheCommitment, trancheDocumentShape, trancheTasks } from './contract.ts'
 import type { JobDocument } from './job.ts'
 import { jobNoteBytesMax, readJob } from './job.ts'
@@ -28,6 +35,7 @@ import { chargeable, taskReportShape } from './run.ts'
 import type { ContractOffer, HoldFields, Statement, UsageFields } from './statement.ts'
 
 const bidNoteBytesMax = 64 * 1024
+const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 /** Of one line: a meter's record has a report for each task of a tranche. */
 export const documentBytesMax = 16 * 1024 * 1024
 
@@ -38,6 +46,14 @@ export const privateDocumentShape = union('kind', {
   meter: record({
     salt: hex({ bytes: 16 }),
     reports: list(taskReportShape, { max: limits.tasksPerTranche }),
+  }),
+  digest: record({
+    day: count,
+    count,
+    index: count,
+    record: digestRecordShape,
+    proof: list(hex({ bytes: 32 }), { max: 53 }),
+    root: hashShape(),
   }),
 })
 export type PrivateDocument = Shaped<typeof privateDocumentShape>
@@ -99,7 +115,39 @@ function readKind(document: PrivateDocument): Outcome<ReadDocument, Malformed> {
           ? meterMismatch(said, reports, before) : undefined,
       })
     }
+    case 'digest': return readDigest(document)
   }
+}
+
+/** One record of a day's local work, with its path to the root that was said. */
+function readDigest(
+  { day, count: of, index, record: one, proof, root }: {
+    readonly day: number
+    readonly count: number
+    readonly index: number
+    readonly record: DigestRecord
+    readonly proof: readonly string[]
+    readonly root: Hash
+  },
+): Outcome<ReadDocument, Malformed> {
+  const isIn = verifyInclusion({
+    leafHash: leafHash(Buffer.from(formatDigestRecord(one))),
+    index,
+    size: of,
+    root: fromHex(root) ?? new Uint8Array(),
+    proof: proof.map((hash) => fromHex(hash) ?? new Uint8Array()),
+  })
+  if (!isIn) {
+    const detail = `the record is not number ${index} of the ${of} under its root`
+    return refuse({ reason: 'malformed', detail })
+  }
+  return ok({
+    kind: 'digest',
+    hash: root,
+    mismatch: (said) => said.kind === 'digest' && (said.day !== day || said.count !== of)
+      ? `it is of day ${day} with ${of} records, the digest of day ${said.day} with ${said.count}`
+      : undefined,
+  })
 }
 
 function isOffer(said: Statement): said is Extract<Statement, { side: 'offer', kind: 'contract' }> {
@@ -144,13 +192,21 @@ export interface Documents {
 
 /** Looks documents up by what statements commit to; the last of two with one hash counts. */
 export function openDocuments(all: readonly ReadDocument[]): Documents {
-  const byHash = new Map(all.map((one) => [`${one.kind} ${one.hash}`, one]))
+  const byHash = new Map<string, ReadDocument[]>()
+  for (const one of all) {
+    const key = `${one.kind} ${one.hash}`
+    // Many records of one day stand under one root.
+    const before = byHash.get(key)
+    if (before && one.kind === 'digest') before.push(one)
+    else byHash.set(key, [one])
+  }
   return {
     open(said, before) {
       const opened: Opened[] = []
       for (const [kind, hash] of commitmentsOf(said)) {
-        const document = byHash.get(`${kind} ${hash}`)
-        if (document) opened.push({ hash, kind, mismatch: document.mismatch(said, before) })
+        for (const document of byHash.get(`${kind} ${hash}`) ?? []) {
+          opened.push({ hash, kind, mismatch: document.mismatch(said, before) })
+        }
       }
       return opened
     },
@@ -162,6 +218,7 @@ function commitmentsOf(said: Statement): (readonly [ReadDocument['kind'], Hash])
     case 'contract': return said.side === 'offer' ? [['job', said.job], ['bid', said.bid]] : []
     case 'hold': return [['tranche', (said satisfies HoldFields).doc]]
     case 'usage': return [['meter', said.meter]]
+    case 'digest': return [['digest', said.root]]
     default: return []
   }
 }
