@@ -18,6 +18,7 @@ export const rulesInOrder: readonly string[] = [
 /** Package or built-in module (or a prefix that ends in `/`) → the files or folders that may. */
 const doors: readonly (readonly [module: string, mayImport: readonly string[]])[] = [
   ['@noble/', ['protocol/base/crypto.ts', 'test/']],
+  ['sodium-native', ['cli/verify/signature-check.ts', 'test/']],
   ['@marcbachmann/cel-js', ['protocol/rules/requirements.ts']],
   ['node:crypto', [
     'protocol/base/crypto.ts', 'node/entropy.ts', 'node/identity.ts', 'cli/user-key.ts', 'test/',

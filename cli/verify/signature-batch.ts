@@ -2,7 +2,7 @@
 // the texts lie where they were read, in the bundle of entries.
 
 import { verify } from '../../protocol/base/crypto.ts'
-import type { Signed } from './fast-ed25519.ts'
+import type { Signed } from './signature-check.ts'
 
 export interface SignatureBatch {
   /** What the texts are parts of. */

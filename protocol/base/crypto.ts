@@ -53,10 +53,6 @@ export function sha256Hex(...parts: readonly Part[]): Hash {
   return hash.digest('hex') as Hash
 }
 
-export function sha512Of(bytes: Uint8Array): Uint8Array {
-  return plain(hashOnce('sha512', bytes, 'buffer'))
-}
-
 export function keyPairFromSeed(seed: Uint8Array): KeyPair {
   assert(seed.length === 32, 'an Ed25519 seed has 32 bytes')
   const secretKey = Uint8Array.from(seed)
