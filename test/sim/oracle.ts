@@ -31,6 +31,23 @@ export function checkSent(machine: Machine, message: Message): void {
   }
 }
 
+/**
+ * Law 4: what has come to anybody is all that its author ever said under its number, whatever was
+ * put back to an earlier state.
+ */
+export function checkHeard(said: Map<string, string>, encoded: string): void {
+  for (const [note] of encoded.matchAll(/"gridnode\/v1\/(?:[^"\\]|\\.)*"/g)) {
+    const parsed = parseStatement(JSON.parse(note) as string)
+    if (!parsed.ok || parsed.value.statement.kind === 'federation') continue
+    const { statement, sid } = parsed.value
+    const key = numberKey(statement.from, statement.to, statement)
+    const known = said.get(key) ?? sid
+    demand(known === sid, 'law 4', () =>
+      `${statement.from} has said two things under ${key}:\n${JSON.parse(note)}`)
+    said.set(key, sid)
+  }
+}
+
 /** Laws 2 and 3 at one site, from its tables. */
 export function checkSite(machine: Machine): void {
   const tables = machine.process?.loop.tables
