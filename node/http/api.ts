@@ -70,6 +70,10 @@ export const apiPaths = {
   evidence: '/v1/evidence',
   /** GET → EvidenceDocument; ID is the whole hash */
   evidenceDocument: (id: string) => `/v1/evidence/${id}`,
+  /** GET → OpenRow[]: what waits for a word, past due first */
+  ledgerOpen: '/v1/ledger/open',
+  /** POST an operator's word (`word-shape.ts`) → SpokenAnswer; the same again says nothing new */
+  ledgerWord: '/v1/ledger/word',
   /** POST {creditor-side limit: site, limit} → {sid} */
   credit: '/v1/credit',
   /** POST {valid_seconds} → InviteAnswer */
@@ -364,6 +368,38 @@ export interface LedgerEntryRow {
 export interface LedgerNote {
   readonly index: number
   readonly note: string
+}
+
+/** Something on the ledger that waits for somebody's word. */
+export interface OpenRow {
+  readonly kind: 'hold' | 'claim' | 'dispute' | 'proposal' | 'payment'
+  readonly sid: string
+  /** The other site. */
+  readonly site: string
+  /** What this site is in it. */
+  readonly role: 'home' | 'host' | 'author' | 'addressee'
+  readonly amount: string
+  readonly claimed: string
+  readonly accepted: string
+  /** What the host asks for in the end. */
+  readonly asks: string
+  /** By the author's own date. */
+  readonly sinceEpochMs: number
+  readonly dueEpochMs?: number
+  readonly pastDue: boolean
+  readonly detail: string
+  /** Commands, to follow `gridnode ledger`. */
+  readonly todo: readonly string[]
+}
+
+export interface SpokenAnswer {
+  /** What was said just now; empty when it had been said before. */
+  readonly sids: readonly string[]
+  readonly detail: string
+  /** A signed text to pass on by hand; '' when there is none. */
+  readonly note: string
+  /** What is still open, and why. */
+  readonly left: readonly string[]
 }
 
 export interface ReceiptAnswer {

@@ -15,6 +15,7 @@ import { jobNoteBytesMax } from '../../protocol/rules/job.ts'
 import { grantNamePattern, witnessesMax } from '../../protocol/rules/statement.ts'
 import { apiPaths } from './api.ts'
 import type { ApiRefusal, LocalNode } from './local-node.ts'
+import { operatorWord, wordShape } from './word-shape.ts'
 
 /** A request whose body is whole and within its bound. */
 export interface Call {
@@ -238,6 +239,11 @@ export const routes: readonly Route[] = [
   get(apiPaths.evidenceDocument(':hash'), [], async ({ node, name }) => {
     const named = readHash(name)
     return named.ok ? json(await node.evidenceDocument(named.value)) : named
+  }),
+  get(apiPaths.ledgerOpen, [], async ({ node }) => json(await node.ledgerOpen())),
+  admin(apiPaths.ledgerWord, limits.statementBytes, async ({ node, body }) => {
+    const asked = readJson(wordShape, body)
+    return asked.ok ? json(await node.ledgerWord(operatorWord(asked.value))) : asked
   }),
   admin(apiPaths.credit, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(creditShape, body)

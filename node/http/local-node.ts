@@ -7,12 +7,13 @@
 import type { Hash, SiteName } from '../../protocol/base/ids.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import type { Microcredits } from '../../protocol/base/units.ts'
+import type { OperatorWord } from '../../protocol/machine/operator.ts'
 import type { PolicyWish } from '../../protocol/machine/events.ts'
 import type { GrantFields } from '../../protocol/rules/statement.ts'
 import type {
   EvidenceDocument, EvidenceRow, ExportAnswer, FederationAnswer, InviteAnswer, JobDetail,
-  JobEvent, JobSummary, LedgerEntryRow, LedgerNote, LedgerSummary, NodeInfo, OfferRow, PeerRow,
-  ResultFile, SubmitAnswer, WhyAnswer,
+  JobEvent, JobSummary, LedgerEntryRow, LedgerNote, LedgerSummary, NodeInfo, OfferRow, OpenRow, PeerRow,
+  ResultFile, SpokenAnswer, SubmitAnswer, WhyAnswer,
 } from './api.ts'
 import type {
   DigestAnswer, DocumentsAnswer, PairAnswer, PruneAnswer, ReceiptAnswer, SnapshotAnswer,
@@ -133,6 +134,9 @@ export interface LocalNode {
   /** Proofs of lies, oldest first. */
   evidence(): Reply<readonly EvidenceRow[]>
   evidenceDocument(doc: Hash): Reply<EvidenceDocument>
+  ledgerOpen(): Reply<readonly OpenRow[]>
+  /** The same word again says nothing new; `conflict` with what to do instead. */
+  ledgerWord(word: OperatorWord): Reply<SpokenAnswer>
   /** The most that `site` may owe us, from now on. */
   setCredit(site: SiteName, limit: Microcredits): Reply<{ readonly sid: Hash }>
   invite(validSeconds: number): Reply<InviteAnswer>

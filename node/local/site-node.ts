@@ -36,6 +36,7 @@ import type { Store } from '../store/level.ts'
 import { federationView } from './federation-view.ts'
 import { fileBytes, jobEvents, taskLog } from './job-streams.ts'
 import { resultFiles } from './job-results.ts'
+import { openRows } from './open-view.ts'
 import { jobDetail, jobSummary, tasksOf, whyAnswer } from './job-view.ts'
 import { ledgerKeeping } from './ledger-keeping.ts'
 import { ledgerNotes } from './ledger-notes.ts'
@@ -73,7 +74,7 @@ function no(reason: ApiReason, detail: string): Reason {
 }
 
 const answerReasons: Readonly<Record<string, ApiReason>> = {
-  not_found: 'not_found', too_many_jobs: 'busy', id_taken: 'conflict', not_member: 'not_found',
+  not_found: 'not_found', ambiguous: 'ambiguous', too_many_jobs: 'busy', id_taken: 'conflict', not_member: 'not_found',
 }
 
 function refused(answer: Answer): Reason {
@@ -256,6 +257,16 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
     ...ledgerKeeping(parts),
 
     siteLogFile: (site, path, signal) => siteLogFile(parts, { site, path, signal }),
+
+    ledgerOpen: () => Promise.resolve(ok(openRows(tables, self.site, clock.now()))),
+
+    async ledgerWord(word) {
+      const answer = await watchers.ask((request) =>
+        loop.push({ kind: 'wordRequested', request, word }))
+      if (answer.kind !== 'spoken') return refused(answer)
+      const { sids, detail, note, left } = answer
+      return ok({ sids, detail, note, left })
+    },
 
     async setCredit(site, limit) {
       const answer = await watchers.ask((request) =>

@@ -5,6 +5,7 @@
 import type { ContractId, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import type { ReceiptNumber } from './log-records.ts'
 import type { Message } from './messages.ts'
+import type { Spoken } from './operator.ts'
 
 /** An entry of our own log, by its place or by the number of its statement. */
 export type EntryName = { readonly index: number } | { readonly number: string }
@@ -109,5 +110,6 @@ export type Effect =
 export type Answer =
   | { readonly kind: 'submitted'; readonly job: JobId; readonly already: boolean }
   | { readonly kind: 'done'; readonly detail: string }
+  | ({ readonly kind: 'spoken' } & Spoken)
   | { readonly kind: 'joined'; readonly encoded: string }
   | { readonly kind: 'refused'; readonly code: string; readonly detail: string }

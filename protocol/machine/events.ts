@@ -8,6 +8,7 @@ import type { KeptOffer } from '../rules/offer.ts'
 import type { FederationPolicy, GrantFields } from '../rules/statement.ts'
 import type { EvidenceSearch } from './effects.ts'
 import type { Message } from './messages.ts'
+import type { OperatorWord } from './operator.ts'
 import type { CapacityRecord } from './state.ts'
 
 /** What an operator of the founder sets. */
@@ -88,6 +89,7 @@ export type Event = { readonly at: number } & (
       readonly site: SiteName
       readonly limit: Microcredits
     }
+  | { readonly kind: 'wordRequested'; readonly request: string; readonly word: OperatorWord }
   | { readonly kind: 'trancheStaged'; readonly tranche: TrancheId }
   | {
       readonly kind: 'trancheStagingFailed'

@@ -101,6 +101,21 @@ export function onLeaseEnd(turn: Turn, id: TrancheId): void {
   else acceptIfDue(turn, id)
 }
 
+/** An operator has given a host up: whatever it has of ours goes elsewhere, or is over. */
+export function giveUpHost(turn: Turn, host: SiteName): number {
+  let given = 0
+  for (const [id, tranche] of Array.from(turn.view.entries('homeTranches'))) {
+    if (tranche.host !== host || tranche.state.kind === 'settled') continue
+    given++
+    turn.view.put('homeTranches', id, { ...tranche, state: { kind: 'lapsed' } })
+    returnUntaken(turn, tranche)
+    withdrew(turn, turn.view.get('homeTranches', id)!, 'was given up')
+    const hold = tranche.hold === '' ? undefined : turn.view.get('ledgerHolds', tranche.hold)
+    settled(turn, turn.view.get('homeTranches', id)!, 'closed', hold?.accepted ?? 0n)
+  }
+  return given
+}
+
 /** Results that ended there and never arrived count as not done. */
 function returnUntaken(turn: Turn, tranche: HomeTranche): void {
   const untaken: [number, number][] = []

@@ -25,6 +25,9 @@ import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, setTimer } from './turn.ts'
 
+/** `say`, or `sayUnheard` about a peer that an operator has given up. */
+type Speak = typeof say
+
 const keepAgainMs = 60_000
 const claimAgainMs = 30_000
 const removalRetryMs = 300_000
@@ -74,14 +77,17 @@ function claimLater(turn: Turn, { id }: HostTranche): void {
 function claimFinally(
   turn: Turn,
   { home }: { readonly home: SiteName },
-  { record, ran, meter }: {
-    readonly record: HoldRecord, readonly ran: UsageTotal, readonly meter: Hash
+  { record, ran, meter, speak = say }: {
+    readonly record: HoldRecord
+    readonly ran: UsageTotal
+    readonly meter: Hash
+    readonly speak?: Speak
   },
 ): boolean {
   const { view } = turn
   const usage = mostUsage(ran, record.used)
   const amount = chargeFor(view, record, usage)
-  const said = say(turn, {
+  const said = speak(turn, {
     kind: 'usage', to: home, hold: record.sid, amount, final: 1, ...usage, meter,
   })
   if (!said.ok) {
@@ -91,7 +97,7 @@ function claimFinally(
   const earned = chargeFor(view, record, ran)
   const asks = earned > record.accepted ? earned : record.accepted
   if (asks < amount) {
-    const gift = say(turn, {
+    const gift = speak(turn, {
       kind: 'resolve', to: home, side: 'forgive', hold: record.sid, amount: asks,
     })
     if (!gift.ok) count(turn, `resolve_refused_${gift.refusal.reason}`)
@@ -113,8 +119,9 @@ function claimed(turn: Turn, tranche: HostTranche): TaskReport[] {
 /** False when nothing can be said to the home now. */
 function giveUp(
   turn: Turn, { home }: { readonly home: SiteName }, hold: Sid, reason: string,
+  speak: Speak = say,
 ): boolean {
-  const said = say(turn, { kind: 'void', to: home, hold, reason: clip(reason, 200) })
+  const said = speak(turn, { kind: 'void', to: home, hold, reason: clip(reason, 200) })
   if (!said.ok) count(turn, `void_refused_${said.refusal.reason}`)
   return said.ok
 }
@@ -194,32 +201,36 @@ export function onKeepEnded(turn: Turn, id: TrancheId): void {
 }
 
 /** Ends a tranche whose home is not there; its hold is left in a state that both can close. */
-export function abandon(turn: Turn, tranche: HostTranche, reason: string): void {
+export function abandon(
+  turn: Turn, tranche: HostTranche, reason: string, speak: Speak = say,
+): void {
   count(turn, 'tranches_abandoned')
   const runs = tranche.phase === 'submitting' || tranche.phase === 'running'
   if (runs) turn.effects.push({ kind: 'cancelTranche', tranche: tranche.id })
   close(turn, tranche)
-  if (tranche.hold !== '') leave(turn, tranche.hold, reason)
+  if (tranche.hold !== '') leave(turn, tranche.hold, reason, speak)
 }
 
 /**
  * [CLAIM-6] The last word on a hold that no tranche stands behind: asked, it is declined; unclaimed,
  * given up; claimed while it ran, the final claim says just as much. True when something was said.
  */
-export function leave(turn: Turn, sid: Sid, reason: string): boolean {
+export function leave(turn: Turn, sid: Sid, reason: string, speak: Speak = say): boolean {
   const hold = turn.view.get('ledgerHolds', sid)
   if (!hold || hold.host !== turn.self.site || hold.endedIndex > 0) return false
   const to = hold.home
   if (hold.state === 'asked') {
-    return say(turn, { kind: 'declined', to, hold: sid, reason: 'unanswered' }).ok
+    return speak(turn, { kind: 'declined', to, hold: sid, reason: 'unanswered' }).ok
   }
   if (hold.claimedFinal === 1) return false
-  if (hold.claims.length === 0) return giveUp(turn, { home: to }, sid, reason)
+  if (hold.claims.length === 0) return giveUp(turn, { home: to }, sid, reason, speak)
   const meter = sha256Hex('gridnode/v1/meter\n', sid)
-  if (!claimFinally(turn, { home: to }, { record: hold, ran: hold.used, meter })) return false
+  if (!claimFinally(turn, { home: to }, { record: hold, ran: hold.used, meter, speak })) {
+    return false
+  }
   // Nothing is open but the last word, and nobody is there to say it.
   if (hold.accepted >= hold.claimed) {
-    say(turn, { kind: 'resolve', to, side: 'forgive', hold: sid, amount: hold.accepted })
+    speak(turn, { kind: 'resolve', to, side: 'forgive', hold: sid, amount: hold.accepted })
   }
   return true
 }

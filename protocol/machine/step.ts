@@ -44,6 +44,7 @@ import {
 import { onContractClosed, onContractOffer, onIdle } from './host-contracts.ts'
 import { onCheckDue, onHold, onHoldProof, onPayerReplayed } from './host-grants.ts'
 import { onMeter } from './host-meter.ts'
+import { onWord } from './operator.ts'
 import { onPeerUp as quietOnUp, onReconcileDue, onReconciled } from './reconcile.ts'
 import { onHomeUp, reportMarked } from './host-reports.ts'
 import { onTaskCollectFailed, onTaskCollected, onTasksObserved } from './host-tasks.ts'
@@ -109,6 +110,7 @@ function route(turn: Turn, event: Event): void {
     case 'entriesDropped': return days.onEntriesDropped(turn, event)
     case 'joinRequested': return peers.onJoinRequested(turn, event)
     case 'creditRequested': return peers.onCreditRequested(turn, event)
+    case 'wordRequested': return onWord(turn, event)
     case 'trancheStaged': return onStaged(turn, event)
     case 'trancheStagingFailed': return onStagingFailed(turn, event)
     case 'trancheSubmitted': return onSubmitted(turn, event)

@@ -182,6 +182,14 @@ export function fakeNode(): FakeNode {
       ask('evidenceDocument', id)
       return ok({ id, document: '{}' })
     },
+    async ledgerOpen() {
+      ask('ledgerOpen')
+      return ok([])
+    },
+    async ledgerWord(word) {
+      ask('ledgerWord', word.verb)
+      return ok({ sids: [], detail: 'said', note: '', left: [] })
+    },
     async setCredit(site, limit) {
       ask('credit', site, limit)
       return ok({ sid: 'ab'.repeat(32) as Hash })
