@@ -2,7 +2,7 @@
 // size, without reading entries. What the tiles say is proven elsewhere, by the signed root.
 
 import { nodeHash, frontierAt, root } from '../../protocol/base/merkle.ts'
-import type { Frontier } from '../../protocol/base/merkle.ts'
+import type { Frontier, NodeAt } from '../../protocol/base/merkle.ts'
 import { decodeTile, tilePath, tileWidth } from '../../protocol/base/tiles.ts'
 import type { LogFiles } from './log-files.ts'
 
@@ -10,6 +10,18 @@ export interface TreeFiles {
   /** Undefined when a tile is missing or no tile; `size` is at most that of the log. */
   frontierAt(size: number): Promise<Frontier | undefined>
   rootAt(size: number): Promise<Uint8Array | undefined>
+  /**
+   * What `work` makes of nodes, `known` ones before those of the tiles; it is called twice, first
+   * with zeros, and asks for the same ones both times.
+   */
+  withNodes<T>(
+    work: (nodeAt: NodeAt) => T, known?: ReadonlyMap<string, Uint8Array>,
+  ): Promise<T | undefined>
+}
+
+/** Of a node among those that are known. */
+export function nodeName(level: number, index: number): string {
+  return `${level}/${index}`
 }
 
 const hashBytes = 32
@@ -61,6 +73,20 @@ export function openTreeFiles(files: LogFiles, logSize: number): TreeFiles {
     return { size, peaks }
   }
   return {
+    async withNodes(work, known = new Map()) {
+      const wanted = new Map<string, readonly [number, number]>()
+      work((level, index) => {
+        wanted.set(nodeName(level, index), [level, index])
+        return new Uint8Array(32)
+      })
+      const nodes = new Map<string, Uint8Array>()
+      for (const [name, [level, index]] of wanted) {
+        const hash = known.get(name) ?? await nodeOf(level, index)
+        if (!hash) return undefined
+        nodes.set(name, hash)
+      }
+      return work((level, index) => nodes.get(nodeName(level, index)) ?? new Uint8Array(32))
+    },
     frontierAt: frontier,
     async rootAt(size) {
       const at = await frontier(size)
