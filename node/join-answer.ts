@@ -52,13 +52,7 @@ export function verifiedAnswer(
     throw untrue(`${token.sponsor} is no member with the key that the token names`)
   }
   view.put('federationNote', 'own', answer.federation)
-  for (const [site, member] of members) {
-    for (const note of member.renewals) {
-      const logged = logPublic(view, self, note)
-      if (!logged.ok) throw untrue(`an epoch or a key of ${site}: ${wordsOf(logged.refusal)}`)
-    }
-    view.put('members', site, member)
-  }
+  for (const [site, member] of members) view.put('members', site, member)
   const joined = {
     site: self,
     federation: token.federation,
@@ -88,6 +82,11 @@ function admitAll(
         const { site } = admitted.value
         if (members.has(site)) throw untrue(`it names ${site} twice`)
         members.set(site, { site, ...member })
+        // Its later keys may have admitted those behind it.
+        for (const note of member.renewals) {
+          const logged = logPublic(view, self, note)
+          if (!logged.ok) throw untrue(`an epoch or a key of ${site}: ${wordsOf(logged.refusal)}`)
+        }
       } else {
         left.push(member)
         why ||= wordsOf(admitted.refusal)

@@ -120,6 +120,8 @@ type Counter = Pick<MessageOf<'statements'>, 'have' | 'have_e'>
 function acknowledge(turn: Turn, peer: SiteName, { have, have_e: e }: Counter): Standing {
   const { view, self } = turn
   const last = directionOf(view, self.site, peer)
+  const up = view.get('links', peer)
+  if (up && !up.told) view.put('links', peer, { ...up, told: true })
   if (e > last.e || (e === last.e && have > last.n)) return ahead(turn, peer, { e, have })
   if (e < last.e) return 'behind'
   hear(turn, peer, { have, last: last.n })
@@ -167,6 +169,14 @@ function ahead(
   return 'ahead'
 }
 
+/** Says our counter to a peer, and asks for its. */
+export function askCounter(turn: Turn, peer: SiteName): void {
+  const link = turn.view.get('links', peer)
+  if (!link) return
+  turn.view.put('links', peer, { ...link, told: false })
+  turn.toDeliver.add(peer)
+}
+
 export function onPeerUp(turn: Turn, peer: SiteName): void {
   resend(turn, peer)
 }
@@ -188,7 +198,7 @@ export function deliver(turn: Turn): void {
     if (!link) continue
     const { n: have, e: have_e } = directionOf(view, peer, self.site)
     const said = lastIssued(view, self.site, peer)
-    const heard = link.heard ? 1 : 0
+    const heard = link.told ? 1 : 0
     // Until the peer is heard only our own counter goes out, and asks for its.
     const acked = view.get('delivery', peer)?.acked ?? 0
     const open = Math.max(link.sentThrough, Math.min(said, acked + unansweredMax))

@@ -204,6 +204,8 @@ export function compareHead(
   if (known && isFork(turn, known, shown)) return false
   const asked = view.get('challenges', origin)
   if (asked && isFork(turn, asked, shown)) return false
+  // A log that is over grows no more: nothing can link its heads.
+  if (origin !== originOf(turn, site)) return false
   if (known?.size === size || asked || !known) return false
   view.put('challenges', origin, {
     site, size, root: toHex(rootHash) as Hash, note: shown.note, sinceEpochMs: now, overdue: false,

@@ -57,7 +57,7 @@ export function sortedMembers(turn: Turn): [SiteName, MemberRecord][] {
 
 export function onPeerUp(turn: Turn, site: SiteName): void {
   if (!isMember(turn.view, site)) return
-  turn.view.put('links', site, { up: true, sentThrough: 0, heard: false })
+  turn.view.put('links', site, { up: true, sentThrough: 0, heard: false, told: false })
   sendSummary(turn, site)
   sayEvidenceKnown(turn, site)
   deliverOnUp(turn, site)
@@ -125,13 +125,17 @@ export function onMembers(turn: Turn, from: SiteName, message: MessageOf<'member
   // left after some turns is learnt from the next list.
   let waiting = message.members
   for (let learnt = true, turns = 0; learnt && waiting.length > 0 && turns < 16; turns++) {
-    const left = waiting.filter((member) => !learnMember(turn, member))
+    // Its later keys may have admitted those behind it.
+    const left = waiting.filter((member) => {
+      const isKnown = learnMember(turn, member)
+      if (isKnown) renew(turn, from, member)
+      return !isKnown
+    })
     learnt = left.length < waiting.length
     waiting = left
   }
   for (const _ of waiting) count(turn, 'member_refused')
   if (waiting.length < message.members.length) turn.effects.push({ kind: 'connectMembers' })
-  for (const member of message.members) if (!waiting.includes(member)) renew(turn, from, member)
 }
 
 /** [PEER-3] A site's later epochs and keys, by its own root key, whoever passes them on. */
@@ -157,6 +161,7 @@ function renew(turn: Turn, from: SiteName, told: Told): void {
     const logged = logPublic(view, self.site, note)
     if (!logged.ok || member.renewals.length >= renewalsMax) return count(turn, 'member_refused')
     view.put('members', said.from, { ...member, renewals: [...member.renewals, note] })
+    if (statement.kind === 'genesis') dropChallenges(turn, said.from)
   }
 }
 
@@ -175,6 +180,15 @@ function learnMember(turn: Turn, member: Omit<MemberRecord, 'site'>): boolean {
   view.put('members', site, { site, ...member, addresses, renewals: [] })
   grantCredit(turn, site)
   return true
+}
+
+/** A log that is over links no heads any more. */
+function dropChallenges(turn: Turn, site: SiteName): void {
+  for (const [origin, challenge] of Array.from(turn.view.entries('challenges'))) {
+    if (challenge.site !== site) continue
+    turn.view.remove('challenges', origin)
+    setTimer(turn, `challenge/${origin}`, undefined)
+  }
 }
 
 export function onInviteRequested(turn: Turn, event: EventOf<'inviteRequested'>): void {

@@ -20,7 +20,7 @@ import { directionOf, isOwnWord, logPublic, restoreStatement } from '../rules/le
 import { openHead } from '../rules/ledger-book.ts'
 import { describeLedgerRefusal } from '../rules/ledger-refusal.ts'
 import type { Standing } from './delivery.ts'
-import { grantCredit, onStatements, say, sayUnheard, takeStatement } from './delivery.ts'
+import { askCounter, grantCredit, onStatements, say, sayUnheard, takeStatement } from './delivery.ts'
 import { acceptIfDue } from './home-claims.ts'
 import { leave, settle } from './host-claims.ts'
 import type { MessageOf } from './messages.ts'
@@ -89,7 +89,7 @@ export function pursue(turn: Turn, peer: SiteName): void {
 export function onRetry(turn: Turn, peer: SiteName): void {
   pursue(turn, peer)
   // Whoever claimed to hold more, and had nothing to show, is asked for its counter again.
-  if (!isQuarantined(turn) && !turn.view.get('heardPeers', peer)) turn.toDeliver.add(peer)
+  if (!isQuarantined(turn) && !turn.view.get('heardPeers', peer)) askCounter(turn, peer)
 }
 
 /** The shell reads it from our log: that is not in memory. */

@@ -18,7 +18,7 @@ import {
   changeKeys, directionOf, logPublic, openEpoch, sealGenesis, sealKeys,
 } from '../rules/ledger.ts'
 import type { EpochClose, LastNumber, SiteKeys } from '../rules/statement.ts'
-import { parseStatement } from '../rules/statement.ts'
+import { everybody, parseStatement } from '../rules/statement.ts'
 import type { CoreTables } from './state.ts'
 import { taskKey } from './state.ts'
 
@@ -38,7 +38,10 @@ export function sealEpoch(
     issued: directionOf(view, site, peer).n,
     received: directionOf(view, peer, site).n,
   })).filter(({ issued, received }) => issued + received > 0).slice(0, closesMax)
-  return sealGenesis(root, { ...said, fed: federation, site, after: { epoch, genesis, closes } })
+  // A clock that was set back must not make the sequence fall.
+  const at = Math.max(said.at, directionOf(view, site, everybody).at)
+  const after = { epoch, genesis, closes }
+  return sealGenesis(root, { keys: said.keys, at, fed: federation, site, after })
 }
 
 /** A `key` statement for new statement and witness keys: the old ones count for what was said. */

@@ -445,7 +445,14 @@ export interface CoreTables extends LedgerTables, LogTables {
   timers: number
 
   /** volatile: key site */
-  links: { readonly up: true; readonly sentThrough: number; readonly heard: boolean }
+  links: {
+    readonly up: true
+    readonly sentThrough: number
+    /** Its counter fits our log: statements are delivered. */
+    readonly heard: boolean
+    /** Its counter has come, whatever it says. */
+    readonly told: boolean
+  }
   /** volatile: key site: its counter has come since the process started [DELIVER-5] */
   heardPeers: { readonly epochMs: number }
   /** volatile: key site: how far its copy of what lies between us was read */

@@ -66,6 +66,8 @@ function checkStarts({ scheduler, identity }: Machine): void {
 function checkStory(world: World, home: Machine, id: string): void {
   const view = draft<CoreTables>(home.process!.loop.tables)
   const job = view.get('jobs', id)
+  // What a disk has lost that was put back is lost; what it kept has ended.
+  if (!job && home.restores > 0) return
   demand(job?.state.kind === 'ended', 'law 1', () => `job ${id} is lost`)
   for (const [, task] of view.entries('homeTasks')) {
     if (task.job !== id || task.state !== 'done') continue
@@ -77,7 +79,7 @@ function checkStory(world: World, home: Machine, id: string): void {
     demand(home.spool.taken.has(`${id}/${task.task}`), 'law 1', () =>
       `${name} has no results at home`)
   }
-  checkCharges(world, { view, sums: holdSums(leavesOf(home)) }, id)
+  if (home.restores === 0) checkCharges(world, { view, sums: holdSums(leavesOf(home)) }, id)
 }
 
 interface Books {

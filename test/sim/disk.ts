@@ -22,7 +22,13 @@ export interface Disk {
   get(table: string, key: string): unknown
   /** Records of a table by key, cold tables included. */
   records(table: string): ReadonlyMap<string, string>
+  /** All that lies there now. */
+  copy(): DiskCopy
+  /** Nothing else lies there from now on; no process runs. */
+  putBack(copy: DiskCopy): void
 }
+
+export type DiskCopy = ReadonlyMap<string, ReadonlyMap<string, string>>
 
 /** Without a text the record goes. */
 interface Packed {
@@ -92,5 +98,10 @@ export function openDisk(time: VirtualTime, chance: Random, commitMsMax: number)
       return text === undefined ? undefined : unpack(text)
     },
     records: recordsOf,
+    copy: () => new Map([...tables].map(([table, records]) => [table, new Map(records)])),
+    putBack(copy) {
+      tables.clear()
+      for (const [table, records] of copy) tables.set(table, new Map(records))
+    },
   }
 }

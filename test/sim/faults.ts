@@ -8,6 +8,7 @@ import type { Network } from './network.ts'
 import type { Profile } from './profile.ts'
 import { random } from './random.ts'
 import type { Random } from './random.ts'
+import { planRestores } from './restoring.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface FaultWorld {
@@ -81,6 +82,8 @@ export function planFaults(world: FaultWorld): FaultPlan {
       scheduler.reachable = true
     })
   })
+  const restores = planRestores(world)
+  every('restore', faults.restoreEveryMs, (chance) => restores.restore(chance))
   every('disk', faults.diskFailureEveryMs, (chance) => {
     const up = running()
     if (up.length > 0) chance.pick(up).disk.failNext()

@@ -99,7 +99,9 @@ export function replayEverything(world: World): void {
   for (const heard of world.overheard.slice()) again(world, heard)
 }
 
-function again(world: World, { from, to, encoded }: Overheard): void {
+function again(world: World, { from, to, encoded, atMs }: Overheard): void {
   const victim = world.machines.find(({ identity }) => identity.site === to)
-  victim?.process?.loop.push({ kind: 'messageReceived', from, encoded })
+  // Counters of an earlier process of its own come on no connection.
+  const isOld = (victim?.process?.startedMs ?? 0) > atMs && world.profile.faults.restoreEveryMs > 0
+  if (!isOld) victim?.process?.loop.push({ kind: 'messageReceived', from, encoded })
 }

@@ -13,7 +13,7 @@ import { draft } from '../../protocol/base/tables.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 import type { LedgerSigner } from '../../protocol/rules/ledger.ts'
 import {
-  admitMember, openLedger, sealFederation, sealGenesis,
+  admitMember, logPublic, openLedger, sealFederation, sealGenesis,
 } from '../../protocol/rules/ledger.ts'
 import { readJoinAnswer } from '../../protocol/rules/membership.ts'
 import type { SiteKeys } from '../../protocol/rules/statement.ts'
@@ -105,6 +105,7 @@ export function join(of: Identity, genesis: string, encoded: string): readonly W
       const admitted = admitMember(view, of.site, notes)
       if (!admitted.ok) return true
       view.put('members', admitted.value.site, { site: admitted.value.site, ...member })
+      for (const note of member.renewals) must(logPublic(view, of.site, note))
       return false
     })
     learnt = left.length < waiting.length

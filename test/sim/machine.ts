@@ -37,6 +37,8 @@ export interface Surroundings {
   point(machine: Machine, what: string): boolean
   answered(request: string, answer: Extract<Effect, { kind: 'answer' }>['answer']): void
   sent(machine: Machine, to: SiteName, message: Message): void
+  /** A message has come to its addressee: what it says is in the world. */
+  received(encoded: string): void
   committed(machine: Machine): void
   crashed(machine: Machine, why: string): void
   log(machine: Machine, what: string): void
@@ -55,6 +57,13 @@ export interface Machine {
   creditLimit: Microcredits
   /** Beside the database: the high-water mark, and what the root key has signed of later epochs. */
   mark: Mark | undefined
+  /**
+   * The disk was put back: `known` to its operator, or to the count of commits that was kept beside
+   * it, so that no process starts on it; `unnoticed`: that is lost, and nobody thinks of it.
+   */
+  restored: 'no' | 'known' | 'unnoticed'
+  /** How often it was put back. */
+  restores: number
   readonly renewals: string[]
   federation: FederationId | undefined
   process: Process | undefined
@@ -67,6 +76,8 @@ export interface Process {
   alive: boolean
   /** Pieces of work under way, each name once. */
   readonly busy: Set<string>
+  /** Virtual time of its start. */
+  readonly startedMs: number
   /** Looks at the scheduler soon. */
   look(): void
 }
@@ -94,6 +105,8 @@ export function openMachine(world: Surroundings, at: number): Machine {
     coreHour: own.coreHour,
     creditLimit: own.creditLimit,
     mark: undefined,
+    restored: 'no',
+    restores: 0,
     renewals: [],
     federation: undefined,
     process: undefined,

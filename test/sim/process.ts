@@ -13,23 +13,27 @@ import type { CoreTables, Self } from '../../protocol/machine/state.ts'
 import { createLoop } from '../../node/loop.ts'
 import type { Happening } from '../../node/loop.ts'
 import { performWork } from './effects.ts'
-import { entriesRead, headShown, proofShown, receiptsShown, replayed } from './show-head.ts'
+import {
+  entriesRead, headShown, placesTaken, proofShown, receiptsShown, replayed,
+} from './show-head.ts'
 import type { Machine, Process } from './machine.ts'
 import { crash, pass, selfOf } from './machine.ts'
 import type { Endpoint } from './network.ts'
-import { raiseMark } from './restoring.ts'
+import { raiseMark, repairIfNeeded } from './restoring.ts'
 import { summaryOf } from './transcript.ts'
 import { startWatch } from './watch.ts'
 
 export function startMachine(machine: Machine): void {
   const { world, identity, disk, federation } = machine
   if (machine.process || !federation) return
+  repairIfNeeded(machine)
   const { time, network } = world
   const self = selfOf(machine, federation)
   let bug: Error | undefined
   const process: Process = {
     alive: true,
     busy: new Set(),
+    startedMs: time.now(),
     look: () => undefined,
     loop: createLoop(self, disk.load(), {
       now: () => time.now() + machine.skewMs,
@@ -89,8 +93,10 @@ function endpointOf(machine: Machine, self: Self, process: () => Process): Endpo
       machine.world.log(machine, `sees ${peer} go down`)
       push({ kind: 'peerWentDown', site: peer as SiteName })
     },
-    received: (from, encoded) =>
-      push({ kind: 'messageReceived', from: from as SiteName, encoded }),
+    received(from, encoded) {
+      machine.world.received(encoded)
+      push({ kind: 'messageReceived', from: from as SiteName, encoded })
+    },
     heard(from, { topic, note }) {
       const nowEpochMs = machine.world.time.now() + machine.skewMs
       const view = draft<CoreTables>(process().loop.tables)
@@ -121,18 +127,21 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
     case 'proveHold':
     case 'giveReceipts':
     case 'readEntries':
+    case 'readPlaces':
     case 'tellHistory':
     case 'replayPayer': return performLog(machine, process, effect)
     case 'raiseMark': return raiseMark(machine)
     case 'alarm': return world.log(machine, effect.detail)
     case 'connectMembers':
+    case 'storeSnapshot':
+    case 'dropEntries':
     case 'jobChanged': return undefined
     default: return performWork(machine, process, effect)
   }
 }
 
 type LogWork = Extract<Effect, {
-  kind: 'showHead' | 'showHeads' | 'proveHold' | 'replayPayer' | 'readEntries'
+  kind: 'showHead' | 'showHeads' | 'proveHold' | 'replayPayer' | 'readEntries' | 'readPlaces'
     | 'tellHistory' | 'giveReceipts'
 }>
 
@@ -159,6 +168,12 @@ function performLog(machine: Machine, process: Process, effect: LogWork): void {
     case 'readEntries': {
       const read = entriesRead(reader(machine), effect)
       if (read) process.loop.push(read)
+      return undefined
+    }
+    case 'readPlaces': {
+      const keys = machine.disk.records('receiptPlaces').keys()
+      const taken = placesTaken(reader(machine), keys, identity.site, effect.places)
+      for (const one of taken) process.loop.push(one)
       return undefined
     }
     case 'tellHistory': {

@@ -29,6 +29,8 @@ export interface Faults {
   readonly partitionEveryMs: number
   readonly outageEveryMs: number
   readonly diskFailureEveryMs: number
+  /** A disk is put back to an earlier state, at one site or at two. */
+  readonly restoreEveryMs: number
   readonly garbageEveryMs: number
   /** Tasks lost and submissions refused by schedulers, collections that fail; in a thousand. */
   readonly lost: number
@@ -64,7 +66,7 @@ export interface Profile {
 export const noFaults: Faults = {
   loss: 0, doubled: 0, overtaking: 0, delayMsMax: 40,
   crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
-  outageEveryMs: 0, diskFailureEveryMs: 0, garbageEveryMs: 0, lost: 0, refused: 0, collectFails: 0,
+  outageEveryMs: 0, diskFailureEveryMs: 0, restoreEveryMs: 0, garbageEveryMs: 0, lost: 0, refused: 0, collectFails: 0,
   stagingFails: 0, changes: 0,
 }
 
@@ -83,8 +85,16 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
     faults: { outageEveryMs: 30_000, lost: 120, refused: 60, collectFails: 60, stagingFails: 150 },
   },
   {
+    name: 'restores',
+    faults: {
+      restoreEveryMs: 40_000, crashEveryMs: 40_000, breakEveryMs: 60_000,
+      partitionEveryMs: 60_000, loss: 30, doubled: 30, overtaking: 100, delayMsMax: 150,
+    },
+  },
+  {
     name: 'all',
     faults: {
+      restoreEveryMs: 120_000,
       loss: 80, doubled: 60, overtaking: 200, delayMsMax: 300,
       crashEveryMs: 15_000, breakEveryMs: 30_000, partitionEveryMs: 40_000,
       outageEveryMs: 60_000, diskFailureEveryMs: 200_000,

@@ -4,13 +4,20 @@
 
 import { toHex } from '../../protocol/base/crypto.ts'
 import { append, emptyFrontier, root } from '../../protocol/base/merkle.ts'
+import { unpack } from '../../protocol/base/record.ts'
 import { draft } from '../../protocol/base/tables.ts'
 import { endWork, sealEpoch, takeRenewal } from '../../protocol/machine/restore.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 import { entryKey, openHead } from '../../protocol/rules/ledger-book.ts'
 import { rootSigner, statementSigner } from '../../protocol/rules/statement.ts'
+import type { DiskCopy } from './disk.ts'
 import { keyFor, must } from './identity.ts'
 import type { Machine } from './machine.ts'
+import { crash } from './machine.ts'
+import type { Profile } from './profile.ts'
+import { random } from './random.ts'
+import type { Random } from './random.ts'
+import type { VirtualTime } from './virtual-time.ts'
 
 /** A head that was shown to somebody. */
 export interface Mark {
@@ -45,6 +52,16 @@ export function behindMark({ mark, disk }: Machine): string | undefined {
   return toHex(root(frontier)) === mark.root ? undefined : 'it has other entries than were shown'
 }
 
+/** A start that is refused, or an operator who knows: the site is recovered before it runs. */
+export function repairIfNeeded(machine: Machine): void {
+  if (machine.restored === 'no') return
+  const why = machine.restored === 'known' ? 'its disk was put back' : behindMark(machine)
+  if (why === undefined) return
+  machine.world.log(machine, `does not start: ${why}`)
+  recoverMachine(machine)
+  machine.restored = 'no'
+}
+
 /** `gridnode ledger recover`, on a machine that does not run. */
 export function recoverMachine(machine: Machine): void {
   const { disk, world } = machine
@@ -72,4 +89,98 @@ export function recoverMachine(machine: Machine): void {
   }
   raiseMark(machine)
   world.log(machine, `is recovered: epoch ${epoch}, ${ended.jobs} jobs ended`)
+}
+
+interface Backup {
+  readonly takenMs: number
+  readonly copy: DiskCopy
+}
+
+export interface RestoreWorld {
+  readonly time: VirtualTime
+  readonly profile: Profile
+  readonly machines: readonly Machine[]
+  readonly log: (text: string) => void
+}
+
+const backupEveryMs = 12_000
+const backupsKept = 5
+const noticeMs = 5_000
+
+export interface RestorePlan {
+  /** Puts the disks of one or two sites back to what they were. */
+  restore(chance: Random): void
+}
+
+/** Backups of all sites, taken all the time; operators who look after theirs. */
+export function planRestores(world: RestoreWorld): RestorePlan {
+  const { time, machines } = world
+  const backups = new Map<Machine, Backup[]>()
+  const chance = random(world.profile.seed, 'backups')
+  const backUp = (): void => {
+    const machine = chance.pick(machines)
+    if (machine.federation) {
+      const kept = backups.get(machine) ?? []
+      kept.push({ takenMs: time.now(), copy: machine.disk.copy() })
+      backups.set(machine, kept.slice(-backupsKept))
+    }
+    time.after(chance.between(1_000, Math.ceil((2 * backupEveryMs) / machines.length)), backUp)
+  }
+  const notice = (): void => {
+    for (const machine of machines) {
+      if (!machine.process?.loop.tables.get('quarantine')?.has('own')) continue
+      machine.restored = 'known'
+      crash(machine, 'stopped by its operator, who recovers it')
+    }
+    time.after(noticeMs, notice)
+  }
+  if (world.profile.faults.restoreEveryMs > 0) {
+    backUp()
+    notice()
+  }
+  const putBack = (machine: Machine, how: 'known' | 'unnoticed', keepsMark: boolean): boolean => {
+    const backup = backups.get(machine)?.at(how === 'known' ? chance.int(backupsKept) : -1)
+      ?? backups.get(machine)?.[0]
+    if (!backup) return false
+    if (how === 'unnoticed' && isBusy(backup.copy)) return false
+    if (machine.process) crash(machine, 'its disk is put back')
+    machine.disk.putBack(backup.copy)
+    machine.restored = how
+    machine.restores++
+    if (!keepsMark) machine.mark = undefined
+    backups.set(machine, backups.get(machine)!.filter(({ takenMs }) => takenMs <= backup.takenMs))
+    world.log(`the disk of ${machine.identity.site} is put back by `
+      + `${time.now() - backup.takenMs} ms (${how}${keepsMark ? ', mark kept' : ''})`)
+    return true
+  }
+  return {
+    restore(by) {
+      // Who does not follow the guide is caught by its peers, if they have not lost anything.
+      const careless = machines.find((machine) => machine.restored === 'unnoticed' && !isHeard(machine))
+      if (careless) return
+      const [first, second] = [by.pick(machines), by.pick(machines)]
+      if (by.chance(250)) {
+        putBack(first, 'known', by.chance(500))
+        if (second !== first) putBack(second, 'known', by.chance(500))
+      } else if (!by.chance(400) || !putBack(first, 'unnoticed', false)) {
+        putBack(first, 'known', by.chance(500))
+      }
+    },
+  }
+
+  /** Every peer has said since how much it holds. */
+  function isHeard({ process }: Machine): boolean {
+    const heard = process?.loop.tables.get('heardPeers')?.size ?? 0
+    return heard === machines.filter(({ federation }) => federation).length - 1
+  }
+}
+
+/** Work under way would be done again before a peer has said a word. */
+function isBusy(copy: DiskCopy): boolean {
+  const size = (table: string): number => copy.get(table)?.size ?? 0
+  return size('hostTranches') + size('homeTranches') + size('openBids') > 0
+    || [...copy.get('jobs')?.values() ?? []].some((text) => {
+      const job = unpack(text) as CoreTables['jobs']
+      return job.state.kind !== 'ended'
+    })
 }

@@ -1,7 +1,9 @@
 // A whole run: the sites join, the users submit, faults come; then everything is healed, the
 // federation gets a bounded time to come to rest, and the books are checked.
 
-import type { JobId } from '../../protocol/base/ids.ts'
+import type { JobId, Sid } from '../../protocol/base/ids.ts'
+import { trancheIdOf } from '../../protocol/base/ids.ts'
+import type { HoldRecord } from '../../protocol/rules/ledger-book.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 import { checkBooks } from './books.ts'
 import { planFaults } from './faults.ts'
@@ -94,7 +96,7 @@ export function rest(world: World): void {
 }
 
 /** Timers that go on for ever, at a slow pace. */
-const everlasting = new Set(['exchange', 'offer', 'expire', 'forget', 'invite', 'reconcile'])
+const everlasting = new Set(['exchange', 'offer', 'expire', 'forget', 'invite', 'reconcile', 'day'])
 
 /** What keeps the federation from being at rest, a sentence each. */
 export function whatIsOpen(world: World): string[] {
@@ -102,35 +104,54 @@ export function whatIsOpen(world: World): string[] {
   for (const [id, job] of world.jobs) {
     if (!job.answered) open.push(`${id} was not answered`)
   }
-  for (const machine of world.machines) open.push(...openAt(machine))
+  for (const machine of world.machines) open.push(...openAt(world, machine))
   return open
 }
 
-function openAt(machine: Machine): string[] {
+function openAt(world: World, machine: Machine): string[] {
   const { site } = machine.identity
   const tables = machine.process?.loop.tables
   if (!tables || !machine.process?.loop.idle()) return [`${site} does not run idly`]
   const rows = <K extends keyof CoreTables>(table: K): [string, CoreTables[K]][] =>
     [...tables.get(table) ?? []] as [string, CoreTables[K]][]
   const open: string[] = []
+  const left = leftToPeople(world, machine)
+  const contracts = new Set<string>()
   for (const [id, job] of rows('jobs')) {
     const { kind } = job.state
     if (kind !== 'ended') open.push(`${site}: job ${id} is ${kind}: ${job.note}`)
   }
   for (const [id, { state, host }] of rows('homeTranches')) {
-    if (state.kind !== 'settled') open.push(`${site}: tranche ${id} at ${host} is ${state.kind}`)
+    if (!left.has(id) && state.kind !== 'settled') open.push(`${site}: tranche ${id} at ${host} is ${state.kind}`)
   }
-  for (const [id, { phase, directive, home }] of rows('hostTranches')) {
-    open.push(`${site}: hosted tranche ${id} of ${home} is ${phase} under ${directive}`)
+  for (const [id, { phase, directive, home, contract }] of rows('hostTranches')) {
+    if (left.has(id)) contracts.add(contract)
+    else open.push(`${site}: hosted tranche ${id} of ${home} is ${phase} under ${directive}`)
   }
   for (const [key] of rows('outbox')) open.push(`${site}: statement ${key} is not acknowledged`)
   for (const [name] of rows('timers')) {
-    if (!everlasting.has(name.slice(0, name.indexOf('/')))) open.push(`${site}: timer ${name}`)
+    const [kind = '', of = ''] = name.split('/')
+    if (!everlasting.has(kind) && !left.has(of)) open.push(`${site}: timer ${name}`)
   }
-  for (const [id] of rows('hostContracts')) open.push(`${site}: hosted contract ${id}`)
+  for (const [id] of rows('hostContracts')) {
+    if (!contracts.has(id)) open.push(`${site}: hosted contract ${id}`)
+  }
   for (const [id] of rows('openBids')) open.push(`${site}: open bid ${id}`)
   if (!machine.scheduler.idle()) open.push(`${site}: its scheduler is busy`)
   return open
+}
+
+/**
+ * Tranches with a final claim that one of the two sites knows nothing of any more, because its disk
+ * was put back: their operators close them.
+ */
+function leftToPeople(world: World, { process }: Machine): ReadonlySet<string> {
+  const restored = new Set<string>(world.machines.filter(({ restores }) => restores > 0)
+    .map(({ identity }) => identity.site))
+  const holds = (process?.loop.tables.get('ledgerHolds') ?? new Map()) as Map<Sid, HoldRecord>
+  return new Set([...holds.values()].filter(({ home, host, claimedFinal, endedIndex }) =>
+    claimedFinal === 1 && endedIndex === 0 && (restored.has(home) || restored.has(host)))
+    .map(({ sid }) => trancheIdOf(sid)))
 }
 
 export function jobAt(machine: Machine, id: JobId): CoreTables['jobs'] | undefined {

@@ -14,7 +14,7 @@ import type { Machine, Surroundings } from './machine.ts'
 import { openMachine } from './machine.ts'
 import type { Network } from './network.ts'
 import { createNetwork } from './network.ts'
-import { checkSent, checkSite } from './oracle.ts'
+import { checkHeard, checkSent, checkSite } from './oracle.ts'
 import { startMachine } from './process.ts'
 import type { Profile } from './profile.ts'
 import { noFaults } from './profile.ts'
@@ -30,6 +30,8 @@ export interface Overheard {
   readonly from: SiteName
   readonly to: SiteName
   readonly encoded: string
+  /** Virtual time. */
+  readonly atMs: number
 }
 
 export interface World {
@@ -83,6 +85,7 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
   })
   const lines: string[] = []
   const requests = new Map<string, (answer: Answer) => void>()
+  const said = new Map<string, string>()
   const downs = random(profile.seed, 'downs')
   let [rolling, lineCount, commits, crashes, asked] = [0, 0, 0, 0, 0]
 
@@ -109,8 +112,12 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
     },
     sent(machine, to, message) {
       checkSent(machine, message)
-      world.overheard.push({ from: machine.identity.site, to, encoded: encodeMessage(message) })
+      const { site: from } = machine.identity
+      world.overheard.push({ from, to, encoded: encodeMessage(message), atMs: time.now() })
       if (world.overheard.length > overheardKept) world.overheard.shift()
+    },
+    received(encoded) {
+      if (faults.restoreEveryMs > 0) checkHeard(said, encoded)
     },
     committed(machine) {
       if (++commits % checkEvery === 0) checkSite(machine)
