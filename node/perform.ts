@@ -14,7 +14,7 @@ import type { Lanes } from './lanes.ts'
 import { receiptMessages } from './ledger/give-receipts.ts'
 import type { LiveLog } from './ledger/live-log.ts'
 import type { PayerReplays } from './ledger/replay-payer.ts'
-import { readEntries, searchName } from './ledger/read-entries.ts'
+import { readEntries, readPlaces, searchName } from './ledger/read-entries.ts'
 import { dropEntries } from './ledger/prune.ts'
 import type { SnapshotFiles } from './ledger/snapshot-files.ts'
 import { headMessage } from './ledger/show-head.ts'
@@ -119,6 +119,13 @@ export function perform(parts: PerformParts, effect: Effect): void {
     }
     case 'raiseMark': return parts.raiseMark()
     case 'alarm': return host.report.error(effect.detail)
+    case 'readPlaces': {
+      const { site, places } = effect
+      return clearing.run(`places ${places.join()}`, async () => {
+        const taken = await readPlaces(parts.ledger, site, places)
+        for (const one of taken) host.loop.push(one)
+      })
+    }
     case 'publishOffer': return parts.network.publish('offers', effect.note)
     case 'publishCall': return parts.network.publish('announcements', effect.note)
     case 'connectMembers': return parts.connectMembers()

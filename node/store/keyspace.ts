@@ -46,6 +46,7 @@ const numbers: Readonly<Record<StoredTable, number>> = {
   receiptsWanted: 68,
   receiptsMissing: 69,
   receipts: 70,
+  receiptPlaces: 77,
   digestDay: 71,
   digests: 72,
   digestRecords: 73,

@@ -10,6 +10,14 @@ import type { Spoken } from './operator.ts'
 /** An entry of our own log, by its place or by the number of its statement. */
 export type EntryName = { readonly index: number } | { readonly number: string }
 
+/** An entry of another log, with the receipt that proves it there. */
+export interface Included {
+  /** A signed note. */
+  readonly leaf: string
+  /** A tlog-proof. */
+  readonly proof: string
+}
+
 /** A statement that may prove a lie together with entries of our log. */
 export interface EvidenceSearch {
   readonly proof: 'double_number' | 'overcharge' | 'fell'
@@ -79,6 +87,12 @@ export type Effect =
   | { readonly kind: 'storeSnapshot'; readonly size: number; readonly text: string }
   /** Entries below are removed from the database; `entriesDropped` when they are gone. */
   | { readonly kind: 'dropEntries'; readonly below: number }
+  /** Look whether receipts prove two statements of `site` (us) at one place; `placeTaken` says so. */
+  | {
+      readonly kind: 'readPlaces'
+      readonly site: SiteName
+      readonly places: readonly string[]
+    }
   | { readonly kind: 'publishOffer'; readonly note: string }
   /** A call for proposals to whoever hears it. */
   | { readonly kind: 'publishCall'; readonly note: string }

@@ -6,7 +6,7 @@ import type { Microcredits } from '../base/units.ts'
 import type { SignedJob } from '../rules/job.ts'
 import type { KeptOffer } from '../rules/offer.ts'
 import type { FederationPolicy, GrantFields } from '../rules/statement.ts'
-import type { EvidenceSearch } from './effects.ts'
+import type { EvidenceSearch, Included } from './effects.ts'
 import type { Message } from './messages.ts'
 import type { OperatorWord } from './operator.ts'
 import type { CapacityRecord } from './state.ts'
@@ -82,6 +82,8 @@ export type Event = { readonly at: number } & (
       readonly sites: readonly SiteName[]
     }
   | { readonly kind: 'entriesDropped'; readonly below: number }
+  /** Two receipts for one place of one log. */
+  | { readonly kind: 'placeTaken'; readonly first: Included; readonly second: Included }
   | { readonly kind: 'joinRequested'; readonly request: string; readonly encoded: string }
   | {
       readonly kind: 'creditRequested'

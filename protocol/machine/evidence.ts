@@ -15,6 +15,7 @@ import { limits } from '../base/limits.ts'
 import type { View } from '../base/tables.ts'
 import { issueStatement } from '../rules/ledger.ts'
 import { everybody } from '../rules/statement.ts'
+import type { Included } from './effects.ts'
 import { closeContract } from './home-book.ts'
 import type { MessageOf } from './messages.ts'
 import { isQuarantined } from './quarantine.ts'
@@ -51,14 +52,7 @@ export function noteHeads(turn: Turn, first: string, second: string): void {
   accuse(turn, { kind: 'fork_head', first, second })
 }
 
-export interface Included {
-  /** The entry: a signed note. */
-  readonly leaf: string
-  /** Its receipt, a tlog-proof. */
-  readonly proof: string
-}
-
-/** Two receipts for one place of one log with different entries. */
+/** [EVIDENCE-7] Two receipts for one place of one log with different entries. */
 export function noteInclusions(turn: Turn, first: Included, second: Included): void {
   accuse(turn, { kind: 'fork_leaf', first, second })
 }

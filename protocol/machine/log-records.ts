@@ -63,6 +63,8 @@ export interface LogTables {
   receiptsMissing: number
   /** COLD, key sid of our statement */
   receipts: KeptReceipt
+  /** COLD, key placeKey and the sid: where a receipt puts a statement of ours in another log */
+  receiptPlaces: 1
   /** volatile: key peer: what is proven to it with the next group */
   receiptsOwed: readonly ReceiptNumber[]
   /** key dayKey: days that are not said yet */
@@ -79,12 +81,17 @@ export interface LogTables {
   daysSaid: number
 }
 
-export const coldLogTables = ['receipts', 'digestRecords'] as const
+export const coldLogTables = ['receipts', 'receiptPlaces', 'digestRecords'] as const
 export const volatileLogTables = ['receiptsOwed'] as const
 
 /** Sorts by peer, then epoch, then number. */
 export function receiptKey(peer: SiteName, { e, n }: ReceiptNumber): string {
   return `${peer}/${String(e).padStart(10, '0')}/${String(n).padStart(12, '0')}`
+}
+
+/** An entry of a log, by the log's origin; at most one statement can stand there. */
+export function placeKey(origin: string, index: number): string {
+  return `${origin}/${String(index).padStart(16, '0')}`
 }
 
 /** Key of the record number `at` of a day. */

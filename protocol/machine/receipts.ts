@@ -17,7 +17,7 @@ import type { Logged } from '../rules/ledger.ts'
 import type { PairStatement } from '../rules/statement.ts'
 import { compareHead, openedHead } from './heads.ts'
 import type { ReceiptNumber } from './log-records.ts'
-import { receiptKey } from './log-records.ts'
+import { placeKey, receiptKey } from './log-records.ts'
 import type { MessageOf } from './messages.ts'
 import { receiptNumbersMax } from './messages.ts'
 import { isQuarantined } from './quarantine.ts'
@@ -129,6 +129,7 @@ export function onPeerUp(turn: Turn, peer: SiteName): void {
 export function onReceipts(turn: Turn, from: SiteName, { proofs }: MessageOf<'receipts'>): void {
   const { view } = turn
   let compared = ''
+  const places: string[] = []
   for (const { e, n, proof: text } of proofs) {
     const wanted = view.get('receiptsWanted', receiptKey(from, { e, n }))
     if (!wanted) {
@@ -152,7 +153,14 @@ export function onReceipts(turn: Turn, from: SiteName, { proofs }: MessageOf<'re
     if (note !== compared) compareHead(turn, from, { note, checkpoint: head.checkpoint })
     compared = note
     view.put('receipts', wanted.sid, { peer: from, e, n, index: proof.value.index, proof: text })
+    // [EVIDENCE-7] Whether another statement was proven there is on the disk only.
+    const place = placeKey(head.checkpoint.origin, proof.value.index)
+    view.put('receiptPlaces', `${place}/${wanted.sid}`, 1)
+    places.push(place)
     forgetWanted(turn, from, { e, n })
+  }
+  if (places.length > 0) {
+    turn.effects.push({ kind: 'readPlaces', site: turn.self.site, places })
   }
 }
 

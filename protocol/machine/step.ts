@@ -105,6 +105,7 @@ function route(turn: Turn, event: Event): void {
     case 'policyRequested': return onPolicyRequested(turn, event)
     case 'grantRequested': return onGrantRequested(turn, event)
     case 'entriesRead': return onEntriesRead(turn, event)
+    case 'placeTaken': return evidence.noteInclusions(turn, event.first, event.second)
     case 'snapshotRequested': return days.onSnapshotRequested(turn, event)
     case 'pruneRequested': return days.onPruneRequested(turn, event)
     case 'entriesDropped': return days.onEntriesDropped(turn, event)

@@ -6,13 +6,16 @@ import { microcredits } from '../../protocol/base/units.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
 import { encodeEvidence } from '../../protocol/rules/evidence.ts'
 import { creditLimit, directionOf } from '../../protocol/rules/ledger.ts'
+import { parseStatement } from '../../protocol/rules/statement.ts'
 import { assert, suite } from '../harness.ts'
 import type { Site } from '../machine/pair.ts'
 import { carry, happen, pass, submitJob, tell, view } from '../machine/pair.ts'
+import { must } from '../sim/identity.ts'
 import { jobWith } from '../sim/users.ts'
 import { another, shownLog, signedText } from './liar.ts'
 import {
-  accusations, allKnow, crafted, credit, entriesOf, evidenceOf, nobodyKnows, running, show, sites,
+  accusations, allKnow, crafted, credit, entriesOf, evidenceOf, nobodyKnows, remote, running, show,
+  sites,
   textOf, twoLeaves,
 } from './sites.ts'
 
@@ -169,4 +172,31 @@ t('E2: a document of two receipts is checked by each that hears of it, and passe
   assert.equal([kept?.proof, kept?.from, kept?.accused], ['fork_leaf', third.name, liar.name])
   assert.equal(evidenceOf(liar).map(({ from }) => from), [home.name])
   assert.equal(accusations(home).length, 1)
+})
+
+t('E2: receipts that put two statements at one place of a log', () => {
+  const all = sites()
+  const { world, home, liar } = all
+  running(all)
+  happen(world, home, {
+    kind: 'jobSubmitted', request: 'r',
+    job: jobWith({ ...remote.document, sites: [liar.name], name: 'second' }),
+  })
+  carry(world)
+  pass(world, 3_000)
+  const holds = [...home.cold].filter(([key]) => key.startsWith('ledgerEntries/'))
+    .map(([, note]) => note as string)
+    .filter((note) => note.startsWith('gridnode/v1/hold\n'))
+  assert.equal(holds.length, 2)
+  const log = { name: liar.name, federation: liar.self.federation, log: liar.identity.log }
+  const proofs = holds.map((leaf, turn) => {
+    const { statement } = must(parseStatement(leaf))
+    assert.ok(statement.kind === 'hold')
+    const leaves = ['a', 'b', leaf, ...Array.from({ length: turn }, () => 'more')]
+    return { e: 1, n: statement.n, proof: shownLog(log, leaves).receipt(2) }
+  })
+  tell(world, liar, home, { kind: 'receipts', proofs: proofs.slice(0, 1) })
+  nobodyKnows(home)
+  tell(world, liar, home, { kind: 'receipts', proofs })
+  allKnow(all, 'fork_leaf')
 })

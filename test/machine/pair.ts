@@ -22,7 +22,7 @@ import { encodeJoinAnswer } from '../../protocol/rules/membership.ts'
 import { admitMember, issueStatement, logPublic } from '../../protocol/rules/ledger.ts'
 import { parseStatement } from '../../protocol/rules/statement.ts'
 import type { StatementInput } from '../../protocol/rules/statement.ts'
-import { entriesRead } from '../sim/show-head.ts'
+import { entriesRead, placesTaken } from '../sim/show-head.ts'
 import type { Identity } from '../sim/identity.ts'
 import { found, genesisOf, identityOf, join, must } from '../sim/identity.ts'
 
@@ -76,6 +76,14 @@ export function happen(world: World, site: Site, happening: Happening): Effect[]
     } else if (effect.kind === 'readEntries') {
       const read = entriesRead((table, key) => site.cold.get(`${table}/${key}`), effect)
       if (read) happen(world, site, read)
+    } else if (effect.kind === 'readPlaces') {
+      const prefix = 'receiptPlaces/'
+      const keys = [...site.cold.keys()].filter((key) => key.startsWith(prefix))
+        .map((key) => key.slice(prefix.length))
+      const read = (table: string, key: string): unknown => site.cold.get(`${table}/${key}`)
+      for (const taken of placesTaken(read, keys, site.name, effect.places)) {
+        happen(world, site, taken)
+      }
     } else site.effects.push(effect)
   }
   return [...effects]

@@ -7,8 +7,10 @@ import type { KeyPair } from '../../protocol/base/crypto.ts'
 import { consistencyProof, inclusionProof, root } from '../../protocol/base/merkle.ts'
 import { parseNote, signNote } from '../../protocol/base/note.ts'
 import { formatTlogProof } from '../../protocol/base/tlog-proof.ts'
-import type { Effect } from '../../protocol/machine/effects.ts'
+import type { SiteName } from '../../protocol/base/ids.ts'
+import type { Effect, Included } from '../../protocol/machine/effects.ts'
 import type { EventOf } from '../../protocol/machine/events.ts'
+import type { KeptReceipt } from '../../protocol/machine/log-records.ts'
 import type { MessageOf } from '../../protocol/machine/messages.ts'
 import { receiptsPerMessage } from '../../protocol/machine/messages.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
@@ -100,4 +102,19 @@ export function entriesRead(
     return (typeof index === 'number' ? read('ledgerEntries', entryKey(index)) : '') as string
   }).map((note) => note ?? '')
   return notes[0] === search.note ? undefined : { kind: 'entriesRead', search, notes }
+}
+
+/** As the node's `readPlaces`, over all keys of the places that are on the disk. */
+export function placesTaken(
+  read: Read, keys: Iterable<string>, site: SiteName, places: readonly string[],
+): Omit<EventOf<'placeTaken'>, 'at'>[] {
+  const all = [...keys]
+  return places.flatMap((place) => {
+    const [first, second] = all.filter((key) => key.startsWith(`${place}/`)).map((key): Included => {
+      const kept = read('receipts', key.slice(place.length + 1)) as KeptReceipt
+      const index = read('ledgerNumbers', numberKey(site, kept.peer, kept)) as number
+      return { leaf: read('ledgerEntries', entryKey(index)) as string, proof: kept.proof }
+    })
+    return first && second ? [{ kind: 'placeTaken', first, second }] : []
+  })
 }
