@@ -75,7 +75,14 @@ async function replayed(
     const path = tilePath({ level: 'entries', index, width })
     const bytes = await log.read(path, bundleBytesMax)
     const bundle = bytes && decodeBundle(bytes, width)
-    if (!bundle?.ok) return { holds: false, detail: `${home} does not give ${path} of its log` }
+    if (!bundle?.ok) {
+      const pruned = bytes ? undefined : await log.read('pruned', 32)
+      const detail = pruned
+        ? `${home} has dropped its entries below ${Buffer.from(pruned).toString().trim()}: what its `
+          + 'allocations were spent on cannot be replayed any more'
+        : `${home} does not give ${path} of its log`
+      return { holds: false, detail }
+    }
     for (const entry of bundle.value.slice(from - index * tileWidth)) {
       const [fault] = replay.leaf(entry)
       if (fault && known.fault === '') known.fault = `entry ${fault.index}: ${fault.detail}`

@@ -34,7 +34,7 @@ export function* historyFor(
   const publics: string[] = []
   for (const key of page) {
     const note = yield* noteAt(key)
-    if (note !== undefined) publics.push(note)
+    if (note !== undefined && note !== 'pruned') publics.push(note)
   }
   return {
     kind: 'history',
@@ -44,6 +44,7 @@ export function* historyFor(
     received_end: ours.isEnd ? 1 : 0,
     publics,
     publics_end: page.length === keys.length ? 1 : 0,
+    pruned: own.isPruned || ours.isPruned ? 1 : 0,
     cursor: page.at(-1) ?? cursor,
   }
 }
@@ -53,13 +54,16 @@ function* sequenceAfter(
   from: SiteName,
   to: SiteName,
   after: { readonly e: number; readonly n: number },
-): Reading<{ readonly notes: string[]; readonly isEnd: boolean }> {
+): Reading<{ readonly notes: string[]; readonly isEnd: boolean; readonly isPruned: boolean }> {
   const last = directionOf(view, from, to)
   const notes: string[] = []
   let { e, n } = after
   while (e < last.e || (e === last.e && n < last.n)) {
-    if (notes.length === limits.statementsPerMessage) return { notes, isEnd: false }
+    if (notes.length === limits.statementsPerMessage) {
+      return { notes, isEnd: false, isPruned: false }
+    }
     const note = yield* noteAt(numberKey(from, to, { e, n: n + 1 }))
+    if (note === 'pruned') return { notes, isEnd: false, isPruned: true }
     // An epoch may have ended without a word to this site.
     if (note === undefined) [e, n] = [e + 1, 0]
     else {
@@ -67,14 +71,15 @@ function* sequenceAfter(
       n++
     }
   }
-  return { notes, isEnd: true }
+  return { notes, isEnd: true, isPruned: false }
 }
 
+/** `pruned`: it was there once, and was dropped. */
 function* noteAt(key: string): Reading<string | undefined> {
   const index = yield { table: 'ledgerNumbers', key }
   if (typeof index !== 'number') return undefined
   const note = yield { table: 'ledgerEntries', key: entryKey(index) }
-  return typeof note === 'string' ? note : undefined
+  return typeof note === 'string' ? note : 'pruned'
 }
 
 /** All that `to` said to everybody, and everybody's tariffs: contracts name them. */

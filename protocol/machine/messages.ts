@@ -109,6 +109,8 @@ const messageShape = union('kind', {
     received_end: integer({ min: 0, max: 1 }),
     publics: list(note, { max: limits.statementsPerMessage }),
     publics_end: integer({ min: 0, max: 1 }),
+    /** The next one was dropped from my log: mirrors have it. */
+    pruned: integer({ min: 0, max: 1 }),
     cursor: text({ bytesMax: 256 }),
   }),
   /**

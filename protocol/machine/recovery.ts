@@ -121,6 +121,11 @@ export function onHistory(
   view.put('histories', from, { cursor: message.cursor, isRead, isAhead: false })
   if (!isRecovering(view, from)) return openPair(turn, from)
   if (hasMoved || isRead) return pursue(turn, from)
+  if (message.pruned === 1) {
+    const detail = 'its ledger no longer has what ours lacks, because its first entries were dropped; '
+      + 'stop the node and begin from an export that has them: gridnode ledger recover --from DIR'
+    view.put('troubles', from, { detail, epochMs: turn.now })
+  }
   if (!refusal) return
   count(turn, `history_refused_${refusal.reason}`)
   const detail = `what it holds of our ledger cannot be taken back: ${describeLedgerRefusal(refusal)}`

@@ -3,6 +3,7 @@
 import { toHex } from '../../protocol/base/crypto.ts'
 import { emptyFrontier, append, root } from '../../protocol/base/merkle.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
+import { historyFor, readNow } from '../../protocol/machine/history.ts'
 import { dayKey, snapshotKey } from '../../protocol/machine/log-records.ts'
 import { digestDaysKept } from '../../protocol/machine/log-days.ts'
 import { dayMs, dayOf, digestSalt, readDigestRecord } from '../../protocol/rules/digest.ts'
@@ -140,6 +141,23 @@ t('[DAY-1] an unheard site says nothing of it, and says it later', () => {
   carry(world)
   pass(world, 61_000)
   assert.equal(said(a, 'digest').length, 1)
+})
+
+t('whoever asks for dropped entries is told that they were dropped', () => {
+  const [world, a, b] = federation(2) as [World, Site, Site]
+  const asked = {
+    kind: 'tellHistory', to: b.name, issued: { e: 1, n: 0 }, received: { e: 1, n: 0 }, cursor: '',
+  } as const
+  const told = () => readNow(historyFor(view(a), asked), ({ table, key }) =>
+    a.cold.get(`${table}/${key}`))
+  const before = told()
+  assert.equal([before.pruned, before.issued_end, before.received_end], [0, 1, 1])
+  assert.ok(before.received.length > 0)
+  for (const key of a.cold.keys()) if (key.startsWith('ledgerEntries/')) a.cold.delete(key)
+  const after = told()
+  assert.equal([after.pruned, after.issued, after.received, after.publics], [1, [], [], []])
+  assert.equal([after.issued_end, after.received_end], [0, 0])
+  assert.ok(world)
 })
 
 function snapshotted(world: World, site: Site): { size: number, text: string } {
