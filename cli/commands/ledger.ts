@@ -12,6 +12,7 @@ import { credits, cut, jsonText, plural, printable, table } from '../output.ts'
 import { digest, documents, prune, snapshot } from './ledger-keeping.ts'
 import { receipt } from './ledger-receipt.ts'
 import { recoverLedger, rotateKeys } from './ledger-repair.ts'
+import { wordOptions, wordUsage, wordVerbs } from './ledger-words.ts'
 
 export const ledger: Command = {
   usage: [
@@ -19,6 +20,7 @@ export const ledger: Command = {
     '[options] receipt SID|INDEX', 'receipt check FILE --ledger DIR...', '[options] digest DAY',
     '[options] documents JOB', '[options] snapshot', '[options] prune', '[options] recover',
     '[options] rotate',
+    ...wordUsage,
   ],
   about:
     'Without a word: what this site and each other owe and hold. entries: the signed statements ' +
@@ -31,7 +33,8 @@ export const ledger: Command = {
     'recover and rotate need keys/root.key and a node that does not run. recover: begins a ' +
     'new epoch after the database was put back from a backup or lost; open jobs are ended, what ' +
     'the ledger lacks comes back from the peers. rotate: new statement and witness keys, after a ' +
-    'theft.',
+    'theft. open: what waits for a word on either side, and the commands for it; HOLD is the ' +
+    'beginning of its sid, or a tranche.',
   options: {
     from: {
       kind: 'value', value: 'N|DIR',
@@ -47,6 +50,7 @@ export const ledger: Command = {
       kind: 'value', value: 'TIME', help: "prune: nothing younger (default: the config's)",
     },
     full: { kind: 'flag', help: 'entries: with all they say' },
+    ...wordOptions,
   },
   examples: [
     ['gridnode ledger', 'balances'],
@@ -55,6 +59,8 @@ export const ledger: Command = {
     ['gridnode ledger credit b.example 100', 'b.example may owe us up to 100 credits'],
     ['gridnode ledger receipt 41 --out hold.proof', 'to show to an arbiter, say'],
     ['gridnode ledger receipt check hold.proof --ledger ledgers', 'does it hold?'],
+    ['gridnode ledger open', 'claims, disputes and payments that wait for a word, and what to do'],
+    ['gridnode ledger settle b.example 20 --paid-by us --reference "bank 17"', 'we have paid 20'],
     ['gridnode ledger recover', 'after db/ was put back from a backup'],
     ['gridnode ledger recover --from /backup/a-ledger', 'after db/ was lost'],
   ],
@@ -63,6 +69,8 @@ export const ledger: Command = {
 
 async function runLedger(context: Context): Promise<number> {
   const [verb, ...words] = context.args.words
+  const word = verb !== undefined && Object.hasOwn(wordVerbs, verb) ? wordVerbs[verb] : undefined
+  if (word) return word(context, words)
   switch (verb) {
     case undefined:
     case 'summary':

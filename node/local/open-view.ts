@@ -1,5 +1,5 @@
-// What waits on the ledger for somebody's word: claims, disputes, proposals, payments; how long, past
-// due or not, and what this site's operator can do about it.
+// What waits on the ledger for somebody's word: claims, disputes, proposals, payments; how long,
+// past due or not, and what this site's operator can do about it.
 
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { trancheIdOf } from '../../protocol/base/ids.ts'

@@ -1,16 +1,16 @@
 // The home and what its hosts claim: a claim is held against the host's own reports before it is
 // paid.
 //
-// [TRANCHE-3] A final claim is accepted when no result of the tranche is still on its way, and it is
-//   no more than the host reported. If the tranche lapsed before, what the host ran by its reports
-//   is paid all the same, at most the hold: the claim may have been made in time. What is more stays
-//   open, as trouble for both operators.
+// [TRANCHE-3] A final claim is accepted when no result of the tranche is still on its way, and it
+//   is no more than the host reported. If the tranche lapsed before, what the host ran by its
+//   reports is paid all the same, at most the hold: the claim may have been made in time. What is
+//   more stays open, as trouble for both operators.
 // [TRANCHE-8] A claim for tasks that still run is accepted at once, as far as the reports carry it:
 //   what ended by its reports, what runs by the time since its start, by the host's own date and at
 //   most the walltime. The rest waits, as trouble, for the reports that carry it.
 // [TRANCHE-9] A final claim may say as much, field by field, as was reported or was accepted while
-//   tasks ran: a task may be lost after it was claimed for. Of a larger one that the host itself has
-//   lowered the home accepts what the reports carry.
+//   tasks ran: a task may be lost after it was claimed for. Of a larger one that the host itself
+//   has lowered the home accepts what the reports carry.
 
 import type { Sid, SiteName, TrancheId } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'
@@ -164,7 +164,8 @@ export function closeDone(turn: Turn, id: TrancheId): void {
 /** Words of a host about disputes may have ended some of its holds. */
 export function settleResolved(turn: Turn, host: SiteName): void {
   for (const [id, tranche] of Array.from(turn.view.entries('homeTranches'))) {
-    if (tranche.host === host && tranche.state.kind !== 'settled') acceptIfDue(turn, id as TrancheId)
+    const isOpen = tranche.host === host && tranche.state.kind !== 'settled'
+    if (isOpen) acceptIfDue(turn, id as TrancheId)
   }
 }
 

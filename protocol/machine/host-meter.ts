@@ -3,7 +3,8 @@
 //
 // [METER-1] A claim while tasks run is cumulative and not final; said under a live lease only, and
 //   only when the amount has risen.
-// [METER-2] At most `openInterimMax` claims wait for the home's word; the final one has room always.
+// [METER-2] At most `openInterimMax` claims wait for the home's word; the final one always has
+//   room.
 // [METER-3] Nothing is claimed that may not have been used: a scheduler that was not seen since the
 //   start, or does not answer, is waited for; a task may have ended in the last `unseenMs`.
 

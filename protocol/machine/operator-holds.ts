@@ -138,8 +138,8 @@ export function offer(turn: Turn, { hold: prefix, amount }: Word<'offer'>): Spok
   const { hold, other } = found.value
   if (hold.endedIndex > 0) return conflict(`hold ${short(hold.sid)} is ${hold.state}`)
   if (amount < hold.accepted || amount > hold.asks) {
-    return conflict(`${formatCredits(hold.accepted)} are accepted and ${formatCredits(hold.asks)} ` +
-      'asked for: offer something between')
+    return conflict(`${formatCredits(hold.accepted)} are accepted and ` +
+      `${formatCredits(hold.asks)} asked for: offer something between`)
   }
   const detail = `proposed to ${other} to end it at ${formatCredits(amount)}`
   for (const [sid, proposal] of turn.view.entries('ledgerProposals')) {
@@ -190,8 +190,10 @@ export function clause(turn: Turn, { hold: prefix }: Word<'clause'>): Spoke {
   }
   const amount = most < hold.asks ? most : hold.asks
   const detail = `called for the clause: ${formatCredits(amount)} of ${formatCredits(claim.amount)}`
-  if (hold.accepted >= amount) return conflict(`${formatCredits(hold.accepted)} are accepted, the ` +
-    `clause gives ${formatCredits(amount)}`)
+  if (hold.accepted >= amount) {
+    return conflict(`${formatCredits(hold.accepted)} are accepted, the clause gives ` +
+      formatCredits(amount))
+  }
   if (hold.clause >= amount) return spoken(`${detail}, already`)
   const said = say(turn, {
     kind: 'resolve', to: hold.home, side: 'clause', hold: hold.sid, usage: claim.sid, amount,

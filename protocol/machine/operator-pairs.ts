@@ -36,7 +36,8 @@ function knownPayment(
 ): Spoke | undefined {
   const known = turn.view.get('payments', paymentKey(site, reference))
   if (!known) return undefined
-  const same = known.kind === said.kind && known.amount === said.amount && known.payer === said.payer
+  const same = known.kind === said.kind && known.amount === said.amount
+    && known.payer === said.payer
   if (same) return spoken(`said already, by statement ${known.sid.slice(0, 16)}`)
   return conflict(`the reference '${reference}' stands for ${formatCredits(known.amount)}; give ` +
     'this one another with --reference')
@@ -161,8 +162,8 @@ export function close(turn: Turn, { site, forgive: gift }: Word<'close'>): Spoke
   }
   const open = openHolds(turn, site)
   const ended = before.size - open.length
-  const detail = `closed with ${site}: ${ended} holds ended, ${tasks} tranches of ours there given ` +
-    'up, its credit here is 0'
+  const detail = `closed with ${site}: ${ended} holds ended, ${tasks} tranches of ours there ` +
+    'given up, its credit here is 0'
   return ok({ sids, detail, note: '', left: [...open.map((hold) => whyOpen(turn, hold)),
     ...balanceLeft(turn, site)] })
 }
@@ -185,8 +186,8 @@ function forgiveAll(turn: Turn, site: SiteName, sids: Sid[]): void {
 function whyOpen({ self }: Turn, hold: HoldRecord): string {
   const name = `hold ${hold.sid.slice(0, 16)}`
   if (hold.home === self.site) {
-    return `${name} of this site there, ${formatCredits(hold.amount)}: only ${hold.host} can give ` +
-      'it up; it keeps nothing of a budget here'
+    return `${name} of this site there, ${formatCredits(hold.amount)}: only ${hold.host} can ` +
+      'give it up; it keeps nothing of a budget here'
   }
   const open = microcredits(hold.claimed - hold.accepted)
   return `${name} of ${hold.home} here, ${formatCredits(open)} claimed and not accepted: ` +

@@ -1,5 +1,6 @@
 // What an operator has this site say about money, by hand: a word that its ledger would refuse, or
-// that makes no sense now, is refused with what to do instead. The same word again says nothing new.
+// that makes no sense now, is refused with what to do instead. The same word again says nothing
+// new.
 
 import { unreachable } from '../base/assert.ts'
 import type { Hash, Sid, SiteName } from '../base/ids.ts'
@@ -85,7 +86,8 @@ export function ledgerWord(
     case 'not_heard':
       return conflict(`${to} was not heard since this node started; say it when it is connected`)
     case 'quarantine': return conflict('this site is in quarantine: gridnode ledger recover')
-    case 'wrong_epoch': return conflict(`the ledger of this site or of ${to} begins anew; try later`)
+    case 'wrong_epoch':
+      return conflict(`the ledger of this site or of ${to} begins anew; try later`)
     default: return conflict(`the ledger does not allow it: ${describeLedgerRefusal(refusal)}`)
   }
 }

@@ -5,8 +5,8 @@
 //   the last time, and that is an hour ago or very much has ended, the site whose name sorts first
 //   offers.
 // [RECONCILE-2] The other agrees by itself exactly when its own log stands where the offer says.
-// [RECONCILE-3] An offer that came to nothing is made again when the pair is quiet again, at growing
-//   distances up to an hour.
+// [RECONCILE-3] An offer that came to nothing is made again when the pair is quiet again, at
+//   growing distances up to an hour.
 // [RECONCILE-4] At the same time holds that nothing stands behind any more are answered.
 
 import type { Sid, SiteName } from '../base/ids.ts'

@@ -1,4 +1,5 @@
-// What two operators do by hand about claims that do not settle by themselves, and about each other.
+// What two operators do by hand about claims that do not settle by themselves, and about each
+// other.
 
 import { jobWith } from '../sim/users.ts'
 import { assert, suite } from '../harness.ts'
@@ -102,10 +103,11 @@ function agreeOn(sites: readonly Site[], sid: Sid, wanted: { state: string; acce
   }
 }
 
-t('a claim beyond the reports is listed with what can be done, and disputed: the rest is paid', () => {
+t('a claim beyond the reports is listed with what to do, and disputed: the rest is paid', () => {
   const [world, home, host, , sid] = overclaimed()
   const [row] = openRows(home.tables, home.name, world.nowMs)
-  assert.equal([row!.kind, row!.role, row!.claimed, row!.pastDue], ['claim', 'home', '61000', false])
+  const told = [row!.kind, row!.role, row!.claimed, row!.pastDue]
+  assert.equal(told, ['claim', 'home', '61000', false])
   assert.match(row!.detail, /claims 1 tasks, 60 core-seconds.*has reported 1 tasks, 1 core-seconds/)
   assert.equal(row!.todo[0], `accept ${sid.slice(0, 16)}`)
   const said: OperatorWord = {
@@ -136,10 +138,12 @@ t('a claim beyond the reports is accepted by hand, in part or whole', () => {
   const [world, home, host, , sid] = overclaimed()
   refuses(world, host, { verb: 'accept', hold: sid }, /site-a.example accepts/)
   refuses(world, home, { verb: 'accept', hold: 'ffffffff' }, /no hold ffffffff/)
-  refuses(world, home, { verb: 'accept', hold: sid, amount: credits(70_000) }, /0.061 cr are claimed/)
-  does(world, home, { verb: 'accept', hold: sid, amount: credits(5_000) }, 1)
+  const accept = (amount: number): OperatorWord =>
+    ({ verb: 'accept', hold: sid, amount: credits(amount) })
+  refuses(world, home, accept(70_000), /0.061 cr are claimed/)
+  does(world, home, accept(5_000), 1)
   agreeOn([home, host], sid, { state: 'held', accepted: 5_000 })
-  refuses(world, home, { verb: 'accept', hold: sid, amount: credits(4_000) }, /0.005 cr are accepted/)
+  refuses(world, home, accept(4_000), /0.005 cr are accepted/)
   does(world, home, { verb: 'accept', hold: sid }, 1)
   does(world, home, { verb: 'accept', hold: sid }, 0)
   agreeOn([home, host], sid, { state: 'done', accepted: 61_000 })
@@ -147,7 +151,8 @@ t('a claim beyond the reports is accepted by hand, in part or whole', () => {
 
 t('a host gives up what it claimed too much; the home then pays by itself', () => {
   const [world, home, host, , sid] = overclaimed()
-  refuses(world, home, { verb: 'forgive_claim', hold: sid, amount: credits(1) }, /for site-b.example/)
+  const gift: OperatorWord = { verb: 'forgive_claim', hold: sid, amount: credits(1) }
+  refuses(world, home, gift, /for site-b.example/)
   refuses(world, host, { verb: 'forgive_claim', hold: sid, amount: credits(61_001) }, /at most/)
   does(world, host, { verb: 'forgive_claim', hold: sid, amount: credits(59_000) }, 1)
   agreeOn([home, host], sid, { state: 'done', accepted: 2_000 })
@@ -182,7 +187,7 @@ t('[CLAUSE-2] [CLAUSE-3] a silent home pays what it signed for in advance, when 
   refuses(world, host, { verb: 'clause', hold: sid }, /0.0305 cr are accepted/)
 })
 
-t('[CLAUSE-2] a clause that is early by the home\'s clock waits; a disputed claim is not paid by it', () => {
+t('[CLAUSE-2] a clause that is early here waits; a disputed claim is not paid by it', () => {
   for (const disputed of [false, true]) {
     const [world, home, host, , sid] = overclaimed({ autoPermille: 500, acceptSeconds: 3_600 })
     if (disputed) {
