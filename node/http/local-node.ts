@@ -7,7 +7,7 @@
 import type { Hash, SiteName } from '../../protocol/base/ids.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import type { Microcredits } from '../../protocol/base/units.ts'
-import type { OperatorWord } from '../../protocol/machine/operator.ts'
+import type { OperatorWord } from '../../protocol/machine/operator-word.ts'
 import type { PolicyWish } from '../../protocol/machine/events.ts'
 import type { GrantFields } from '../../protocol/rules/statement.ts'
 import type {

@@ -1,7 +1,7 @@
 // What an operator may have the node say on its ledger, as it comes over the API.
 
 import type { Hash } from '../../protocol/base/ids.ts'
-import type { OperatorWord } from '../../protocol/machine/operator.ts'
+import type { OperatorWord } from '../../protocol/machine/operator-word.ts'
 import type { Shaped } from '../../protocol/base/shape.ts'
 import {
   amount, hash, integer, oneOf, optional, record, siteName, text, union,

@@ -139,11 +139,13 @@ function taskRow(task: HomeTask): TaskRow {
 
 function contractRow(tables: Tables, contract: HomeContract): ContractRow {
   let [held, claimed] = [0n, 0n]
+  let trouble = false
   let leaseUntilEpochMs = 0
   for (const id of contract.tranches) {
     const tranche = get(tables, 'homeTranches', id)
     if (!tranche) continue
     held += tranche.cap
+    trouble ||= tranche.trouble !== ''
     const hold = tranche.hold === '' ? undefined : get(tables, 'ledgerHolds', tranche.hold)
     claimed += hold?.claimed ?? 0n
     if (tranche.state.kind === 'live') {
@@ -159,7 +161,8 @@ function contractRow(tables: Tables, contract: HomeContract): ContractRow {
     claimed: String(claimed),
     accepted: String(contract.accepted),
     ...(leaseUntilEpochMs > 0 && { leaseUntilEpochMs }),
-    state: contract.tranches.length > 0 ? 'working' : contract.open ? 'open' : 'settled',
+    state: trouble ? 'claim in doubt: gridnode ledger open'
+      : contract.tranches.length > 0 ? 'working' : contract.open ? 'open' : 'settled',
   }
 }
 

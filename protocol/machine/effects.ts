@@ -5,7 +5,7 @@
 import type { ContractId, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import type { ReceiptNumber } from './log-records.ts'
 import type { Message } from './messages.ts'
-import type { Spoken } from './operator.ts'
+import type { Spoken } from './operator-word.ts'
 
 /** An entry of our own log, by its place or by the number of its statement. */
 export type EntryName = { readonly index: number } | { readonly number: string }

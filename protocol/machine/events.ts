@@ -8,7 +8,7 @@ import type { KeptOffer } from '../rules/offer.ts'
 import type { FederationPolicy, GrantFields } from '../rules/statement.ts'
 import type { EvidenceSearch, Included } from './effects.ts'
 import type { Message } from './messages.ts'
-import type { OperatorWord } from './operator.ts'
+import type { OperatorWord } from './operator-word.ts'
 import type { CapacityRecord } from './state.ts'
 
 /** What an operator of the founder sets. */

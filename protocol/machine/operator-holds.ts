@@ -13,8 +13,8 @@ import { readRuling } from '../rules/ruling.ts'
 import { say } from './delivery.ts'
 import { allIn, closeDone } from './home-claims.ts'
 import { closeResolved } from './host-claims.ts'
-import type { OperatorWord, Spoke } from './operator.ts'
-import { conflict, ledgerWord, notFound, spoken } from './operator.ts'
+import type { OperatorWord, Spoke } from './operator-word.ts'
+import { conflict, ledgerWord, notFound, spoken } from './operator-word.ts'
 import type { Turn } from './turn.ts'
 
 type Word<V> = Extract<OperatorWord, { readonly verb: V }>
