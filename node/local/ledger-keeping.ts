@@ -47,7 +47,7 @@ export function ledgerKeeping(parts: KeepingParts): Keeping {
   return {
     ledgerReceipt: (entry) => receiptOf(parts, entry),
     ledgerDigest: (day) => digestOf(parts, day),
-    ledgerDocuments: (job) => Promise.resolve(jobDocuments(tables, job)),
+    ledgerDocuments: (job) => jobDocuments(tables, parts.store, job),
     ledgerSnapshot: () => snapshot(parts),
     ledgerPrune: (wish) => prune(parts, wish),
     ledgerPair: (site) => Promise.resolve(pairOf(tables, parts.self.site, site)),

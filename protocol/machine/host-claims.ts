@@ -20,6 +20,7 @@ import type { TaskReport, UsageTotal } from '../rules/run.ts'
 import { chargeable, mostUsage } from '../rules/run.ts'
 import { say } from './delivery.ts'
 import { forgetContract, leaseLives, meterHash, resultsTaken, toldOf } from './host-book.ts'
+import { keepDocuments } from './kept-documents.ts'
 import type { HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -62,6 +63,7 @@ function claim(turn: Turn, tranche: HostTranche, hold: Sid): void {
   const said = record.claimedFinal === 1
     || claimFinally(turn, tranche, { record, ran, meter: meterHash(tranche, tasks) })
   if (!said) return claimLater(turn, tranche)
+  keepDocuments(turn, tranche, tasks)
   setTimer(turn, `claim/${tranche.id}`, undefined)
   turn.view.put('hostTranches', tranche.id, { ...tranche, phase: 'claimed' })
   turn.toReport.add(tranche.id)

@@ -22,6 +22,7 @@ import { everybody, headsMax } from '../rules/statement.ts'
 import type { EventOf } from './events.ts'
 import { dayKey, digestKey, snapshotKey } from './log-records.ts'
 import type { SaidSnapshot } from './log-records.ts'
+import { forgetDocuments } from './kept-documents.ts'
 import { isQuarantined } from './quarantine.ts'
 import type { HostTranche } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -64,6 +65,7 @@ export function onDay(turn: Turn): void {
     if (!said.ok) count(turn, `snapshot_refused_${said.refusal.reason}`)
   }
   forgetDigests(turn)
+  forgetDocuments(turn)
 }
 
 /** [DAY-1] Whoever has no peers has shown nobody what it said. */

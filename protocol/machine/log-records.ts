@@ -1,7 +1,7 @@
 // What a node keeps about its own log beside the log itself: receipts from others, the days of its
 // local work, snapshots, and what was pruned.
 
-import type { Hash, Sid, SiteName } from '../base/ids.ts'
+import type { Hash, JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import type { Frontier } from '../base/merkle.ts'
 
 /** Of a statement in its author's sequence to one site. */
@@ -79,9 +79,16 @@ export interface LogTables {
   pruned: PrunedRecord
   /** key what is said once a day: the last day of it */
   daysSaid: number
+  /** key documentsKey: since when */
+  documentsKept: number
+  /** key 'own': how many of them */
+  documentsCount: number
+  /** COLD, key documentsKey: lines that open a final claim */
+  documentLines: readonly string[]
 }
 
-export const coldLogTables = ['receipts', 'receiptPlaces', 'digestRecords'] as const
+export const coldLogTables =
+  ['receipts', 'receiptPlaces', 'digestRecords', 'documentLines'] as const
 export const volatileLogTables = ['receiptsOwed'] as const
 
 /** Sorts by peer, then epoch, then number. */
@@ -97,6 +104,10 @@ export function placeKey(origin: string, index: number): string {
 /** Key of the record number `at` of a day. */
 export function digestKey(day: number, at: number): string {
   return `${String(day).padStart(8, '0')}/${String(at).padStart(9, '0')}`
+}
+
+export function documentsKey(job: JobId, tranche: TrancheId): string {
+  return `${job}/${tranche}`
 }
 
 export function dayKey(day: number): string {
