@@ -27,6 +27,7 @@ import { grantCredit, onPeerUp as deliverOnUp } from './delivery.ts'
 import type { Answer } from './effects.ts'
 import { onPeerDown as forgetShown, sayAllAbout, sayEvidenceKnown } from './evidence.ts'
 import type { EventOf } from './events.ts'
+import { onOldStatement } from './evidence-search.ts'
 import { askHead, passHeads } from './heads.ts'
 import type { MessageOf } from './messages.ts'
 import { answerSummary, membersDigest, offerSummary } from './offers.ts'
@@ -152,7 +153,10 @@ function renew(turn: Turn, from: SiteName, told: Told): void {
     const isRenewal = (statement.kind === 'genesis' || statement.kind === 'key')
       && statement.from === said.from
     if (!isRenewal) return count(turn, 'member_refused')
-    if (view.get('ledgerPublics', publicKey(said.from, statement.e, statement.n))) continue
+    const known = view.get('ledgerPublics', publicKey(said.from, statement.e, statement.n))
+    // Its root key has signed something else under a number that it had used.
+    if (known && known.sid !== one.value.sid && statement.kind === 'key') onOldStatement(turn, note)
+    if (known) continue
     if (said.from === self.site && statement.e >= openHead(view).epoch) {
       if (!isOwnWord(view, self.site, note)) return count(turn, 'member_refused')
       return quarantine(turn, from, `it has shown a ${statement.kind} of ours of epoch `

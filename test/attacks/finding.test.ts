@@ -1,16 +1,16 @@
 // Attacks on running nodes by a member that signs what it likes with its own real keys: each test
 // is one attack, what the honest nodes make of it, and what proves nothing.
 
-import { sha256Hex } from '../../protocol/base/crypto.ts'
+import { sha256Hex, toHex } from '../../protocol/base/crypto.ts'
 import { microcredits } from '../../protocol/base/units.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
 import { encodeEvidence } from '../../protocol/rules/evidence.ts'
-import { creditLimit, directionOf } from '../../protocol/rules/ledger.ts'
-import { parseStatement } from '../../protocol/rules/statement.ts'
+import { creditLimit, directionOf, logPublic, sealKeys } from '../../protocol/rules/ledger.ts'
+import { parseStatement, rootSigner } from '../../protocol/rules/statement.ts'
 import { assert, suite } from '../harness.ts'
 import type { Site } from '../machine/pair.ts'
 import { carry, happen, pass, submitJob, tell, view } from '../machine/pair.ts'
-import { must } from '../sim/identity.ts'
+import { keyFor, must } from '../sim/identity.ts'
 import { jobWith } from '../sim/users.ts'
 import { another, shownLog, signedText } from './liar.ts'
 import {
@@ -199,4 +199,30 @@ t('E2: receipts that put two statements at one place of a log', () => {
   nobodyKnows(home)
   tell(world, liar, home, { kind: 'receipts', proofs })
   allKnow(all, 'fork_leaf')
+})
+
+t('E3: two statements of new keys with one number; what a thief says there is no proof', () => {
+  const all = sites()
+  const { world, home, liar } = all
+  const { site, root } = liar.identity
+  const fresh = (use: string): string => toHex(keyFor(site, use).publicKey)
+  const rekeyed = (turn: number): string => must(sealKeys(view(liar), rootSigner(site, root), {
+    statement: fresh(`statement ${turn}`), witness: fresh(`witness ${turn}`), last: [],
+    at: world.nowMs,
+  })).note
+  const [first, second] = [rekeyed(2), rekeyed(3)]
+  const { genesis, policy } = view(home).get('members', site)!
+  const told = (note: string): void => void tell(world, liar, home, {
+    kind: 'members', members: [{ genesis, policy, addresses: [], renewals: [note] }],
+  })
+  const [, tariff = ''] = [...view(liar).entries('tariffNotes')][0]!
+  const { n, prev } = must(parseStatement(first)).statement as { n: number, prev: string }
+  const stolen = another(liar.self.signer.statement, tariff, { n, prev })
+  told(first)
+  const trial = view(home)
+  assert.refused(logPublic(trial, home.name, stolen), 'bad_signature')
+  nobodyKnows(home)
+  told(second)
+  carry(world)
+  assert.equal(evidenceOf(home).map(({ proof }) => proof), ['double_number'])
 })
