@@ -10,7 +10,7 @@ import { clip } from '../base/clip.ts'
 import type { SiteName, TrancheId } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import type { Ranges } from '../base/ranges.ts'
-import { parseRanges, rangesSize, rangesValues } from '../base/ranges.ts'
+import { parseRanges, rangesSize, rangesValues, subtractRanges } from '../base/ranges.ts'
 import { trancheTasks } from '../rules/contract.ts'
 import { readJob } from '../rules/job.ts'
 import { unstartedTask } from '../rules/run.ts'
@@ -110,12 +110,20 @@ export function onAck(turn: Turn, from: SiteName, ack: Ack): void {
     : tranche.leaseUntilEpochMs
   const ackedRevision = Math.max(tranche.ackedRevision, Math.min(ack.revision, tranche.revision))
   const sentEpochMs = answered ? 0 : tranche.sentEpochMs
-  const heard = { ...tranche, directive, leaseUntilEpochMs, ackedRevision, taken, sentEpochMs }
+  const heard = {
+    ...tranche, directive, leaseUntilEpochMs, ackedRevision, sentEpochMs,
+    taken: takenNow(tranche, taken),
+  }
   view.put('hostTranches', tranche.id, heard)
   if (directive !== 'go' && tranche.directive !== directive) stopTranche(turn, heard)
   proceed(turn, tranche.id)
   closeEnded(turn, tranche.id, ack.directive === 'lapsed')
   keepFor(turn, tranche.id)
+}
+
+/** What was taken once is taken: an older word may come behind a newer one. */
+function takenNow({ tasks, taken }: HostTranche, more: Ranges): Ranges {
+  return subtractRanges(tasks, subtractRanges(subtractRanges(tasks, taken), more))
 }
 
 /**

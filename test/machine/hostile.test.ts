@@ -311,6 +311,16 @@ t('a home that calls a living lease lapsed pays for what ran all the same', () =
   assert.equal(hostTranches(host!).map(({ phase }) => phase), ['claimed'])
 })
 
+t('what a home has taken it has not given back by an older word', () => {
+  const [world, home, host] = federation(2)
+  take(world, home!, host!)
+  ack(world, home!, host!, { directive: 'go', taken: '0' })
+  ack(world, home!, host!, { directive: 'go', taken: '' })
+  assert.equal(hostTranches(host!).map(({ taken }) => taken), [[[0, 0]]])
+  ack(world, home!, host!, { directive: 'go', taken: '0-99' })
+  assert.equal(hostTranches(host!).map(({ taken }) => taken), [[[0, 0]]])
+})
+
 t('what could not be cleared up is cleared up later', () => {
   const [world, home, host] = federation(2)
   take(world, home!, host!)

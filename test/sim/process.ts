@@ -16,6 +16,7 @@ import { performWork } from './effects.ts'
 import {
   entriesRead, headShown, placesTaken, proofShown, receiptsShown, replayed,
 } from './show-head.ts'
+import { checkWrites } from './lives.ts'
 import type { Machine, Process } from './machine.ts'
 import { crash, pass, selfOf } from './machine.ts'
 import type { Endpoint } from './network.ts'
@@ -42,6 +43,7 @@ export function startMachine(machine: Machine): void {
       }),
       commit(writes, done) {
         if (!process.alive || pass(machine, process, 'commit')) return
+        checkWrites(machine, writes)
         disk.commit(writes, (failure) => {
           if (!process.alive) return
           world.committed(machine)

@@ -10,6 +10,7 @@ import { encodeMessage } from '../../protocol/machine/messages.ts'
 import type { SignedJob } from '../../protocol/rules/job.ts'
 import { encodeJoinRequest } from '../../protocol/rules/membership.ts'
 import { found, genesisOf, join } from './identity.ts'
+import { checkLeases } from './lives.ts'
 import type { Machine, Surroundings } from './machine.ts'
 import { openMachine } from './machine.ts'
 import type { Network } from './network.ts'
@@ -120,7 +121,9 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
       if (faults.restoreEveryMs > 0) checkHeard(said, encoded)
     },
     committed(machine) {
-      if (++commits % checkEvery === 0) checkSite(machine)
+      if (++commits % checkEvery !== 0) return
+      checkSite(machine)
+      checkLeases(machine)
     },
     crashed(machine) {
       crashes++
