@@ -215,7 +215,7 @@ t('E3: two statements of new keys with one number; what a thief says there is no
   const told = (note: string): void => void tell(world, liar, home, {
     kind: 'members', members: [{ genesis, policy, addresses: [], renewals: [note] }],
   })
-  const [, tariff = ''] = [...view(liar).entries('tariffNotes')][0]!
+  const [, tariff] = [...view(liar).entries('tariffNotes')][0]!
   const { n, prev } = must(parseStatement(first)).statement as { n: number, prev: string }
   const stolen = another(liar.self.signer.statement, tariff, { n, prev })
   told(first)
