@@ -52,8 +52,8 @@ export async function examinePrune(
   const below = wish.below - (wish.below % tileWidth)
   const head = await store.get('ledgerHead', 'head') as LedgerHead | undefined
   if (!head || below === 0 || below > head.frontier.size) {
-    throw problem(`expected an index from ${tileWidth} to ${head?.frontier.size ?? 0}, the number `
-      + `of entries here; got ${wish.below} (whole bundles of ${tileWidth} entries are dropped)`)
+    throw problem(`expected an index from ${tileWidth} on, whole bundles of ${tileWidth} entries are `
+      + `dropped, and at most ${head?.frontier.size ?? 0}, which are here; got ${wish.below}`)
   }
   const snapshot = await snapshotAbove(store, snapshots, below)
   const mirrors = mirrorPaths(wish.mirrors)

@@ -237,6 +237,11 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
     },
 
     ledgerNotes(from, signal) {
+      const below = get(tables, 'pruned', 'own')?.below ?? 0
+      if (from < below) {
+        return Promise.resolve(no('conflict', `entries below ${below} were dropped from this ledger; `
+          + `read from ${below} on, or an export that has them`))
+      }
       const size = get(tables, 'ledgerHead', 'head')?.frontier.size ?? 0
       return Promise.resolve(ok(ledgerNotes(parts.store, { from, size }, signal)))
     },

@@ -92,7 +92,7 @@ t('each thing that is missing keeps the entries', async (ctx) => {
   const store = readingStore(own)
   const refused = (change: Partial<PruneWish>, why: RegExp): Promise<unknown> =>
     assert.rejects(examinePrune(store, snapshots, { ...wish, ...change }), why)
-  await refused({ below: 255 }, /expected an index from 256/)
+  await refused({ below: 255 }, /bundles of 256/)
   await refused({ below: 1_000_000 }, /expected an index/)
   await refused({ nowEpochMs: start + 9 * day }, /9 days old, and entries are kept for 10 days/)
   await refused({ mirrors: [mirrors[0]!] }, /expected 2 mirrors/)
