@@ -1,5 +1,5 @@
-// `gridnode ledger snapshot`, `prune`, `digest` and `documents`: what a site keeps about its log and
-// shows to whom it wants.
+// `gridnode ledger snapshot`, `prune`, `digest` and `documents`: what a site keeps about its log
+// and shows to whom it wants.
 
 import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
@@ -109,8 +109,8 @@ export async function documents(context: Context, word: string): Promise<number>
   if (json) await terminal.out.write(jsonText(answer))
   else if (out === undefined) await terminal.out.write(text)
   else {
-    await terminal.out.write(`${plural(answer.lines.length, 'document')} written to ${out}; whoever `
-      + `gets it can check it with: gridnode verify --documents ${out} DIR\n`)
+    await terminal.out.write(`${plural(answer.lines.length, 'document')} written to ${out}; `
+      + `whoever gets it can check it with: gridnode verify --documents ${out} DIR\n`)
   }
   for (const missing of answer.missing) await terminal.err.write(`${missing}\n`)
   return exitCodes.done

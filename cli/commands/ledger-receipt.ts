@@ -96,7 +96,8 @@ async function check(context: Context, file: string): Promise<number> {
   } else if (checked.ok) {
     const { kind, sid, site, index, size, compared } = checked.value
     await terminal.out.write(`${kind} ${sid}\n  stands at entry ${index} of ${site}, under its `
-      + `signed head of ${size} entries\n${compared ? '  and that head is one of its ledger\n' : ''}`)
+      + `signed head of ${size} entries\n`
+      + (compared ? '  and that head is one of its ledger\n' : ''))
   } else await terminal.out.write(`no receipt: ${checked.refusal.detail}\n`)
   return checked.ok ? exitCodes.done : exitCodes.failed
 }

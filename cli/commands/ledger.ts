@@ -27,9 +27,9 @@ export const ledger: Command = {
     'in the order of the log. export: writes the log into DIR, which is new or holds an older ' +
     "export, for 'gridnode verify'. credit: how much SITE may owe this site; a promise that is " +
     'signed. receipt: the proof that a statement of this site stands in the log of the other; ' +
-    "check: whether it holds, without a node. digest: a day's local work, with --json as documents. " +
-    "documents: a job's private documents, as far as they are here, for 'gridnode verify " +
-    "--documents'. snapshot: says the state of the books. prune: drops the first entries. " +
+    "check: whether it holds, without a node. digest: a day's local work, with --json as " +
+    "documents. documents: a job's private documents, as far as they are here, for 'gridnode " +
+    "verify --documents'. snapshot: says the state of the books. prune: drops the first entries. " +
     'recover and rotate need keys/root.key and a node that does not run. recover: begins a ' +
     'new epoch after the database was put back from a backup or lost; open jobs are ended, what ' +
     'the ledger lacks comes back from the peers. rotate: new statement and witness keys, after a ' +
@@ -43,7 +43,9 @@ export const ledger: Command = {
     },
     limit: { kind: 'value', short: 'n', value: 'N', help: 'entries: at most N (default 20)' },
     out: { kind: 'value', value: 'FILE', help: 'receipt, documents: write into FILE' },
-    ledger: { kind: 'list', value: 'DIR', help: 'receipt check: exported ledgers that have the keys' },
+    ledger: {
+      kind: 'list', value: 'DIR', help: 'receipt check: exported ledgers that have the keys',
+    },
     below: { kind: 'value', value: 'INDEX', help: 'prune: the first entry that is to stay' },
     mirror: { kind: 'list', value: 'DIR', help: 'prune: an export that has the entries (twice)' },
     retention: {

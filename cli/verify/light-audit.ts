@@ -1,5 +1,5 @@
-// A light audit: one counterparty, from the last reconciliation on. Both had the same books then, so
-// what has to be compared is what the two have said to each other since; the rest of its log is
+// A light audit: one counterparty, from the last reconciliation on. Both had the same books then,
+// so what has to be compared is what the two have said to each other since; the rest of its log is
 // held to the head that it has shown before by a proof of a few hashes.
 //
 // Invariants: every entry that counts is proven to stand under the head that the site shows now;
@@ -143,7 +143,10 @@ const step = 1_024
 
 async function ownSince(parts: LightParts): Promise<OwnSince> {
   const { reconciled } = parts.pair
-  if (!reconciled) return { since: await placedOf(parts, 0), offer: '', next: await nextOf(parts, 0) }
+  if (!reconciled) {
+    const since = await placedOf(parts, 0)
+    return { since, offer: '', next: (since.at(-1)?.index ?? -1) + 1 }
+  }
   for (let back = step; ; back *= 2) {
     const from = Math.max(0, reconciled.index - back)
     const all = await placedOf(parts, from)
@@ -154,10 +157,6 @@ async function ownSince(parts: LightParts): Promise<OwnSince> {
     const next = (all.at(-1)?.index ?? reconciled.index) + 1
     return { since: all.slice(at + 1), offer: at < 0 ? '' : offer, next }
   }
-}
-
-async function nextOf(parts: LightParts, from: number): Promise<number> {
-  return ((await placedOf(parts, from)).at(-1)?.index ?? -1) + 1
 }
 
 /** Statements between the two in our own log, from an index on. */
@@ -194,13 +193,13 @@ async function peerSince(
   for (let first = last; first >= 0; first -= tileWidth) {
     const { value: bundle } = await bundlesOf(files, size, first).next()
     if (bundle?.kind !== 'entries') {
-      findings.push(`its entries from ${first} on cannot be read, and the reconciliation lies before `
-        + `them${bundle ? `: ${bundle.detail}` : ''}`)
+      findings.push(`its entries from ${first} on cannot be read, and the reconciliation lies `
+        + `before them${bundle ? `: ${bundle.detail}` : ''}`)
       break
     }
     if (!await isProven(tree, head, { first, entries: bundle.entries })) {
-      findings.push(`its entries ${first} to ${first + bundle.entries.length - 1} are not those that `
-        + 'its head commits to')
+      const last = first + bundle.entries.length - 1
+      findings.push(`its entries ${first} to ${last} are not those that its head commits to`)
       break
     }
     read += bundle.entries.length
@@ -218,7 +217,7 @@ async function peerSince(
   return { since: found, read }
 }
 
-/** One path proves a whole bundle: every hash in it beside the path is made of its other entries. */
+/** One path proves a whole bundle: the hashes in it beside the path are made of the others. */
 async function isProven(
   tree: TreeFiles,
   { checkpoint: { size, rootHash } }: LogHead,
@@ -260,7 +259,9 @@ function compare(
       findings.push(`statement ${statement.n} of ${statement.from} is ${other.sid.slice(0, 16)} in `
         + `its log (entry ${other.index}), in ours ${sid.slice(0, 16)}`)
     } else if (statement.from === own || newer.some((one) => one.sid === sid)) underWay += 1
-    else findings.push(`its log lacks its own statement ${statement.n} to ${own}, ${statement.kind}`)
+    else {
+      findings.push(`its log lacks its own statement ${statement.n} to ${own}, ${statement.kind}`)
+    }
   }
   for (const [number, { statement, index }] of there) {
     if (here.has(number)) continue

@@ -41,7 +41,7 @@ export const apiPaths = {
   ledgerEntries: '/v1/ledger/entries',
   /** GET ?from=INDEX → ndjson stream of LedgerNote, up to the newest entry of that moment */
   ledgerNotes: '/v1/ledger/notes',
-  /** GET ?entry=SID|INDEX → ReceiptAnswer: that a statement of ours stands in its addressee's log */
+  /** GET ?entry=SID|INDEX → ReceiptAnswer: a statement of ours stands in its addressee's log */
   ledgerReceipt: '/v1/ledger/receipt',
   /** GET ?day=DAYS-SINCE-1970 → DigestAnswer: our local work of a day that was said */
   ledgerDigest: '/v1/ledger/digest',

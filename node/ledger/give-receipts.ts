@@ -1,6 +1,5 @@
-// Receipts for a peer: its statements in our log, all under one signed head, as many to a message as
-// fit.
-// Invariant: memory is that of one message, however many were asked for.
+// Receipts for a peer: its statements in our log, all under one signed head, as many to a message
+// as fit. Invariant: memory is that of one message, however many were asked for.
 
 import type { SiteName } from '../../protocol/base/ids.ts'
 import type { ReceiptNumber } from '../../protocol/machine/log-records.ts'

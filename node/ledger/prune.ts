@@ -1,8 +1,8 @@
 // Dropping the first entries of the log: what must be so before, and the dropping itself. The hash
-// tiles stay for ever, so every proof and every head can still be checked.
-// Invariants: only whole bundles go; before, two mirrors were read and hold exactly these entries
-// (by our own hash tiles), the youngest of them is old enough, and the text of a snapshot above them
-// is here; a crash in between drops the rest later.
+// tiles stay for ever, so every proof and every head can still be checked. Invariants: only whole
+// bundles go; before, two mirrors were read and hold exactly these entries (by our own hash tiles),
+// the youngest of them is old enough, and the text of a snapshot above them is here; a crash in
+// between drops the rest later.
 
 import { lstatSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -52,8 +52,8 @@ export async function examinePrune(
   const below = wish.below - (wish.below % tileWidth)
   const head = await store.get('ledgerHead', 'head') as LedgerHead | undefined
   if (!head || below === 0 || below > head.frontier.size) {
-    throw problem(`expected an index from ${tileWidth} on, whole bundles of ${tileWidth} entries are `
-      + `dropped, and at most ${head?.frontier.size ?? 0}, which are here; got ${wish.below}`)
+    throw problem(`expected an index from ${tileWidth} on, as whole bundles of ${tileWidth} `
+      + `entries are dropped, and at most ${head?.frontier.size ?? 0}, which are here; got ${wish.below}`)
   }
   const snapshot = await snapshotAbove(store, snapshots, below)
   const mirrors = mirrorPaths(wish.mirrors)
@@ -89,7 +89,8 @@ async function snapshotAbove(
     const text = snapshots.read(size)
     if (said && text && stateOf(text.slice(0, -1).split('\n')) === said.state) return size
   }
-  throw problem(`there is no snapshot at or above entry ${below}; make one: gridnode ledger snapshot`)
+  throw problem(`there is no snapshot at or above entry ${below}; make one: gridnode ledger `
+    + 'snapshot')
 }
 
 function mirrorPaths(directories: readonly string[]): string[] {
@@ -138,7 +139,9 @@ function readMirror(mirror: string, path: string): Uint8Array {
 }
 
 /** Removes the entries below from the database, in commits of bounded size. */
-export async function dropEntries(store: Pick<Store, 'range' | 'commit'>, below: number): Promise<void> {
+export async function dropEntries(
+  store: Pick<Store, 'range' | 'commit'>, below: number,
+): Promise<void> {
   for (;;) {
     const keys: string[] = []
     for await (const [key] of store.range('ledgerEntries', entryKey(0), entryKey(below))) {

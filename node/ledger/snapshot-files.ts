@@ -1,5 +1,6 @@
 // Texts of snapshots beside the database: `snapshots/<size>` in the data directory, the newest few.
-// Invariants: a file under its name is whole; what is read is compared with what the log says of it.
+// Invariants: a file under its name is whole; what is read is compared with what the log says of
+// it.
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'

@@ -28,7 +28,8 @@ export async function jobDocuments(
     ...kept.map((key) => key.split('/')[0] ?? ''),
   ].filter((id) => id.startsWith(name)))
   if (ids.size > 1) {
-    return refuse({ reason: 'ambiguous', detail: `${ids.size} jobs begin with ${name}; add digits` })
+    const detail = `${ids.size} jobs begin with ${name}; add digits`
+    return refuse({ reason: 'ambiguous', detail })
   }
   const [job] = ids
   if (job === undefined) {
@@ -59,7 +60,8 @@ function atHome(tables: Tables, job: string, found: Found): void {
     const entry = auctions.get(contract.auction)?.entries[contract.host]
     if (entry?.kind === 'bid') add(found, { kind: 'bid', note: entry.note })
     else found.missing.push(`the bid of ${contract.host} for contract ${contract.id} is gone`)
-    found.missing.push(`what was metered under contract ${contract.id} is ${contract.host}'s to show`)
+    found.missing.push(
+      `what was metered under contract ${contract.id} is ${contract.host}'s to show`)
   }
   for (const [, tranche] of sorted(tables, 'homeTranches')) {
     if (tranche.job !== job || tranche.hold === '') continue

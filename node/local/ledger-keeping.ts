@@ -60,8 +60,8 @@ async function receiptOf(
   const named = await entryNamed(store, entry)
   if (!named) {
     return no('not_found', parseHash(entry)
-      ? `no receipt for statement ${entry.slice(0, 16)} is here; name the index of its entry to see `
-        + 'whether it is wanted'
+      ? `no receipt for statement ${entry.slice(0, 16)} is here; name the index of its entry to `
+        + 'see whether it is wanted'
       : `there is no entry ${entry} here; see gridnode ledger entries`)
   }
   const { note, receipt } = named
@@ -181,7 +181,9 @@ function pairOf(
 ): Awaited<ReturnType<Keeping['ledgerPair']>> {
   const view = viewOf(tables)
   const member = view.get('ledgerMembers', site)
-  if (!member || site === own) return no('not_found', `${site} is not another site of this federation`)
+  if (!member || site === own) {
+    return no('not_found', `${site} is not another site of this federation`)
+  }
   const { federation, frontier } = openHead(view)
   const origin = logOrigin(site, federation, member.epoch)
   const head = view.get('heads', origin)

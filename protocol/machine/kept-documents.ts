@@ -1,6 +1,6 @@
-// What a host has claimed for, task by task: the documents that open a final claim's commitments. The
-// desk is cleared when a tranche is paid; these stay for a while, for whoever asks what was charged.
-// Invariant: bounded in number, and nothing is kept beyond its time.
+// What a host has claimed for, task by task: the documents that open a final claim's commitments.
+// The desk is cleared when a tranche is paid; these stay for a while, for whoever asks what was
+// charged. Invariant: bounded in number, and nothing is kept beyond its time.
 
 import { formatRanges } from '../base/ranges.ts'
 import { formatDocument } from '../rules/audit-documents.ts'

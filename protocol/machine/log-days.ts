@@ -1,9 +1,9 @@
-// What a node says in its own log by the clock: once a day the heads that it holds of other logs and
-// the digest of its local work, once a month a snapshot. And what follows from a snapshot: entries
-// before it may be dropped.
+// What a node says in its own log by the clock: once a day the heads that it holds of other logs
+// and the digest of its local work, once a month a snapshot. And what follows from a snapshot:
+// entries before it may be dropped.
 //
-// [DAY-1] Nothing of it is said before a peer was heard since the start: a database that was put back
-//   from a backup must not use a number twice.
+// [DAY-1] Nothing of it is said before a peer was heard since the start: a database that was put
+//   back from a backup must not use a number twice.
 // [DAY-2] Entries are dropped only below a snapshot, and below the newest reconciliation with each
 //   site that has said or heard something there.
 
@@ -128,7 +128,9 @@ function forgetDigests(turn: Turn): void {
     const day = Number(key)
     if (!known || day >= dayOf(now) - digestDaysKept || left <= 0) return
     const first = Math.max(0, known.count - left)
-    for (let at = known.count - 1; at >= first; at--) view.remove('digestRecords', digestKey(day, at))
+    for (let at = known.count - 1; at >= first; at--) {
+      view.remove('digestRecords', digestKey(day, at))
+    }
     left -= known.count - first
     if (first === 0) view.remove('digests', key)
     else view.put('digests', key, { ...known, count: first })

@@ -1,7 +1,7 @@
 // Receipts: for each statement that matters its author keeps the proof that it stands in the
-// addressee's log (C2SP tlog-proof), so that what was received cannot be unsaid. The receiver proves
-// in groups, one signed head for all of a group; the author checks each proof before it keeps it,
-// and asks again for what is missing.
+// addressee's log (C2SP tlog-proof), so that what was received cannot be unsaid. The receiver
+// proves in groups, one signed head for all of a group; the author checks each proof before it
+// keeps it, and asks again for what is missing.
 //
 // [RECEIPT-1] A receipt is kept only if its head is signed by the log key of its epoch and the very
 //   statement stands in it.

@@ -1,14 +1,10 @@
-// Private documents against the commitments of a log (I13): who is shown a document can see that it
-// is the one that the sites spoke of, and nobody else learns what it says.
-//
-// A file of documents has one on each line, in canonical JSON:
+// Private documents against the commitments of a log (I13). A file has one on each line:
 //
 //     {"kind":"job","note":"<the owner's signed job>"}             opens a contract's `job`
 //     {"kind":"bid","note":"<the host's signed bid>"}              opens a contract's `bid`
 //     {"kind":"tranche","salt":"<32 hex>","tasks":"1-16,20"}       opens a hold's `doc`
 //     {"kind":"meter","reports":[<task report>…],"salt":"<32 hex>"} opens a usage's `meter`
-//     {"count":2,"day":20254,"index":0,"kind":"digest","proof":["<64 hex>"…],"record":{…},
-//       "root":"<64 hex>"}                                          opens a digest's `root`
+//     {"count":2,"day":20254,"index":0,"kind":"digest","proof":[…],"record":{…},"root":"<64 hex>"}
 //
 // Invariants: a document opens what hashes to it and nothing else; what it says must also be what
 // the statement says openly. Memory is that of the documents, not of the log.

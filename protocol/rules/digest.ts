@@ -1,6 +1,7 @@
 // The digest of a day's local work: what a site's own users ran on its own cluster costs nobody
-// anything and stands in no statement, so each day the site commits to it, by a tree over one salted
-// record for each task. A record can be shown with its path, and says nothing about the others.
+// anything and stands in no statement, so each day the site commits to it, by a tree over one
+// salted record for each task. A record can be shown with its path, and says nothing about the
+// others.
 //
 // Invariants: a record has one text; its salt follows from the tranche's and the task's number, so
 // nobody can choose it afterwards; the day is that of the node's clock when it saw the end.

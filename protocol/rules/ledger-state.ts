@@ -83,7 +83,9 @@ type Kinds<T extends { readonly kind: string }> =
 function kindsOf<T extends { readonly kind: string }>(kinds: Kinds<T>): Codec<T> {
   const codecOf = (kind: unknown): Codec<T> | undefined =>
     Object.hasOwn(kinds, String(kind)) ? kinds[kind as T['kind']] as unknown as Codec<T> : undefined
-  const any = union('kind', Object.fromEntries(Object.keys(kinds).map((kind) => [kind, record({})])))
+  const nothing = record({})
+  const any = union('kind',
+    Object.fromEntries(Object.keys(kinds).map((kind) => [kind, nothing])))
   return {
     shape: {
       decode(value, path) {
@@ -155,7 +157,9 @@ const codecs: { readonly [T in BookTable]: Codec<LedgerTables[T]> } = {
   }),
   ledgerTariffs: recordOf<LedgerTables['ledgerTariffs']>({ site, sid, index: number, ...tariff }),
   ledgerCredits: recordOf<LedgerTables['ledgerCredits']>({ limit: money }),
-  ledgerAccounts: recordOf<LedgerTables['ledgerAccounts']>({ creditor: site, debtor: site, ...sums }),
+  ledgerAccounts: recordOf<LedgerTables['ledgerAccounts']>({
+    creditor: site, debtor: site, ...sums,
+  }),
   ledgerContracts: recordOf<LedgerTables['ledgerContracts']>({
     sid,
     home: site,
@@ -224,7 +228,11 @@ const codecs: { readonly [T in BookTable]: Codec<LedgerTables[T]> } = {
     untilEpochMs: number, held: money, spent: money,
   }),
   ledgerPolicy: recordOf<LedgerTables['ledgerPolicy']>({
-    sid, version: number, witnesses: listOf(site, 64), quorum: number, authorities: listOf(site, 64),
+    sid,
+    version: number,
+    witnesses: listOf(site, 64),
+    quorum: number,
+    authorities: listOf(site, 64),
   }),
   ledgerReconciled: recordOf<LedgerTables['ledgerReconciled']>({
     sid, index: number, state: hashed, atEpochMs: number,
@@ -242,7 +250,9 @@ const tables = (Object.keys(codecs) as BookTable[])
 const byName = new Map(tables.map((table) => [nameOf(table), table]))
 
 /** The lines of the book, each without its newline. */
-export function* bookLines(view: Pick<View<LedgerTables>, 'entries'>): Generator<string, undefined> {
+export function* bookLines(
+  view: Pick<View<LedgerTables>, 'entries'>,
+): Generator<string, undefined> {
   yield header
   for (const table of tables) yield* linesOf(view, table)
 }

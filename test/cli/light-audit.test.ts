@@ -1,5 +1,5 @@
-// The light audit of one counterparty: what it reads, what it proves, and each way in which the other
-// log can be another one.
+// The light audit of one counterparty: what it reads, what it proves, and each way in which the
+// other log can be another one.
 
 import { lightAudit } from '../../cli/verify/light-audit.ts'
 import type { LightParts, LightReport } from '../../cli/verify/light-audit.ts'

@@ -28,7 +28,6 @@ async function gridnode(...args: readonly string[]): Promise<Ran> {
   child.stdout.on('data', (part: Buffer) => { out += part.toString() })
   child.stderr.on('data', (part: Buffer) => { err += part.toString() })
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
-  if (process.env['GRIDNODE_SHOW']) process.stdout.write(`$ gridnode ${args.join(' ')}\n${out}${err}`)
   return { code, out, err }
 }
 
@@ -63,12 +62,13 @@ t('receipts, documents, a light audit and a snapshot of a job that was paid', as
   await receiptFor(b, 'usage')
 
   const file = (name: string): string => join(federation.directory, name)
-  const shown = await gridnode('ledger', '--dir', a.directory, 'receipt', String(hold.index), '--out',
-    file('hold.proof'))
+  const shown = await gridnode('ledger', '--dir', a.directory, 'receipt', String(hold.index),
+    '--out', file('hold.proof'))
   assert.equal([shown.code, shown.err], [0, ''])
   assert.ok(existsSync(file('hold.proof')) && existsSync(file('hold.proof.entry')))
   for (const site of [a, b]) {
-    const ran = await gridnode('ledger', '--dir', site.directory, 'export', file(`log-${site.name}`))
+    const target = file(`log-${site.name}`)
+    const ran = await gridnode('ledger', '--dir', site.directory, 'export', target)
     assert.equal([ran.code, ran.err], [0, ''])
   }
   const check = (...more: readonly string[]): Promise<Ran> =>
@@ -85,8 +85,8 @@ t('receipts, documents, a light audit and a snapshot of a job that was paid', as
 
   const answers: DocumentsAnswer[] = []
   for (const site of [a, b]) {
-    const name = `documents-${site.name}`
-    const ran = await gridnode('ledger', '--dir', site.directory, 'documents', job, '--out', file(name))
+    const target = file(`documents-${site.name}`)
+    const ran = await gridnode('ledger', '--dir', site.directory, 'documents', job, '--out', target)
     assert.equal(ran.code, 0, ran.err)
     answers.push(await site.client.get<DocumentsAnswer>(apiPaths.ledgerDocuments, { job }))
   }
@@ -110,15 +110,17 @@ t('receipts, documents, a light audit and a snapshot of a job that was paid', as
   assert.equal(again.code, 0)
   assert.ok(existsSync(file(`log-a.example/snapshot/${size}`)))
   assert.equal((await gridnode('verify', file('log-a.example'))).code, 0)
-  const early = await gridnode('ledger', '--dir', a.directory, 'prune', '--below', '256', '--mirror',
-    file('log-a.example'), '--mirror', file('log-b.example'))
+  const early = await gridnode('ledger', '--dir', a.directory, 'prune', '--below', '256',
+    '--mirror', file('log-a.example'), '--mirror', file('log-b.example'))
   assert.equal(early.code, 1)
   assert.match(early.err, /bundles of 256/)
 }, { timeoutSeconds: 180 })
 
 t('a running site drops its first entries; what is left verifies, and goes on', async (ctx) => {
   const federation = await openFederation(ctx, {
-    sites: [{ name: 'a.example', cores: 1, set: { 'ledger.retention': '"0s"' } }, { name: 'b.example' }],
+    sites: [
+      { name: 'a.example', cores: 1, set: { 'ledger.retention': '"0s"' } }, { name: 'b.example' },
+    ],
   })
   const [a, b] = federation.sites as [Site, Site]
   const file = (name: string): string => join(federation.directory, name)

@@ -1,5 +1,5 @@
-// Dropping the first entries: what keeps them, what is left, and that everything but the entries can
-// still be checked.
+// Dropping the first entries: what keeps them, what is left, and that everything but the entries
+// can still be checked.
 
 import { cpSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -112,7 +112,7 @@ t('each thing that is missing keeps the entries', async (ctx) => {
   await assert.rejects(examinePrune(store, none, wish), /no snapshot at or above/)
 })
 
-t('a pruned log verifies from its snapshot on, and its older mirrors from the beginning', async (ctx) => {
+t('a pruned log verifies from its snapshot on, an older mirror from the beginning', async (ctx) => {
   const { own, peer, snapshots, mirrors, folder, exported } = await world(ctx)
   const before = entriesOf(own)
   await drop(own, 512)
@@ -138,7 +138,7 @@ t('a pruned log verifies from its snapshot on, and its older mirrors from the be
   assert.ok(mirrors.length === 2)
 })
 
-t('the log that is left serves proofs of all entries, and no text of those that went', async (ctx) => {
+t('what is left has proofs of all entries, and no text of those that went', async (ctx) => {
   const { own, snapshots } = await world(ctx)
   const parts = {
     store: readingStore(own), logKey: own.log, markPath: join(ctx.tmp(), 'mark'),

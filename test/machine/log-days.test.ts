@@ -23,7 +23,8 @@ const t = suite('log days')
 function said<K extends Statement['kind']>(
   site: Site, kind: K,
 ): Extract<Statement, { readonly kind: K }>[] {
-  return [...site.cold].filter(([key]) => key.startsWith('ledgerEntries/')).sort()
+  return [...site.cold].filter(([key]) => key.startsWith('ledgerEntries/'))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([, note]) => {
       const parsed = parseStatement(note as string)
       const { statement } = parsed.ok ? parsed.value : { statement: undefined }
@@ -48,8 +49,9 @@ function runHere(world: World, home: Site, name: string): void {
 }
 
 function records(site: Site): string[] {
-  return [...site.cold].filter(([key, value]) => key.startsWith('digestRecords/') && value !== undefined)
-    .sort().map(([, line]) => line as string)
+  return [...site.cold].filter(([key]) => key.startsWith('digestRecords/'))
+    .filter(([, line]) => line !== undefined).toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, line]) => line as string)
 }
 
 t('local work of a day is said as one root over salted records', () => {
@@ -66,7 +68,8 @@ t('local work of a day is said as one root over salted records', () => {
   assert.equal(said(home, 'digest'), [])
   nextDay(world, home)
   const [digest] = said(home, 'digest')
-  const frontier = lines.reduce((tree, line) => append(tree, Buffer.from(line)).frontier, emptyFrontier)
+  let frontier = emptyFrontier
+  for (const line of lines) frontier = append(frontier, Buffer.from(line)).frontier
   assert.equal([digest?.day, digest?.count, digest?.root], [today, 1, toHex(root(frontier))])
   assert.equal(view(home).get('digestDay', dayKey(today)), undefined)
   nextDay(world, home)

@@ -1,5 +1,5 @@
-// Receipts: proven in groups, checked before they are kept, asked for again, and believed of no other
-// statement, log or key.
+// Receipts: proven in groups, checked before they are kept, asked for again, and believed of no
+// other statement, log or key.
 
 import { toHex } from '../../protocol/base/crypto.ts'
 import { formatCheckpoint } from '../../protocol/base/checkpoint.ts'
@@ -88,7 +88,7 @@ t('[RECEIPT-1] whatever matters is proven by the log of its addressee', () => {
 })
 
 t('one head proves a whole group', () => {
-  const [world, home, host] = walked()
+  const [world, , host] = walked()
   pass(world, 3_000)
   const heads = (messages: Receipts[]): Set<string> =>
     new Set(messages.flatMap(({ proofs }) => proofs)

@@ -10,13 +10,15 @@ import { entryKey, openHead } from '../../protocol/rules/ledger-book.ts'
 import type { LedgerTables } from '../../protocol/rules/ledger-book.ts'
 import { checkNow } from '../../protocol/rules/ledger-entry.ts'
 import { pairState, directionOf } from '../../protocol/rules/ledger-pairs.ts'
-import { bookLines, bookState, bookText, loadBook, stateOf } from '../../protocol/rules/ledger-state.ts'
+import {
+  bookLines, bookState, bookText, loadBook, stateOf,
+} from '../../protocol/rules/ledger-state.ts'
 import { ledgerExamples } from '../ledger-examples.ts'
 import { assert, suite } from '../harness.ts'
 import type { Deal, TestSite } from './ledger-sites.ts'
 import {
-  acceptInput, agreedDeal, credits, federation, hashOf, heldInput, holdInput, offerInput, say, start,
-  tell, trySay, usageInput, view,
+  acceptInput, agreedDeal, credits, federation, hashOf, heldInput, holdInput, say, start, tell,
+  trySay, usageInput, view,
 } from './ledger-sites.ts'
 
 const t = suite('ledger state')
@@ -46,12 +48,14 @@ function reconcile(left: TestSite, right: TestSite, at = start): void {
 function leaves(at: TestSite): Uint8Array[] {
   const { size } = openHead(view(at)).frontier
   const entries = at.tables.get('ledgerEntries')!
-  return Array.from({ length: size }, (_, index) => Buffer.from(entries.get(entryKey(index)) as string))
+  return Array.from({ length: size }, (_, index) =>
+    Buffer.from(entries.get(entryKey(index)) as string))
 }
 
 function replayed(at: TestSite, options: ReplayOptions = {}): Finding[] {
   const replay = openReplay(at.name, checkNow, options)
-  return leaves(at).slice(options.from ? replay.head().size : 0).flatMap((leaf) => replay.leaf(leaf))
+  const first = options.from ? replay.head().size : 0
+  return leaves(at).slice(first).flatMap((leaf) => replay.leaf(leaf))
 }
 
 function snapshot(at: TestSite): string {
