@@ -44,6 +44,8 @@ export interface BatchScheduler {
   readonly submitted: ReadonlySet<TrancheId>
   /** Nothing queued or running. */
   idle(): boolean
+  /** Grows with every change, where it is counted: who has seen this number has seen all. */
+  readonly changes?: number
 }
 
 type Status = ObservedTask['status']

@@ -140,7 +140,7 @@ export function selfOf(machine: Machine, federation: FederationId): Self {
       autoPermille: 0, arbiter: '',
       awardSeconds: 20,
       shortlistSites: 8,
-      queueAheadPermille: 500,
+      queueAheadPermille: world.profile.queueAheadPermille ?? 500,
       roundRetryMsMin: 1_000,
       roundRetryMsMax: 30_000,
     },
@@ -151,7 +151,7 @@ export function selfOf(machine: Machine, federation: FederationId): Self {
     offers: { validSeconds: 120, heartbeatMs: 30_000 },
     attributes: profile.attributes,
     keepResultsSeconds: world.profile.keepResultsSeconds,
-    jobsOpenMax: 1_000,
+    jobsOpenMax: world.profile.jobsOpenMax ?? 1_000,
     draining: false,
   }
 }

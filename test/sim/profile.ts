@@ -58,6 +58,9 @@ export interface Profile {
   readonly interimSeconds: number
   readonly exposurePermille: number
   readonly keepResultsSeconds: number
+  /** Where it is said: cores' worth of tasks taken beyond the free ones; in a thousand of all. */
+  readonly queueAheadPermille?: number
+  readonly jobsOpenMax?: number
   /** What every task comes to, instead of chance. */
   readonly outcome?: Outcome
   readonly faults: Faults

@@ -13,6 +13,7 @@ export function startWatch(machine: Machine, process: Process): () => void {
   const { world, scheduler } = machine
   const seen = new Map<string, string>()
   let last: CapacityRecord | undefined
+  let lastChange: number | undefined
   let callOff: () => void = () => undefined
 
   const pushChanged = (): void => {
@@ -36,10 +37,12 @@ export function startWatch(machine: Machine, process: Process): () => void {
   const look = (): void => {
     callOff()
     if (!process.alive) return
-    if (scheduler.reachable) {
+    const nothingNew = lastChange !== undefined && lastChange === scheduler.changes
+    if (scheduler.reachable && !(nothingNew && last?.reachable === true)) {
+      lastChange = scheduler.changes
       pushChanged()
       pushCapacity(scheduler.capacity(world.time.now() + machine.skewMs))
-    } else if (last?.reachable) pushCapacity({ ...last, reachable: false })
+    } else if (!scheduler.reachable && last?.reachable) pushCapacity({ ...last, reachable: false })
     if (!process.alive) return
     callOff = world.time.after(scheduler.idle() ? idleMs : busyMs, look)
   }
