@@ -82,6 +82,7 @@ export function planFaults(world: FaultWorld): FaultPlan {
       scheduler.reachable = true
     })
   })
+  planSlowerFaults(world, every)
   const restores = planRestores(world)
   every('restore', faults.restoreEveryMs, (chance) => restores.restore(chance))
   every('disk', faults.diskFailureEveryMs, (chance) => {
@@ -106,7 +107,60 @@ export function planFaults(world: FaultWorld): FaultPlan {
       healed = true
       for (const mend of cuts) mend()
       for (const { scheduler } of machines) scheduler.reachable = true
+      eachLink(machines, (left, right) => {
+        network.hear(left, right)
+        network.narrow(left, right, undefined)
+      })
     },
+  }
+}
+
+type Every = (name: string, meanMs: number, act: (chance: Random) => void) => void
+
+/** Links that are slow or dead in one direction, clocks that are set, sites that are drained. */
+function planSlowerFaults({ time, network, profile, machines, log }: FaultWorld, every: Every): void {
+  const { faults } = profile
+  const link = (chance: Random): [string, string] | undefined => {
+    const [left, right] = [chance.pick(machines), chance.pick(machines)]
+    return left === right ? undefined : [left.identity.site, right.identity.site]
+  }
+  every('deaf', faults.deafEveryMs, (chance) => {
+    const ends = link(chance)
+    if (!ends) return
+    log(`${ends[1]} hears nothing of ${ends[0]}`)
+    network.deafen(...ends)
+    time.after(chance.between(1_000, 60_000), () => network.hear(...ends))
+  })
+  every('slow', faults.slowEveryMs, (chance) => {
+    const ends = link(chance)
+    if (!ends) return
+    const bytesPerMs = chance.pick([1, 4, 20])
+    log(`${ends.join(' and ')} have ${bytesPerMs} bytes a millisecond`)
+    network.narrow(...ends, bytesPerMs)
+    time.after(chance.between(5_000, 60_000), () => network.narrow(...ends, undefined))
+  })
+  every('clock', faults.clockEveryMs, (chance) => {
+    const machine = chance.pick(machines)
+    const byMs = chance.between(-150_000, 150_000)
+    machine.skewMs += byMs
+    log(`the clock of ${machine.identity.site} is set by ${byMs} ms`)
+  })
+  every('drain', faults.drainEveryMs, (chance) => {
+    const machine = chance.pick(machines)
+    machine.draining = !machine.draining
+    log(`${machine.identity.site} ${machine.draining ? 'takes no new work' : 'takes work again'}`)
+    // It is read at a start.
+    if (machine.process) crash(machine, 'restarted by its operator')
+  })
+}
+
+function eachLink(
+  machines: readonly Machine[], act: (left: string, right: string) => void,
+): void {
+  for (const left of machines) {
+    for (const right of machines) {
+      if (left !== right) act(left.identity.site, right.identity.site)
+    }
   }
 }
 

@@ -14,7 +14,9 @@ import { random } from './random.ts'
 import type { Overheard, World } from './world.ts'
 
 /** What may change by the word of a site that is not the author: what it says of itself. */
-const harmless = new Set(['counters', 'troubles', 'links', 'timers', 'delivery', 'outbox'])
+const harmless = new Set([
+  'counters', 'troubles', 'links', 'timers', 'delivery', 'outbox', 'heardPeers', 'histories',
+])
 
 export function startHostility(world: World): void {
   const { garbageEveryMs } = world.profile.faults

@@ -53,6 +53,8 @@ export interface Machine {
   readonly scheduler: BatchScheduler
   readonly chance: Random
   skewMs: number
+  /** Its operator lets it take no new work. */
+  draining: boolean
   coreHour: Microcredits
   creditLimit: Microcredits
   /** Beside the database: the high-water mark, and what the root key has signed of later epochs. */
@@ -102,6 +104,7 @@ export function openMachine(world: Surroundings, at: number): Machine {
     }),
     chance,
     skewMs: own.skewMs,
+    draining: false,
     coreHour: own.coreHour,
     creditLimit: own.creditLimit,
     mark: undefined,
@@ -152,7 +155,7 @@ export function selfOf(machine: Machine, federation: FederationId): Self {
     attributes: profile.attributes,
     keepResultsSeconds: world.profile.keepResultsSeconds,
     jobsOpenMax: world.profile.jobsOpenMax ?? 1_000,
-    draining: false,
+    draining: machine.draining,
   }
 }
 

@@ -48,6 +48,11 @@ export interface Network {
   calm(): void
   /** The connection breaks once. */
   breakOff(left: string, right: string): void
+  /** What one says to the other vanishes until `hear`; nobody is told, until pings are missed. */
+  deafen(from: string, to: string): void
+  hear(from: string, to: string): void
+  /** Bytes in a millisecond and direction between these two; undefined: as many as there are. */
+  narrow(left: string, right: string, bytesPerMs: number | undefined): void
 }
 
 interface Message {
@@ -68,9 +73,15 @@ interface Pair {
   readonly arrives: Map<string, number>
   /** A try to connect is under way. */
   trying: boolean
+  /** Who hears nothing of the other. */
+  readonly deaf: Set<string>
+  bytesPerMs: number | undefined
+  /** Until when the line to each end is taken by what was sent before. */
+  readonly taken: Map<string, number>
 }
 
 const retryMs = 700
+const pingsMissedMs = [5_000, 20_000] as const
 
 export function createNetwork(options: NetworkOptions): Network {
   const { time, chance } = options
@@ -84,7 +95,8 @@ export function createNetwork(options: NetworkOptions): Network {
     if (!pair) {
       pair = {
         names, cut: false, session: undefined, sessions: 0, told: [undefined, undefined],
-        arrives: new Map(), trying: false,
+        arrives: new Map(), trying: false, deaf: new Set(), bytesPerMs: undefined,
+        taken: new Map(),
       }
       pairs.set(key, pair)
     }
@@ -103,7 +115,7 @@ export function createNetwork(options: NetworkOptions): Network {
   const connect = (pair: Pair): void => {
     const [left, right] = pair.names.map((name) => endpoints.get(name))
     if (!left || !right || pair.session !== undefined) return
-    if (pair.cut || !left.knows(right.name) || !right.knows(left.name)) return tryLater(pair)
+    if (pair.cut || pair.deaf.size > 0 || !left.knows(right.name) || !right.knows(left.name)) return tryLater(pair)
     pair.session = ++pair.sessions
     for (const end of [0, 1] as const) tellUp(pair, end, pair.session)
   }
@@ -139,14 +151,23 @@ export function createNetwork(options: NetworkOptions): Network {
 
   const deliver = (pair: Pair, session: number, message: Message): void => {
     const slow = chance.chance(50) ? 5 : 1
-    const earliest = time.now() + chance.int(options.delayMsMax * slow)
+    const earliest = throughAt(pair, message) + chance.int(options.delayMsMax * slow)
     const inOrder = !chance.chance(options.overtaking)
     const at = inOrder ? Math.max(earliest, pair.arrives.get(message.to) ?? 0) : earliest
     if (inOrder) pair.arrives.set(message.to, at)
     time.after(at - time.now(), () => {
-      if (pair.session !== session) return
+      if (pair.session !== session || pair.deaf.has(message.to)) return
       endpoints.get(message.to)?.received(message.from, message.encoded)
     })
+  }
+
+  /** When the last byte has gone into the line. */
+  const throughAt = ({ bytesPerMs, taken }: Pair, { to, encoded }: Message): number => {
+    if (bytesPerMs === undefined) return time.now()
+    const from = Math.max(time.now(), taken.get(to) ?? 0)
+    const at = from + Math.ceil(encoded.length / bytesPerMs)
+    taken.set(to, at)
+    return at
   }
 
   return {
@@ -176,10 +197,10 @@ export function createNetwork(options: NetworkOptions): Network {
     },
     publish(from, gossip) {
       for (const [to, endpoint] of endpoints) {
-        const { session } = pairOf(from, to)
-        if (to === from || session === undefined || chance.chance(options.loss)) continue
+        const pair = pairOf(from, to)
+        if (to === from || pair.session === undefined || chance.chance(options.loss)) continue
         time.after(chance.int(2 * options.delayMsMax), () => {
-          if (endpoints.get(to) === endpoint) endpoint.heard(from, gossip)
+          if (endpoints.get(to) === endpoint && !pair.deaf.has(to)) endpoint.heard(from, gossip)
         })
       }
     },
@@ -198,5 +219,23 @@ export function createNetwork(options: NetworkOptions): Network {
       options.doubled = 0
     },
     breakOff: (left, right) => disconnect(pairOf(left, right)),
+    deafen(from, to) {
+      const pair = pairOf(from, to)
+      pair.deaf.add(to)
+      const { session } = pair
+      time.after(chance.between(...pingsMissedMs), () => {
+        if (pair.deaf.size > 0 && pair.session === session) disconnect(pair)
+      })
+    },
+    hear(from, to) {
+      const pair = pairOf(from, to)
+      pair.deaf.delete(to)
+      tryLater(pair)
+    },
+    narrow(left, right, bytesPerMs) {
+      const pair = pairOf(left, right)
+      pair.bytesPerMs = bytesPerMs
+      pair.taken.clear()
+    },
   }
 }

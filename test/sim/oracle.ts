@@ -7,7 +7,6 @@ import { draft } from '../../protocol/base/tables.ts'
 import type { View } from '../../protocol/base/tables.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
 import type { CoreTables, HomeTask, Job } from '../../protocol/machine/state.ts'
-import { creditLimit, exposure } from '../../protocol/rules/ledger.ts'
 import type { Account, HoldRecord } from '../../protocol/rules/ledger-book.ts'
 import { numberKey, pairKey } from '../../protocol/rules/ledger-book.ts'
 import { parseStatement } from '../../protocol/rules/statement.ts'
@@ -106,8 +105,10 @@ function addHold(
 
 function checkLimit(site: string, view: View<CoreTables>, books: Account): void {
   if (books.creditor !== site) return
-  const limit = creditLimit(view, books.creditor, books.debtor)
-  const exposed = exposure(view, books.creditor, books.debtor)
+  const limit = view.get('ledgerCredits', `${books.creditor}>${books.debtor}`)?.limit ?? 0n
+  const back = view.get('ledgerAccounts', `${books.debtor}>${books.creditor}`)
+  const balance = books.posted - books.settled - (back ? back.posted - back.settled : 0n)
+  const exposed = balance + books.held
   demand(exposed <= limit || exposed <= 0n, 'law 3', () =>
     `${site} lets ${books.debtor} owe ${exposed}, its limit is ${limit}`)
 }

@@ -32,6 +32,13 @@ export interface Faults {
   /** A disk is put back to an earlier state, at one site or at two. */
   readonly restoreEveryMs: number
   readonly garbageEveryMs: number
+  /** One direction of a link is dead; a link is slow; a clock is set; a site takes no new work. */
+  readonly deafEveryMs: number
+  readonly slowEveryMs: number
+  readonly clockEveryMs: number
+  readonly drainEveryMs: number
+  /** A record on a disk has rotted, or a batch was torn: no process starts on it. */
+  readonly rotEveryMs: number
   /** Tasks lost and submissions refused by schedulers, collections that fail; in a thousand. */
   readonly lost: number
   readonly refused: number
@@ -69,7 +76,8 @@ export interface Profile {
 export const noFaults: Faults = {
   loss: 0, doubled: 0, overtaking: 0, delayMsMax: 40,
   crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
-  outageEveryMs: 0, diskFailureEveryMs: 0, restoreEveryMs: 0, garbageEveryMs: 0, lost: 0, refused: 0, collectFails: 0,
+  outageEveryMs: 0, diskFailureEveryMs: 0, restoreEveryMs: 0, garbageEveryMs: 0,
+  deafEveryMs: 0, slowEveryMs: 0, clockEveryMs: 0, drainEveryMs: 0, rotEveryMs: 0, lost: 0, refused: 0, collectFails: 0,
   stagingFails: 0, changes: 0,
 }
 
@@ -78,10 +86,16 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   { name: 'lossy', faults: {
       loss: 150, doubled: 80, overtaking: 300, delayMsMax: 400, breakEveryMs: 30_000,
     } },
-  { name: 'crashes', faults: { crashEveryMs: 8_000, diskFailureEveryMs: 120_000, changes: 150 } },
+  { name: 'crashes', faults: { 
+      crashEveryMs: 8_000, diskFailureEveryMs: 120_000, changes: 150, clockEveryMs: 60_000,
+      drainEveryMs: 90_000,
+    } },
   {
     name: 'partitions',
-    faults: { partitionEveryMs: 40_000, breakEveryMs: 30_000, loss: 20, delayMsMax: 150 },
+    faults: {
+      partitionEveryMs: 40_000, breakEveryMs: 30_000, deafEveryMs: 20_000, slowEveryMs: 25_000,
+      loss: 20, delayMsMax: 150,
+    },
   },
   {
     name: 'schedulers',
@@ -101,7 +115,8 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
       loss: 80, doubled: 60, overtaking: 200, delayMsMax: 300,
       crashEveryMs: 15_000, breakEveryMs: 30_000, partitionEveryMs: 40_000,
       outageEveryMs: 60_000, diskFailureEveryMs: 200_000,
-      garbageEveryMs: 4_000, lost: 60, refused: 30, collectFails: 30, stagingFails: 80,
+      garbageEveryMs: 4_000, deafEveryMs: 60_000, slowEveryMs: 60_000, clockEveryMs: 90_000,
+      drainEveryMs: 120_000, lost: 60, refused: 30, collectFails: 30, stagingFails: 80,
       changes: 250,
     },
   },
