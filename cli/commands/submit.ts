@@ -14,7 +14,7 @@ import type { JobDocument } from '../../protocol/rules/job.ts'
 import { signJob } from '../../protocol/rules/job.ts'
 import type { JobOptions } from '../../protocol/rules/job-options.ts'
 import {
-  addJobOptions, jobOptionNames, overrideJobOptions, readJobOption,
+  jobOptionNames, joinJobOptions, overrideJobOptions, readJobOption,
 } from '../../protocol/rules/job-options.ts'
 import type { Arguments, OptionTable } from '../arguments.ts'
 import type { Command, Context } from '../command.ts'
@@ -242,15 +242,15 @@ function readScript(shown: string, source: string | number): string {
 }
 
 function commandLineOptions(args: Arguments): JobOptions {
-  let found: JobOptions = {}
+  const found: JobOptions[] = []
   for (const name of jobOptionNames) {
     for (const text of args.list(name)) {
       const read = readJobOption(name, text)
       if (!read.ok) throw usageFailure(`--${name}: ${read.refusal.detail}`)
-      found = addJobOptions(found, read.value)
+      found.push(read.value)
     }
   }
-  return found
+  return joinJobOptions(found)
 }
 
 /** Loaded only when there is an expression. The node checks again. */

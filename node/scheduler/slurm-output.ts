@@ -120,8 +120,8 @@ export function parseIndexes(text: string): number[] | null {
     const match = /^(\d{1,8})(?:-(\d{1,8})(?::(\d{1,8}))?)?$/.exec(part)
     if (!match) return null
     const last = Number(match[2] ?? match[1])
-    if (last - Number(match[1]) > indexesMax) return null
     const step = Math.max(1, Number(match[3] ?? 1))
+    if (indexes.length + (last - Number(match[1])) / step >= indexesMax) return null
     for (let index = Number(match[1]); index <= last; index += step) indexes.push(index)
   }
   return indexes
@@ -150,7 +150,7 @@ export function parseSubmitted(text: string): string | undefined {
  */
 export function parseTimeLimit(text: string): number | undefined {
   if (/^(infinite|unlimited)$/i.test(text.trim())) return 366 * 86_400
-  const match = /^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$/.exec(text.trim())
+  const match = /^(?:(\d{1,9})-)?(\d{1,9})(?::(\d{1,9}))?(?::(\d{1,9}))?$/.exec(text.trim())
   if (!match) return undefined
   const [days, ...rest] = [match[1], match[2], match[3], match[4]]
   const parts = rest.filter((part) => part !== undefined).map(Number)
@@ -181,7 +181,7 @@ export function parseNodes(text: string, only?: string): NodesSeen | undefined {
     if (line.trim() === '') continue
     const fields = line.split('|')
     const [node = '', partition = '', state = '', cpus = '', memory, allocated, limit = ''] = fields
-    const cores = /^(\d+)\/(\d+)\/(\d+)\/(\d+)$/.exec(cpus.trim())
+    const cores = /^(\d{1,9})\/(\d{1,9})\/(\d{1,9})\/(\d{1,9})$/.exec(cpus.trim())
     const walltimeSecondsMax = parseTimeLimit(limit)
     if (!cores || walltimeSecondsMax === undefined) return undefined
     const name = partition.replace(/\*$/, '')
@@ -189,7 +189,9 @@ export function parseNodes(text: string, only?: string): NodesSeen | undefined {
     const usable = /^(idle|mixed|allocated|completing)[+~#%]*$/.test(state.trim())
     const total = usable ? Number(cores[4]) : 0
     const free = usable ? Number(cores[2]) : 0
-    const memoryBytes = usable ? Number(memory) * mebibyte : 0
+    const memoryBytes = usable ? mebibytes(memory) : 0
+    const allocatedBytes = usable ? mebibytes(allocated) : 0
+    if (memoryBytes === undefined || allocatedBytes === undefined) return undefined
     const queue = queues.get(name) ?? {
       name, coresTotal: 0, coresFree: 0, walltimeSecondsMax,
       memoryBytesPerNodeMax: 0, coresPerNodeMax: 0,
@@ -204,9 +206,13 @@ export function parseNodes(text: string, only?: string): NodesSeen | undefined {
     coresTotal += total
     coresFree += free
     memoryBytesTotal += memoryBytes
-    memoryBytesFree += Math.max(0, memoryBytes - (usable ? Number(allocated) * mebibyte : 0))
+    memoryBytesFree += Math.max(0, memoryBytes - allocatedBytes)
   }
   return { coresTotal, coresFree, memoryBytesTotal, memoryBytesFree, queues: [...queues.values()] }
+}
+
+function mebibytes(text: string | undefined): number | undefined {
+  return /^[0-9]{1,9}$/.test(text?.trim() ?? '') ? Number(text) * mebibyte : undefined
 }
 
 /** Lines of `squeue -O ArrayTaskID:|,State:|`: how many tasks wait and run. */

@@ -13,7 +13,7 @@ import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { JobOptions } from './job-options.ts'
 import {
-  addJobOptions, isJobOptionName, jobOptionNames, overrideJobOptions, readJobOption,
+  isJobOptionName, jobOptionNames, joinJobOptions, overrideJobOptions, readJobOption,
 } from './job-options.ts'
 import type { SbatchOption } from './sbatch.ts'
 import {
@@ -65,7 +65,7 @@ export function readDirectives(script: string): Outcome<Directives, DirectivesRe
     return refuse({ reason: 'bad_script', faults: faults.toSorted((a, b) => a.line - b.line) })
   }
   return ok({
-    options: overrideJobOptions(sbatch.options, grid.options),
+    options: overrideJobOptions(joinJobOptions(sbatch.options), joinJobOptions(grid.options)),
     lines: { ...sbatch.lines, ...grid.lines },
     ignored: [...found.ignored, ...sbatch.ignored].toSorted((a, b) => a.line - b.line),
   })
@@ -138,7 +138,7 @@ function scan(script: string): Found {
         found.faults.push(fault('quote', line, 'a quote that is not closed', prefix))
       } else {
         const into = prefix === '#SBATCH' ? found.sbatch : found.grid
-        into.push(...words.map((word) => ({ text: word, line })))
+        for (const word of words) into.push({ text: word, line })
       }
     } else if (/^\s*[^\s#]/.test(text)) {
       commandLine = line
@@ -211,19 +211,19 @@ function splitWords(text: string): string[] | undefined {
 }
 
 interface Reading {
-  options: JobOptions
+  readonly options: JobOptions[]
   readonly lines: Partial<Record<keyof JobOptions, number>>
   readonly faults: DirectiveFault[]
   readonly ignored: IgnoredDirective[]
 }
 
 function take(reading: Reading, options: JobOptions, line: number): void {
-  reading.options = addJobOptions(reading.options, options)
+  reading.options.push(options)
   for (const key of Object.keys(options)) reading.lines[key as keyof JobOptions] = line
 }
 
 function readGrid(words: readonly Word[]): Reading {
-  const reading: Reading = { options: {}, lines: {}, faults: [], ignored: [] }
+  const reading: Reading = { options: [], lines: {}, faults: [], ignored: [] }
   for (let at = 0; at < words.length; at++) {
     const { text, line } = words[at]!
     const match = /^--([a-z-]+)(?:=([^]*))?$/.exec(text)
@@ -266,7 +266,7 @@ function unknownOption(
 
 /** All lines make one argument list, as they do for sbatch. */
 function readSbatch(words: readonly Word[]): Reading {
-  const reading: Reading = { options: {}, lines: {}, faults: [], ignored: [] }
+  const reading: Reading = { options: [], lines: {}, faults: [], ignored: [] }
   for (let at = 0; at < words.length; at++) {
     const { text, line } = words[at]!
     const found = text.startsWith('--') && text !== '--'
@@ -328,17 +328,19 @@ function shortOption(text: string, line: number, reading: Reading): FoundOption 
     reading.faults.push(fault('stray_word', line, detail, '#SBATCH'))
     return undefined
   }
-  const letter = text[1]!
-  const rest = text.slice(2)
-  const written = `#SBATCH -${letter}`
-  const option = findShortOption(letter)
-  if (!option) {
-    reading.faults.push(fault('unknown_option', line, 'there is no such option', written))
-    return undefined
+  for (let at = 1; at < text.length; at++) {
+    const letter = text[at]!
+    const written = `#SBATCH -${letter}`
+    const option = findShortOption(letter)
+    if (!option) {
+      reading.faults.push(fault('unknown_option', line, 'there is no such option', written))
+      return undefined
+    }
+    const rest = text.slice(at + 1)
+    if (option.takes !== ' ') return { option, written, value: rest === '' ? undefined : rest }
+    takeSbatch(reading, { option, written, value: undefined }, '', line)
   }
-  if (option.takes !== ' ') return { option, written, value: rest === '' ? undefined : rest }
-  takeSbatch(reading, { option, written, value: undefined }, '', line)
-  return rest === '' ? undefined : shortOption(`-${rest}`, line, reading)
+  return undefined
 }
 
 function takeSbatch(reading: Reading, found: FoundOption, value: string, line: number): void {

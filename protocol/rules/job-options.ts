@@ -99,14 +99,19 @@ export function readJobOption(name: JobOptionName, text: string): Read {
   return readers[name](text)
 }
 
-/** Two options of one source: lists grow, of everything else the later wins. */
-export function addJobOptions(earlier: JobOptions, later: JobOptions): JobOptions {
+/** Options of one source, in their order: lists grow, of everything else the last wins. */
+export function joinJobOptions(all: readonly JobOptions[]): JobOptions {
+  let joined: JobOptions = {}
+  const lists = { inputs: all.flatMap(listOf('inputs')), outputs: all.flatMap(listOf('outputs')),
+    environment: all.flatMap(listOf('environment')) }
+  for (const { inputs: _in, outputs: _out, environment: _env, ...rest } of all) {
+    joined = { ...withoutRivals(joined, rest), ...rest }
+  }
   return {
-    ...withoutRivals(earlier, later),
-    ...later,
-    ...joined('inputs', earlier, later),
-    ...joined('outputs', earlier, later),
-    ...joined('environment', earlier, later),
+    ...joined,
+    ...(lists.inputs.length > 0 && { inputs: lists.inputs }),
+    ...(lists.outputs.length > 0 && { outputs: lists.outputs }),
+    ...(lists.environment.length > 0 && { environment: lists.environment }),
   }
 }
 
@@ -129,13 +134,10 @@ function withoutRivals(weaker: JobOptions, stronger: JobOptions): JobOptions {
   return weaker
 }
 
-function joined<K extends 'inputs' | 'outputs' | 'environment'>(
+function listOf<K extends 'inputs' | 'outputs' | 'environment'>(
   key: K,
-  earlier: JobOptions,
-  later: JobOptions,
-): JobOptions {
-  const all = [...(earlier[key] ?? []), ...(later[key] ?? [])]
-  return all.length === 0 ? {} : { [key]: all }
+): (options: JobOptions) => NonNullable<JobOptions[K]> | readonly never[] {
+  return (options) => options[key] ?? []
 }
 
 interface Bad {
@@ -183,14 +185,17 @@ export function readArray(text: string): Read {
   const [, open, list = '', closeInner, limit, closeOuter] = match
   const closed = (closeInner === undefined ? 0 : 1) + (closeOuter === undefined ? 0 : 1)
   if (closed !== (open === undefined ? 0 : 1)) return bad(form, text)
-  let tasks: Ranges = []
+  const parts: (readonly [number, number])[] = []
+  let size = 0
   for (const part of list.split(',')) {
     const found = readArrayPart(part)
     if (!found) return bad(form, text)
-    if (found === 'too_many') return tooMany(text)
-    tasks = addRanges(tasks, found)
-    if (rangesSize(tasks) > limits.tasksPerJob) return tooMany(text)
+    // What is named twice counts twice: so nobody can write down more work than tasks.
+    size += found === 'too_many' ? limits.tasksPerJob + 1 : rangesSize(found)
+    if (found === 'too_many' || size > limits.tasksPerJob) return tooMany(text)
+    for (const range of found) parts.push(range)
   }
+  const tasks = addRanges(parts, [])
   const atOnce = limit === undefined ? 0 : Number(limit)
   if (limit !== undefined && (atOnce < 1 || atOnce > limits.tasksPerJob)) {
     return bad(`after % a number from 1 to ${limits.tasksPerJob}`, text)
@@ -243,8 +248,9 @@ function readSites(text: string): Read {
     const site = parseSiteName(part.trim())
     if (!site) return bad('site names separated by commas such as a.example,b.example', text)
     if (!sites.includes(site)) sites.push(site)
+    if (sites.length > 64) return bad('at most 64 sites', text)
   }
-  return sites.length <= 64 ? ok({ sites }) : bad('at most 64 sites', text)
+  return ok({ sites })
 }
 
 function readWord<const T extends string>(

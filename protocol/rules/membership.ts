@@ -9,7 +9,7 @@
 
 import { fromBase64, sha256Hex, toBase64 } from '../base/crypto.ts'
 import type { Malformed } from '../base/encoding.ts'
-import { decode, encode, malformed } from '../base/encoding.ts'
+import { decode, encode, fromUtf8, malformed } from '../base/encoding.ts'
 import type { Hash } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import type { Outcome } from '../base/outcome.ts'
@@ -85,8 +85,9 @@ export function parseJoinToken(token: string): Outcome<JoinToken, Malformed> {
   if (!/^[A-Za-z0-9_-]+$/.test(base64)) return malformed(broken)
   const padding = '='.repeat((4 - (base64.length % 4)) % 4)
   const bytes = fromBase64(base64.replaceAll('-', '+').replaceAll('_', '/') + padding)
-  if (!bytes) return malformed(broken)
-  const parsed = read(tokenShape, new TextDecoder().decode(bytes), joinTokenBytesMax)
+  const json = bytes && fromUtf8(bytes)
+  if (json === undefined) return malformed(broken)
+  const parsed = read(tokenShape, json, joinTokenBytesMax)
   if (parsed.ok) return parsed
   const { detail } = parsed.refusal
   // A text that was cut is no JSON; saying so would send people looking for the wrong thing.

@@ -5,7 +5,7 @@
 import type { Outcome } from '../base/outcome.ts'
 import { ok } from '../base/outcome.ts'
 import { divUp } from '../base/units.ts'
-import type { BadValue, JobOptions } from './job-options.ts'
+import type { BadValue, EnvironmentOption, JobOptions } from './job-options.ts'
 import { badValue, readArray, readJobOption } from './job-options.ts'
 
 export type SbatchTreatment =
@@ -209,14 +209,14 @@ function unlimited(text: string): Outcome<never, BadValue> {
 /** ALL is refused: another site has another environment. Names are taken from the submitter's. */
 function readExport(text: string): Outcome<JobOptions, BadValue> {
   if (/^(none|nil)$/i.test(text)) return ok({})
-  let options: JobOptions = { environment: [] }
+  const environment: EnvironmentOption[] = []
   for (const part of text.split(',')) {
     if (/^(all|none|nil)$/i.test(part)) {
       return badValue('NONE or names such as A,B=2: a whole environment cannot travel', text)
     }
     const read = readJobOption('env', part)
     if (!read.ok) return read
-    options = { environment: [...options.environment!, ...read.value.environment!] }
+    for (const variable of read.value.environment!) environment.push(variable)
   }
-  return ok(options)
+  return ok({ environment })
 }

@@ -8,7 +8,7 @@ import type { Directives } from '../../protocol/rules/directives.ts'
 import { describeFault, readDirectives } from '../../protocol/rules/directives.ts'
 import type { JobOptions } from '../../protocol/rules/job-options.ts'
 import {
-  addJobOptions, jobOptionNames, overrideJobOptions, readJobOption,
+  jobOptionNames, joinJobOptions, overrideJobOptions, readJobOption,
 } from '../../protocol/rules/job-options.ts'
 import { assert, suite } from '../harness.ts'
 
@@ -224,7 +224,7 @@ grid('wins over #SBATCH wherever it stands, and the last of a kind wins', () => 
 
 grid('a stronger source replaces, variables by name', () => {
   const weak = options('#GRID --in a --env X=1 --env Y=1 --cores 2')
-  const strong = addJobOptions({ inputs: [{ path: 'b' }] }, { environment: [{ name: 'X' }] })
+  const strong = joinJobOptions([{ inputs: [{ path: 'b' }] }, { environment: [{ name: 'X' }] }])
   assert.equal(overrideJobOptions(weak, strong), {
     inputs: [{ path: 'b' }], cores: 2, environment: [{ name: 'Y', value: '1' }, { name: 'X' }],
   })
