@@ -67,7 +67,8 @@ export function unshape(value: unknown): Value {
 }
 
 /**
- * At most `bytesMax` UTF-8 bytes (limits.jsonStringBytes unless told), matching `pattern` if given.
+ * Well-formed Unicode of at most `bytesMax` UTF-8 bytes (limits.jsonStringBytes unless told),
+ * matching `pattern` if given. JSON that is not canonical can name half a surrogate pair.
  */
 export function text(
   options: { readonly bytesMax?: number; readonly pattern?: RegExp } = {},
@@ -79,6 +80,7 @@ export function text(
       if (exceedsBytes(value, bytesMax)) {
         throw mismatch(path, `at most ${bytesMax} bytes`, `${Buffer.byteLength(value)} bytes`)
       }
+      if (!value.isWellFormed()) throw mismatch(path, 'whole characters', 'half a surrogate pair')
       if (pattern && value.search(pattern) < 0) throw mismatch(path, `${pattern}`, value)
       return value
     },
