@@ -248,11 +248,14 @@ function mismatch(path: string, expected: string, came: unknown): ShapeError {
 
 function unknownKey(path: string, keys: readonly string[], fields: Fields): ShapeError {
   const key = keys.find((candidate) => !Object.hasOwn(fields, candidate)) ?? ''
-  return mismatch(join(path, key.slice(0, 64)), 'no such key', 'one')
+  return mismatch(join(path, key.slice(0, 64).toWellFormed()), 'no such key', 'one')
 }
 
 function described(came: unknown): string {
-  if (typeof came === 'string') return came.length > 64 ? `${came.slice(0, 64)}…` : came
+  // Cut text may end in half a pair, and what came may hold one: neither could be sent back.
+  if (typeof came === 'string') {
+    return came.length > 64 ? `${came.slice(0, 64).toWellFormed()}…` : came.toWellFormed()
+  }
   if (typeof came === 'number') return String(came)
   if (Array.isArray(came)) return 'a list'
   return typeof came === 'object' && came !== null ? 'a record' : String(came)
