@@ -17,6 +17,12 @@ export function microcredits(value: bigint): Microcredits {
   return value as Microcredits
 }
 
+/** For sums of words that cross: beyond 2^63 it stays at the bound, in whatever order they came. */
+export function clampMicrocredits(value: bigint): Microcredits {
+  if (value > microcreditsMax) return microcreditsMax as Microcredits
+  return (value < -microcreditsMax ? -microcreditsMax : value) as Microcredits
+}
+
 /** A decimal string of integer microcredits, as it travels; undefined when it is not canonical. */
 export function parseAmount(text: string): Microcredits | undefined {
   if (!/^(0|[1-9][0-9]{0,18})$/.test(text)) return undefined

@@ -9,7 +9,7 @@
 import { compareBytes } from '../base/ids.ts'
 import type { Sid, SiteName } from '../base/ids.ts'
 import type { Microcredits } from '../base/units.ts'
-import { microcredits, zeroMicrocredits } from '../base/units.ts'
+import { clampMicrocredits, microcredits, zeroMicrocredits } from '../base/units.ts'
 import { directionKey } from './ledger-book.ts'
 import { contractLifeMs } from './ledger-holds.ts'
 import type {
@@ -278,10 +278,15 @@ function claim(books: Books, usage: StatementOf<'usage'>, said: SaidAt): History
     books.holds.set(hold.sid, { ...hold, claims })
     return []
   }
-  // Also where all of it was accepted before, only the home's word ends it.
   const claimed = { ...hold, claims, final: made, asks: amount }
-  books.holds.set(hold.sid, claimed)
-  return [{ kind: 'claimed', hold: claimed, claim: made }]
+  const event: HistoryEvent = { kind: 'claimed', hold: claimed, claim: made }
+  if (hold.accepted < amount) {
+    books.holds.set(hold.sid, claimed)
+    return [event]
+  }
+  // All of it was accepted before: there is nothing left for the home to answer.
+  const answered = { ...claimed, answeredEpochMs: hold.answeredEpochMs ?? said.at }
+  return [event, ...move(books, answered, said, made)]
 }
 
 function accept(books: Books, said: StatementOf<'accept'>, at: SaidAt): HistoryEvent[] {
@@ -429,7 +434,7 @@ export function openPart(hold: HoldStory): Microcredits {
 }
 
 function add(sums: Map<string, Microcredits>, key: string, amount: bigint): void {
-  sums.set(key, microcredits((sums.get(key) ?? 0n) + amount))
+  sums.set(key, clampMicrocredits((sums.get(key) ?? 0n) + amount))
 }
 
 function larger(left: bigint, right: bigint): Microcredits {

@@ -9,7 +9,9 @@ import type { Sid, SiteName } from '../base/ids.ts'
 import { refuse } from '../base/outcome.ts'
 import type { View } from '../base/tables.ts'
 import type { Microcredits } from '../base/units.ts'
-import { microcredits, microcreditsMax, zeroMicrocredits } from '../base/units.ts'
+import {
+  clampMicrocredits, microcredits, microcreditsMax, zeroMicrocredits,
+} from '../base/units.ts'
 import type { Done, Entry } from './ledger-accounts.ts'
 import {
   creditLimit, done, exposure, fell, post, proposalFor, propose, tooMuch, unknownReference,
@@ -54,6 +56,10 @@ export function agreeContract(
     return unknownReference(`offer of ${said.to} to ${said.from}`, said.contract)
   }
   if (contract.agreed !== '') return wrongState('the contract is agreed already')
+  // The home may have forgotten an older one, with a reconciliation that crosses this.
+  if (said.at > contract.offeredEpochMs + contractLifeMs) {
+    return wrongState('the contract was offered more than 30 days ago')
+  }
   view.put('ledgerContracts', contract.sid, { ...contract, agreed: sid })
   return done
 }
@@ -78,10 +84,13 @@ export function askHold(
   const grant = said.grant === '' ? undefined : view.get('ledgerGrants', said.grant)
   if (said.grant !== '') {
     if (grant?.grantee !== home) return unknownReference(`allocation of ${home}`, said.grant)
-    const free = microcredits(grant.amount - grant.held - grant.spent)
+    const raised = home === self ? mayBeRaised(view, home, grant.sid) : 0n
+    const free = clampMicrocredits(grant.amount - grant.held - grant.spent - raised)
     // Only the grantee's own log knows all that was asked of it [LEDGER-11].
     const over = home === self ? said.amount > free : said.amount > grant.amount
     if (over) return refuse({ reason: 'over_grant', free, amount: said.amount })
+    const sums = microcreditsMax - grant.held - grant.spent
+    if (said.amount > sums) return tooMuch('amount', sums, said.amount)
   }
   view.put('ledgerHolds', sid, {
     sid,
@@ -109,6 +118,26 @@ export function askHold(
   if (grant) useGrant(view, grant, { held: said.amount })
   else post(view, books, { asked: said.amount })
   return done
+}
+
+/**
+ * By how much words that are on their way may still raise what holds that are done have cost an
+ * allocation: the home's own proposals, and what an arbiter may say. A reconciliation ends that.
+ */
+function mayBeRaised(view: View<LedgerTables>, home: SiteName, grant: Sid): bigint {
+  const proposed = new Map<Sid, bigint>()
+  for (const [, one] of view.entries('ledgerProposals')) {
+    if (one.kind !== 'resolve' || one.from !== home) continue
+    proposed.set(one.hold, largest(one.amount, proposed.get(one.hold) ?? 0n))
+  }
+  let sum = 0n
+  for (const [, hold] of view.entries('ledgerHolds')) {
+    if (hold.grant !== grant || hold.state !== 'done') continue
+    const arbiter = view.get('ledgerContracts', hold.contract)?.terms.arbiter ?? ''
+    const most = arbiter === '' ? proposed.get(hold.sid) ?? 0n : hold.claimed
+    if (most > hold.accepted) sum += most - hold.accepted
+  }
+  return sum
 }
 
 export function answerHold(
@@ -143,7 +172,7 @@ export function answerHold(
 }
 
 export function claimUsage(
-  view: View<LedgerTables>, said: StatementOf<'usage'>, { sid }: Entry,
+  view: View<LedgerTables>, said: StatementOf<'usage'>, entry: Entry,
 ): Done {
   const { from: host, to: home } = said
   const hold = holdBetween(view, said.hold, { home, host })
@@ -162,18 +191,22 @@ export function claimUsage(
   if (said.amount !== expected) {
     return refuse({ reason: 'wrong_amount', expected, found: said.amount })
   }
-  view.put('ledgerHolds', hold.sid, {
+  const claim = { sid: entry.sid, n: said.n, amount: said.amount, final: said.final }
+  const claimed: HoldRecord = {
     ...hold,
     used: { tasks: said.tasks, core_s: said.core_s, gib_s: said.gib_s },
     claimed: said.amount,
     claimedFinal: said.final,
     claimedEpochMs: said.at,
     asks: said.final === 1 ? said.amount : hold.asks,
-    claims: [...hold.claims, { sid, n: said.n, amount: said.amount, final: said.final }],
-  })
+    claims: [...hold.claims, claim],
+  }
+  view.put('ledgerHolds', hold.sid, claimed)
   if (hold.grant === '') {
     post(view, account(view, host, home), { claimed: said.amount - hold.claimed })
   }
+  // All of it may be accepted already; in the other's log that word may come only now.
+  if (said.final === 1) approach(view, claimed, {}, entry)
   return done
 }
 
@@ -282,7 +315,10 @@ export function resolveHold(
     const proposal = proposalFor(view, said.resolve, said)
     if (proposal?.kind !== 'resolve') return unknownReference('proposal', said.resolve)
     const hold = view.get('ledgerHolds', proposal.hold)
-    // A reconciliation may have crossed: what had ended on both sides stays as it was.
+    // What had ended on both sides when they reconciled stays as it was.
+    if (said.from === entry.self && (!hold || !mayBeAccepted(hold, true))) {
+      return wrongState('the hold has ended')
+    }
     if (hold) approach(view, hold, { accepted: proposal.amount, asks: proposal.amount }, entry)
     view.remove('ledgerProposals', said.resolve)
     return done
@@ -296,11 +332,10 @@ export function resolveHold(
   if (said.amount > hold.claimed) return tooMuch('amount', hold.claimed, said.amount)
   switch (said.side) {
     case 'offer':
-      propose(view, entry.sid, said.n, {
+      return propose(view, entry, said.n, {
         kind: 'resolve', from: said.from, to: said.to, hold: hold.sid, amount: said.amount,
         atEpochMs: said.at,
       })
-      return done
     case 'forgive':
       if (said.from !== hold.host) return wrongState('only the host can ask for less')
       approach(view, hold, { asks: said.amount }, entry)

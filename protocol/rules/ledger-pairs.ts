@@ -76,9 +76,10 @@ export function reconcilePair(
 type Reconcile<Side> = Extract<StatementOf<'reconcile'>, { readonly side: Side }>
 
 function offer(
-  view: View<LedgerTables>, said: Reconcile<'offer'>, { sid, index, self }: Entry,
+  view: View<LedgerTables>, said: Reconcile<'offer'>, entry: Entry,
 ): Done {
   const { from, to } = said
+  const { index, self } = entry
   // Only the author's own log stands where the offer says.
   if (from === self) {
     const counted = { e: said.e, n: said.n - 1, sid: said.prev }
@@ -87,11 +88,10 @@ function offer(
     const same = said.issued === said.n - 1 && said.received === received && said.state === state
     if (!same) return wrongState('the offer is not what this log says of the pair')
   }
-  propose(view, sid, said.n, {
+  return propose(view, entry, said.n, {
     kind: 'reconcile', from, to, e: said.e, prev: said.prev, state: said.state, index,
     atEpochMs: said.at,
   })
-  return done
 }
 
 /** Nothing was under way when both had the same state: what had ended then may be forgotten. */
@@ -99,7 +99,10 @@ function agree(
   view: View<LedgerTables>, said: Reconcile<'agree'>, { sid, index, self }: Entry,
 ): Done {
   const proposal = proposalFor(view, said.reconcile, said)
-  if (proposal?.kind !== 'reconcile') return unknownReference('reconciliation', said.reconcile)
+  if (proposal?.kind !== 'reconcile') {
+    // Many newer offers of ours may have crossed it. What the other forgets by it neither can use.
+    return said.from === self ? unknownReference('reconciliation', said.reconcile) : done
+  }
   if (said.from === self && !agrees(view, said.reconcile, proposal)) {
     return wrongState('this log says something else of the pair')
   }
@@ -134,6 +137,11 @@ function forget(
   const used = new Set<Sid>()
   const isOurs = ({ home, host }: { readonly home: SiteName, readonly host: SiteName }): boolean =>
     (home === from && host === to) || (home === to && host === from)
+  for (const [sid, one] of Array.from(view.entries('ledgerProposals'))) {
+    const hold = one.kind === 'resolve' ? view.get('ledgerHolds', one.hold) : undefined
+    if (!hold || !isOurs(hold)) continue
+    if (hold.endedIndex > 0 && hold.endedIndex < index) view.remove('ledgerProposals', sid)
+  }
   for (const [sid, hold] of Array.from(view.entries('ledgerHolds'))) {
     if (!isOurs(hold)) continue
     if (hold.endedIndex > 0 && hold.endedIndex < index) view.remove('ledgerHolds', sid)
