@@ -15,7 +15,7 @@ import { formatNote } from '../base/note.ts'
 import { parseTlogProof } from '../base/tlog-proof.ts'
 import type { Logged } from '../rules/ledger.ts'
 import type { PairStatement } from '../rules/statement.ts'
-import { compareHead, openedHead } from './heads.ts'
+import { askHead, compareHead, openedHead } from './heads.ts'
 import type { ReceiptNumber } from './log-records.ts'
 import { placeKey, receiptKey } from './log-records.ts'
 import type { MessageOf } from './messages.ts'
@@ -150,7 +150,8 @@ export function onReceipts(turn: Turn, from: SiteName, { proofs }: MessageOf<'re
       count(turn, 'receipts_refused')
       continue
     }
-    if (note !== compared) compareHead(turn, from, { note, checkpoint: head.checkpoint })
+    const shown = { note, checkpoint: head.checkpoint }
+    if (note !== compared && compareHead(turn, from, shown)) askHead(turn, from)
     compared = note
     view.put('receipts', wanted.sid, { peer: from, e, n, index: proof.value.index, proof: text })
     // [EVIDENCE-7] Whether another statement was proven there is on the disk only.
