@@ -3,8 +3,9 @@
 
 import type { SiteName } from '../../protocol/base/ids.ts'
 import type { Event } from '../../protocol/machine/events.ts'
+import type { Write } from '../../protocol/base/tables.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
-import { decodeMessage } from '../../protocol/machine/messages.ts'
+import { decodeMessage, encodeMessage } from '../../protocol/machine/messages.ts'
 import { step } from '../../protocol/machine/step.ts'
 import type { Machine } from './machine.ts'
 import { selfOf } from './machine.ts'
@@ -15,7 +16,7 @@ import type { Overheard, World } from './world.ts'
 
 /** What may change by the word of a site that is not the author: what it says of itself. */
 const harmless = new Set([
-  'counters', 'troubles', 'links', 'timers', 'delivery', 'outbox', 'heardPeers', 'histories',
+  'counters', 'troubles', 'links', 'timers', 'delivery', 'outbox', 'receiptsOwed', 'heardPeers',
 ])
 
 export function startHostility(world: World): void {
@@ -58,15 +59,24 @@ function changed(chance: Random, encoded: string): string {
   return encoded.slice(0, at) + other + encoded.slice(at + 1)
 }
 
-function stepped(victim: Machine, from: SiteName, encoded: string): readonly string[] {
+/** A counter is the word of who says it; the statements of others are not. */
+function notTaken(victim: Machine, from: SiteName, notes: readonly string[]): void {
+  const message = { kind: 'statements', notes, have: 0, have_e: 1, heard: 0 } as const
+  const entries = stepped(victim, from, encodeMessage(message))
+    .filter(({ table, value }) => table === 'ledgerEntries' && notes.includes(value as string))
+  demand(entries.length === 0, 'law 7', () =>
+    `statements of others, said by ${from}, were logged at ${victim.identity.site}: ` +
+    entries.map(({ value }) => String(value)).join(''))
+}
+
+function stepped(victim: Machine, from: SiteName, encoded: string): readonly Write[] {
   const at = victim.world.time.now() + victim.skewMs
   const event: Event = { kind: 'messageReceived', from, encoded, at }
-  const { writes } = step(selfOf(victim, victim.federation!), victim.process!.loop.tables, event)
-  return writes.map(({ table }) => table)
+  return step(selfOf(victim, victim.federation!), victim.process!.loop.tables, event).writes
 }
 
 function garbage(victim: Machine, from: SiteName, encoded: string): void {
-  const tables = stepped(victim, from, encoded)
+  const tables = stepped(victim, from, encoded).map(({ table }) => table)
   const decoded = decodeMessage(encoded)
   if (decoded.ok && isSelfHarm(decoded.value)) return
   if (!decoded.ok) {
@@ -83,11 +93,11 @@ function borrowed(victim: Machine, from: SiteName, heard: Overheard): void {
   const { kind } = decoded.value
   // Signed by their authors and passed on by anybody.
   if (kind === 'offers' || kind === 'members') return
-  const tables = stepped(victim, from, heard.encoded)
+  if (decoded.value.kind === 'statements') return notTaken(victim, from, decoded.value.notes)
+  const tables = stepped(victim, from, heard.encoded).map(({ table }) => table)
   demand(tables.every((table) => harmless.has(table)), 'law 7', () =>
     `a ${kind} of ${heard.from} (${heard.encoded.slice(0, 200)}), said by ${from}, ` +
     `changed ${tables.join(', ')} at ${victim.identity.site}`)
-  if (isSelfHarm(decoded.value)) return
   victim.process!.loop.push({ kind: 'messageReceived', from, encoded: heard.encoded })
 }
 
