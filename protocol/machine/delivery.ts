@@ -21,7 +21,7 @@ import type { MessageOf } from './messages.ts'
 import { stir } from './quiet.ts'
 import { wantReceipt } from './receipts.ts'
 import type { Silence } from './speech.ts'
-import { silence } from './speech.ts'
+import { isRecovering, silence } from './speech.ts'
 import type { Turn } from './turn.ts'
 import { count, send, setTimer } from './turn.ts'
 import { outboxKey } from './state.ts'
@@ -77,13 +77,23 @@ type React = (logged: Logged<PairStatement>) => void
 export function onStatements(
   turn: Turn, from: SiteName, message: MessageOf<'statements'>, react: React,
 ): Standing {
+  const isClosed = hasClosed(turn, from, message)
   const standing = acknowledge(turn, from, message)
   if (message.heard === 0) turn.toDeliver.add(from)
-  if (standing !== 'ahead') {
+  if (standing !== 'ahead' || isClosed) {
     for (const note of message.notes) if (!takeStatement(turn, from, note, react)) break
   }
   if (message.notes.length > 0) turn.toDeliver.add(from)
   return standing
+}
+
+/**
+ * It holds nothing of an epoch in which we have said nothing to it: its close is on the way, or here.
+ * All of the sequence before has been read.
+ */
+function hasClosed({ view, self }: Turn, peer: SiteName, { have, have_e }: Counter): boolean {
+  return have === 0 && have_e === self.signer.epoch && isRecovering(view, peer)
+    && view.get('histories', peer)?.isRead === true
 }
 
 /** False when it was refused, and what follows it would be, too. */
@@ -117,7 +127,10 @@ function noteTrouble(turn: Turn, from: SiteName, refusal: LedgerRefusal): boolea
 
 type Counter = Pick<MessageOf<'statements'>, 'have' | 'have_e'>
 
-function acknowledge(turn: Turn, peer: SiteName, { have, have_e: e }: Counter): Standing {
+/** What a peer says of how much it holds of our own words. */
+export function acknowledge(
+  turn: Turn, peer: SiteName, { have, have_e: e }: Counter,
+): Standing {
   const { view, self } = turn
   const last = directionOf(view, self.site, peer)
   const up = view.get('links', peer)

@@ -20,7 +20,7 @@ import { directionOf, isOwnWord, logPublic, restoreStatement } from '../rules/le
 import { openHead } from '../rules/ledger-book.ts'
 import { describeLedgerRefusal } from '../rules/ledger-refusal.ts'
 import type { Standing } from './delivery.ts'
-import { askCounter, grantCredit, onStatements, say, sayUnheard, takeStatement } from './delivery.ts'
+import { acknowledge, askCounter, grantCredit, onStatements, say, sayUnheard, takeStatement } from './delivery.ts'
 import { acceptIfDue } from './home-claims.ts'
 import { leave, settle } from './host-claims.ts'
 import type { MessageOf } from './messages.ts'
@@ -39,8 +39,7 @@ export function onPeerStatements(
   turn: Turn, from: SiteName, message: MessageOf<'statements'>, react: React,
 ): void {
   const before = turn.view.get('heardPeers', from)
-  const standing = onStatements(turn, from, message, react)
-  onStanding(turn, from, standing)
+  onStanding(turn, from, onStatements(turn, from, message, react))
   if (!before && turn.view.get('heardPeers', from)) catchUp(turn, from)
 }
 
@@ -119,6 +118,7 @@ export function onHistory(
   const isWhole = message.issued_end === 1 && message.received_end === 1 && message.publics_end === 1
   const isRead = isWhole && refusal === undefined
   view.put('histories', from, { cursor: message.cursor, isRead, isAhead: false })
+  if (hasMoved) turn.toDeliver.add(from)
   if (!isRecovering(view, from)) return openPair(turn, from)
   if (hasMoved || isRead) return pursue(turn, from)
   if (message.pruned === 1) {
@@ -184,9 +184,12 @@ export function onCloseWanted(
 ): void {
   const { view, self } = turn
   const { epoch, ends, issued, last } = message
-  const [ours, theirs] = [directionOf(view, self.site, from), directionOf(view, from, self.site)]
+  const before = view.get('heardPeers', from)
+  onStanding(turn, from, acknowledge(turn, from, message))
+  if (!before && view.get('heardPeers', from)) catchUp(turn, from)
   // Our counter goes out in any case: it says what differs.
   turn.toDeliver.add(from)
+  const [ours, theirs] = [directionOf(view, self.site, from), directionOf(view, from, self.site)]
   if (theirs.e >= epoch || view.get('ledgerMembers', from)?.epoch !== epoch) return
   const isSame = theirs.e === ends && theirs.n === issued && theirs.sid === last
   const close = {
@@ -221,7 +224,11 @@ function openPair(turn: Turn, peer: SiteName): void {
   // Of a sequence that has just begun nobody can hold more than we do.
   const isFresh = n <= 1
   if (n === 0 || !isFresh) restartDelivery(turn, peer, n)
-  if (isFresh && !isQuarantined(turn)) view.put('heardPeers', peer, { epochMs: turn.now })
+  if (isFresh && !isQuarantined(turn)) {
+    view.put('heardPeers', peer, { epochMs: turn.now })
+    const link = view.get('links', peer)
+    if (link) view.put('links', peer, { ...link, heard: true })
+  } else askCounter(turn, peer)
   for (const table of ['histories', 'troubles'] as const) {
     if (view.get(table, peer)) view.remove(table, peer)
   }

@@ -288,7 +288,7 @@ function lastBefore(view: View<LedgerTables>, statement: PlacedStatement): Direc
   if (statement.kind === 'genesis') return fresh
   const opens = statement.kind === 'reconcile' && statement.side === 'close'
     && statement.issued === last.n && statement.own === last.sid
-    && (view.get('ledgerMembers', from)?.epoch ?? 1) === e
+    && (view.get('ledgerMembers', from)?.epoch ?? 1) >= e
   return opens ? fresh : last
 }
 
