@@ -86,7 +86,8 @@ export function peerRows(tables: Tables, own: SiteName, now: number): PeerRow[] 
 function claimTroubles(tables: Tables): Map<SiteName, string> {
   const troubles = new Map<SiteName, string>()
   for (const [, { host, trouble, state }] of viewOf(tables).entries('homeTranches')) {
-    if (trouble !== '' && state.kind !== 'settled') troubles.set(host, `${trouble}; gridnode ledger open`)
+    if (trouble === '' || state.kind === 'settled') continue
+    troubles.set(host, `${trouble}; gridnode ledger open`)
   }
   return troubles
 }

@@ -16,6 +16,7 @@ import type { Sid, SiteName, TrancheId } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'
 import { addRanges, rangesHave, rangesSize, rangesValues } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
+import { zeroMicrocredits } from '../base/units.ts'
 import type { HoldRecord, OpenClaim } from '../rules/ledger-book.ts'
 import { chargeFor } from '../rules/ledger-holds.ts'
 import { directionOf } from '../rules/ledger-pairs.ts'
@@ -63,11 +64,12 @@ export function acceptIfDue(turn: Turn, id: TrancheId): void {
   const tranche = view.get('homeTranches', id)
   if (!tranche || tranche.state.kind === 'settled' || tranche.hold === '') return
   const hold = view.get('ledgerHolds', tranche.hold)
-  const claim = hold?.claims.at(-1)
-  if (!hold || !claim) return
+  if (!hold || hold.endedIndex > 0) return closeDone(turn, id)
+  const claim = hold.claims.at(-1)
+  if (!claim) return
   if (claim.final === 0) return acceptInterim(turn, tranche, { hold, claim })
   if (tranche.state.kind === 'live' && !allIn(turn, tranche)) return
-  if (hold.endedIndex === 0) acceptFinal(turn, tranche, { hold, claim })
+  acceptFinal(turn, tranche, { hold, claim })
   closeDone(turn, id)
 }
 
@@ -152,13 +154,35 @@ function noteTrouble(turn: Turn, { id }: HomeTranche, trouble: string): void {
 export function closeDone(turn: Turn, id: TrancheId): void {
   const tranche = turn.view.get('homeTranches', id)
   if (!tranche || tranche.hold === '') return
-  const hold = turn.view.get('ledgerHolds', tranche.hold)
-  if (hold?.state !== 'done') return
+  const end = endOf(turn, tranche)
+  // What is still to come from its host it does not lose by that.
+  const isWaiting = tranche.state.kind === 'awarded'
+    || (tranche.state.kind === 'live' && !allIn(turn, tranche))
+  if (!end || isWaiting) return
   noteTrouble(turn, tranche, '')
   setTimer(turn, `clause/${id}`, undefined)
-  settled(turn, turn.view.get('homeTranches', id) ?? tranche, 'accepted', hold.accepted)
+  settled(turn, turn.view.get('homeTranches', id) ?? tranche, end.how, end.paid)
   turn.toAck.add(id)
   turn.toPlace.add(tranche.job)
+}
+
+/** Undefined while its hold is open. */
+function endOf(turn: Turn, tranche: HomeTranche): HomeTranche['ended'] {
+  const hold = tranche.hold === '' ? undefined : turn.view.get('ledgerHolds', tranche.hold)
+  if (!hold) return tranche.ended ?? { how: 'closed', paid: zeroMicrocredits }
+  if (hold.endedIndex === 0) return undefined
+  const how = hold.state === 'void' || hold.state === 'declined' ? hold.state : 'accepted'
+  return { how, paid: hold.accepted }
+}
+
+/** Before the ledger forgets what has ended with a host: those who wait for results need it. */
+export function keepEnds(turn: Turn, host: SiteName): void {
+  for (const [id, tranche] of Array.from(turn.view.entries('homeTranches'))) {
+    if (tranche.host !== host || tranche.state.kind === 'settled' || tranche.hold === '') continue
+    const ended = endOf(turn, tranche)
+    if (ended) turn.view.put('homeTranches', id, { ...tranche, ended })
+  }
+  settleResolved(turn, host)
 }
 
 /** Words of a host about disputes may have ended some of its holds. */

@@ -6,7 +6,7 @@ import { ok, refuse } from '../base/outcome.ts'
 import { formatCredits, microcredits, zeroMicrocredits } from '../base/units.ts'
 import type { HoldRecord } from '../rules/ledger-book.ts'
 import { openHead } from '../rules/ledger-book.ts'
-import { balanceOf, creditLimit, isMember } from '../rules/ledger.ts'
+import { balanceOf, creditLimit, exposure, isMember } from '../rules/ledger.ts'
 import { readRuling, sealRuling } from '../rules/ruling.ts'
 import { say, sayUnheard } from './delivery.ts'
 import { giveUpHost } from './home-reports.ts'
@@ -54,6 +54,17 @@ function keepPayment(
   view.put('payments', key, { sid, ...said })
 }
 
+/** A payment beyond what is owed makes the payee a debtor, within what the payer lets it owe. */
+function overpaid(
+  { view }: Turn, payer: SiteName, payee: SiteName, amount: bigint,
+): Spoke | undefined {
+  const owed = exposure(view, payer, payee) + amount
+  const limit = creditLimit(view, payer, payee)
+  if (owed <= 0n || owed <= limit) return undefined
+  return conflict(`with that ${payee} would owe ${payer} ` +
+    `${formatCredits(microcredits(owed))}, and may owe it ${formatCredits(limit)}: pay what is owed, or raise the limit first`)
+}
+
 export function settle(turn: Turn, word: Word<'settle'>): Spoke {
   const { site, amount, payer, reference } = word
   const unknown = unknownSite(turn, site)
@@ -61,6 +72,9 @@ export function settle(turn: Turn, word: Word<'settle'>): Spoke {
   if (amount === 0n) return conflict('expected more than nothing')
   const known = knownPayment(turn, site, reference, { kind: 'offer', amount, payer })
   if (known) return known
+  const [from, to] = payer === 'us' ? [turn.self.site, site] : [site, turn.self.site]
+  const over = overpaid(turn, from, to, amount)
+  if (over) return over
   const said = say(turn, {
     kind: 'settle', to: site, side: 'offer', amount,
     payer: payer === 'us' ? 'author' : 'addressee', reference,
@@ -89,6 +103,8 @@ export function agree(turn: Turn, { settle: prefix }: Word<'settle_agree'>): Spo
     }
     return notFound(`no payment ${prefix} waits for this site's word; see gridnode ledger open`)
   }
+  const over = overpaid(turn, only.debtor, only.creditor, only.amount)
+  if (over) return over
   const said = say(turn, { kind: 'settle', to: only.from, side: 'agree', settle: only.sid })
   const payer = only.debtor === self.site ? 'us' : 'them'
   if (said.ok) {

@@ -15,7 +15,7 @@ import { directionKey } from '../rules/ledger-book.ts'
 import { agrees, directionOf, pairState } from '../rules/ledger-pairs.ts'
 import type { StatementOf } from '../rules/statement.ts'
 import { say } from './delivery.ts'
-import { settleResolved } from './home-claims.ts'
+import { keepEnds } from './home-claims.ts'
 import { leave } from './host-claims.ts'
 import { lookAgain, positionOf, quietMs, reconcileRecord, stir } from './quiet.ts'
 import { apartFrom } from './speech.ts'
@@ -35,7 +35,7 @@ export function onReconcileDue(turn: Turn, peer: SiteName): void {
   // Away: its return begins this anew.
   if (!view.get('links', peer) || apartFrom(turn, peer) !== undefined) return
   answerLeft(turn, peer)
-  settleResolved(turn, peer)
+  keepEnds(turn, peer)
   const record = reconcileRecord(turn, peer)
   const { issued, received } = positionOf(turn, peer)
   if (issued === record.issued && received === record.received) return
@@ -77,6 +77,7 @@ export function onOffer(turn: Turn, from: SiteName, sid: Sid): void {
   const proposal = view.get('ledgerProposals', sid)
   if (proposal?.kind !== 'reconcile') return
   if (!agrees(view, sid, proposal)) return count(turn, 'reconcile_differs')
+  keepEnds(turn, from)
   const said = say(turn, { kind: 'reconcile', to: from, side: 'agree', reconcile: sid })
   if (said.ok) agreed(turn, from)
   else count(turn, `reconcile_refused_${said.refusal.reason}`)

@@ -182,6 +182,8 @@ export interface HomeTranche {
   readonly accepted: UsageTotal
   /** When its final claim came here, by our clock; 0 before. */
   readonly claimedEpochMs: number
+  /** How its hold ended, once the ledger forgets it. */
+  readonly ended?: { readonly how: SettledHow; readonly paid: Microcredits }
   readonly revision: number
   readonly stop: boolean
   /** When a task of it last started or ended, or it was told to stop. */

@@ -1,6 +1,6 @@
 // What follows a final claim: disputes, proposals, gifts, rulings, the clause, and holds on
-// allocations. Each refusal leaves the state untouched (`step` of ledger-sites.ts sees to that), and
-// words that cross come to one end.
+// allocations. Each refusal leaves the state untouched (`step` of ledger-sites.ts sees to that),
+// and words that cross come to one end.
 
 import fc from 'fast-check'
 import { assert, suite } from '../harness.ts'
@@ -166,7 +166,7 @@ t('a ruling counts from the arbiter of the contract alone, for its hold and amou
   assert.refused(trySay(nobody.deal.home, ruling(nobody, host.name, 1)), 'wrong_state')
 })
 
-t('[LEDGER-12] the clause is the host\'s word, for at most the agreed part; it moves nothing', () => {
+t('[LEDGER-12] the clause is the host\'s word, for the agreed part; it moves nothing', () => {
   const all = claimed()
   const { home, host } = all.deal
   assert.equal(clauseMax(view(host), view(host).get('ledgerHolds', all.hold)!), 400_000n)

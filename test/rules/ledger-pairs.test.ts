@@ -184,7 +184,8 @@ t('[LEDGER-13] a close fits the sequence that it ends, and the new epoch begins 
     { kind: 'credit', to: host.name, at: start, limit: credits(3) }
   const says = () => step(home, (v) => issueStatement(v, signer, limit))
   assert.refused(says(), 'wrong_epoch')
-  for (const change of [{ received: last.n - 1 }, { last: hashOf('-') }, { ends: 2 }, { epoch: 3 }]) {
+  const wrong = [{ received: last.n - 1 }, { last: hashOf('-') }, { ends: 2 }, { epoch: 3 }]
+  for (const change of wrong) {
     assert.refused(trySay(host, close(change)), 'wrong_state')
   }
   tell(host, home, close())

@@ -1,5 +1,5 @@
-// What concerns everybody: the federation's policy, allocations, new keys, evidence, snapshots. Each
-// refusal leaves the state untouched (`step` of ledger-sites.ts sees to that).
+// What concerns everybody: the federation's policy, allocations, new keys, evidence, snapshots.
+// Each refusal leaves the state untouched (`step` of ledger-sites.ts sees to that).
 
 import { assert, suite } from '../harness.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
@@ -60,7 +60,7 @@ t('[LEDGER-11] an allocation is the word of an authority, and ends after it star
   assert.equal([amount, held, spent, authority], [1_000n, 0n, 0n, b.name])
 })
 
-t('[LEDGER-14] who has said that a site lied holds nothing for it, until it gives credit again', () => {
+t('[LEDGER-14] who has said that a site lied holds nothing for it until it gives credit', () => {
   const [home, host, third] = three()
   const deal = agreedDeal(home, host)
   const accuse = (accused: TestSite): StatementInput => ({

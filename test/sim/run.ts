@@ -12,6 +12,7 @@ import type { Machine } from './machine.ts'
 import { checkSite, demand } from './oracle.ts'
 import type { Profile } from './profile.ts'
 import { random } from './random.ts'
+import { startOperators } from './operators.ts'
 import { startMachine } from './process.ts'
 import { drawJob } from './users.ts'
 import type { World, WorldOptions } from './world.ts'
@@ -36,6 +37,7 @@ export function run(profile: Profile, options: WorldOptions = {}): Run {
     world.time.runUntil(startEpochMs + enrolledMs)
     const end = startEpochMs + enrolledMs + profile.minutes * 60_000
     startUsers(world)
+    startOperators(world)
     const plan = planFaults({ ...world, log: (text) => world.log(text) })
     world.point = (machine, what) => plan.point(machine, what)
     startHostility(world)
