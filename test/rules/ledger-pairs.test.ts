@@ -9,7 +9,7 @@ import { account, directionKey } from '../../protocol/rules/ledger-book.ts'
 import {
   balanceOf, issueStatement, logPublic, openEpoch, sealGenesis,
 } from '../../protocol/rules/ledger.ts'
-import { proposalsMax } from '../../protocol/rules/ledger-accounts.ts'
+import { ownProposalsMax, proposalsMax } from '../../protocol/rules/ledger-accounts.ts'
 import { contractLifeMs } from '../../protocol/rules/ledger-holds.ts'
 import { directionOf, pairState } from '../../protocol/rules/ledger-pairs.ts'
 import type { StatementInput } from '../../protocol/rules/statement.ts'
@@ -93,14 +93,18 @@ t('sums of payments stay within what a sum can carry', () => {
   assert.equal(account(view(home), host.name, home.name).settled, most)
 })
 
-t('of many proposals the oldest gives way', () => {
+t('of many proposals the addressee forgets the oldest, their author only so many', () => {
   const { home, host } = pair()
   const sids = Array.from({ length: proposalsMax + 1 }, (_, at) =>
     tell(home, host, payment(host, at + 1, 'author')).sid)
-  for (const at of [home, host]) {
-    const open = [...view(at).entries('ledgerProposals')].map(([sid]) => sid)
-    assert.equal(open.toSorted(), sids.slice(1).toSorted())
+  const open = (at: TestSite): string[] =>
+    [...view(at).entries('ledgerProposals')].map(([sid]) => sid).toSorted()
+  assert.equal(open(host), sids.slice(1).toSorted())
+  assert.equal(open(home), sids.toSorted())
+  for (let left = ownProposalsMax - sids.length; left > 0; left--) {
+    must(trySay(home, payment(host, 1, 'author')))
   }
+  assert.refused(trySay(home, payment(host, 1, 'author')), 'too_much')
 })
 
 t('a reconciliation is agreed where both logs stand the same; what has ended is forgotten', () => {
