@@ -53,7 +53,8 @@ export async function examinePrune(
   const head = await store.get('ledgerHead', 'head') as LedgerHead | undefined
   if (!head || below === 0 || below > head.frontier.size) {
     throw problem(`expected an index from ${tileWidth} on, as whole bundles of ${tileWidth} `
-      + `entries are dropped, and at most ${head?.frontier.size ?? 0}, which are here; got ${wish.below}`)
+      + `entries are dropped, and at most ${head?.frontier.size ?? 0}, which are here; got `
+      + String(wish.below))
   }
   const snapshot = await snapshotAbove(store, snapshots, below)
   const mirrors = mirrorPaths(wish.mirrors)
