@@ -131,7 +131,7 @@ export function parseIndexes(text: string): number[] | null {
 export function parseExit(text: string): number {
   const pair = /^(\d+):(\d+)$/.exec(text.trim())
   const code = pair ? Number(pair[1]) : Number(text.trim()) >> 8
-  const signal = pair ? Number(pair[2]) : Number(text.trim()) & 0x7f
+  const signal = (pair ? Number(pair[2]) : Number(text.trim())) & 0x7f
   return signal > 0 ? 128 + signal : code & 0xff
 }
 

@@ -145,11 +145,13 @@ export function readEnd(base: string): EndRecord | undefined {
 export function parseEnd(text: string, epochMs: number): EndRecord | undefined {
   const lines = text.split('\n')
   if (lines.at(-1) !== '' || lines.at(-2) !== 'done') return undefined
-  const match = /^end (exited|walltime|memory|cancelled|lost) (-?\d+) (\d+)$/.exec(lines[0] ?? '')
-  if (!match) return undefined
+  const match = /^end (exited|walltime|memory|cancelled|lost) (-1|\d{1,3}) (\d{1,12})$/
+    .exec(lines[0] ?? '')
+  const exitCode = Number(match?.[2])
+  if (!match || exitCode > 255) return undefined
   return {
     how: match[1] as EndedHow,
-    exitCode: Number(match[2]),
+    exitCode,
     durationMs: Number(match[3]) * 10,
     cpuMs: parseTimes(lines[2] ?? ''),
     epochMs,
@@ -166,7 +168,7 @@ export function recordLost(base: string): void {
 /** Milliseconds from a line of the shell's `times`: user and system time, `0m1.25s 0m0.03s`. */
 export function parseTimes(line: string): number {
   let ms = 0
-  for (const [, minutes, seconds] of line.matchAll(/(\d+)m(\d+(?:\.\d+)?)s/g)) {
+  for (const [, minutes, seconds] of line.matchAll(/(\d{1,9})m(\d{1,9}(?:\.\d{1,9})?)s/g)) {
     ms += Number(minutes) * 60_000 + Math.round(Number(seconds) * 1000)
   }
   return ms

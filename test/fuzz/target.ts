@@ -3,7 +3,7 @@
 
 import { random } from '../sim/random.ts'
 import type { Random } from '../sim/random.ts'
-import { mutateBytes, mutateText } from './mutate.ts'
+import { mutateBytes, mutatedCharactersMax, mutateText } from './mutate.ts'
 import { mutateDocument } from './mutate-value.ts'
 import { poolOf } from './pool.ts'
 import type { Pool } from './pool.ts'
@@ -57,6 +57,7 @@ export async function fuzz(target: Target, budget: Budget): Promise<Result> {
   }
   for (; cases < budget.cases && (budget.goOn?.() ?? true); cases++) {
     const input = (target.draw ?? drawGeneral(target))(chance, seeds, pool)
+      .slice(0, mutatedCharactersMax)
     const before = performance.now()
     const failure = await tryOut(target, input) ?? tooSlow(target, input, performance.now() - before)
     const ms = performance.now() - before
