@@ -56,6 +56,7 @@ const numbers: Readonly<Record<StoredTable, number>> = {
   documentsKept: 78,
   documentsCount: 79,
   documentLines: 80,
+  clauseWatch: 81,
   members: 33,
   invites: 34,
   delivery: 35,

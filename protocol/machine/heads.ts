@@ -23,6 +23,7 @@ import { openHead } from '../rules/ledger-book.ts'
 import { erasOf, logVerifier } from '../rules/ledger-keys.ts'
 import { logOrigin, witnessSignerName } from '../rules/statement.ts'
 import { noteHeads } from './evidence.ts'
+import { noteTime } from './host-clause.ts'
 import type { MessageOf } from './messages.ts'
 import { headNoteBytesMax, headsPerMessage } from './messages.ts'
 import { quarantine } from './quarantine.ts'
@@ -155,6 +156,7 @@ export function onCosigned(turn: Turn, from: SiteName, message: MessageOf<'cosig
   const others = before.filter(({ size }) => size !== fresh.size)
   view.put('cosigned', from, [...others, fresh].slice(-cosignedPerWitness))
   turn.cosigned.add(from)
+  noteTime(turn, from, fresh)
 }
 
 /** The keys under which a site has cosigned, newest first. */

@@ -20,6 +20,7 @@ import type { TaskReport, UsageTotal } from '../rules/run.ts'
 import { chargeable, mostUsage } from '../rules/run.ts'
 import { say } from './delivery.ts'
 import { forgetContract, leaseLives, meterHash, resultsTaken, toldOf } from './host-book.ts'
+import { watchClaim } from './host-clause.ts'
 import { keepDocuments } from './kept-documents.ts'
 import type { HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
@@ -96,6 +97,7 @@ function claimFinally(
     count(turn, `usage_refused_${said.refusal.reason}`)
     return false
   }
+  watchClaim(turn, record.sid, said.value.index)
   const earned = chargeFor(view, record, ran)
   const asks = earned > record.accepted ? earned : record.accepted
   if (asks < amount) {

@@ -252,6 +252,8 @@ export interface HostTranche {
   readonly home: SiteName
   readonly hold: Sid | ''
   readonly committed: { readonly doc: Hash | ''; readonly tasks: number }
+  /** Its place among what waits here. */
+  readonly takenEpochMs: number
   readonly tasks: Ranges
   /** Of the tranche's document: hides what we commit to about it. */
   readonly salt: string
@@ -391,6 +393,12 @@ export interface CoreTables extends LedgerTables, LogTables {
   challenges: Challenge
   /** key hold: holds of ours on an allocation that their hosts want proven */
   proofsOwed: { readonly host: SiteName; readonly index: number }
+  /** key hold: final claims of ours under a clause, and when each witness saw them on our log */
+  clauseWatch: {
+    readonly index: number
+    readonly first: Readonly<Record<string, number>>
+    readonly newest: Readonly<Record<string, number>>
+  }
   /** key hold: holds on an allocation at us; `size` of the proven head, 0 before the proof */
   holdChecks: {
     readonly home: SiteName
