@@ -118,7 +118,9 @@ export function planFaults(world: FaultWorld): FaultPlan {
 type Every = (name: string, meanMs: number, act: (chance: Random) => void) => void
 
 /** Links that are slow or dead in one direction, clocks that are set, sites that are drained. */
-function planSlowerFaults({ time, network, profile, machines, log }: FaultWorld, every: Every): void {
+function planSlowerFaults(
+  { time, network, profile, machines, log }: FaultWorld, every: Every,
+): void {
   const { faults } = profile
   const link = (chance: Random): [string, string] | undefined => {
     const [left, right] = [chance.pick(machines), chance.pick(machines)]

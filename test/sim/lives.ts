@@ -2,6 +2,7 @@
 // against what lies on the disk. States go one way, what was accepted never falls, a log only
 // grows, a late bid stays late, no lease outlives the one it was given by.
 
+import { trancheIdOf } from '../../protocol/base/ids.ts'
 import { rangesSize, subtractRanges } from '../../protocol/base/ranges.ts'
 import type { Write } from '../../protocol/base/tables.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
@@ -67,15 +68,36 @@ const laws: { readonly [table: string]: { readonly law: string; readonly check: 
 }
 
 /** Before a batch goes to the disk: every record follows from the one that lies there. */
-export function checkWrites({ disk, identity }: Machine, writes: readonly Write[]): void {
+export function checkWrites(machine: Machine, writes: readonly Write[]): void {
+  const { disk, identity } = machine
   for (const { table, key, value } of writes) {
     const rule = laws[table]
     if (!rule || value === undefined) continue
-    if (table === 'ledgerHolds') checkSums(identity.site, value as HoldRecord)
+    if (table === 'ledgerHolds') {
+      checkSums(identity.site, value as HoldRecord)
+      checkLapsed(machine, value as HoldRecord)
+    }
     if (!disk.has(table, key)) continue
     const wrong = rule.check(disk.get(table, key), value)
     demand(wrong === undefined, rule.law, () => `${identity.site}, ${table} ${key}: ${wrong}`)
   }
+}
+
+/**
+ * [CLAIM-2] What is claimed finally under a lease that had run out before: as many tasks as were
+ * taken, or claimed while they ran.
+ */
+function checkLapsed({ disk, identity }: Machine, hold: HoldRecord): void {
+  const before = disk.get('ledgerHolds', hold.sid) as HoldRecord | undefined
+  const tranche = disk.get('hostTranches', trancheIdOf(hold.sid)) as
+    CoreTables['hostTranches'] | undefined
+  const isClaimed = hold.claimedFinal === 1 && before?.claimedFinal === 0
+  if (!isClaimed || !tranche || hold.host !== identity.site || tranche.hold !== hold.sid) return
+  if (tranche.directive !== 'lapsed') return
+  const most = Math.max(before.used.tasks, rangesSize(tranche.taken))
+  demand(hold.used.tasks <= most, 'law 2', () =>
+    `${identity.site} claims ${hold.used.tasks} tasks of ${tranche.id}, which has lapsed; ` +
+    `${rangesSize(tranche.taken)} were taken`)
 }
 
 /** I5: 0 ≤ accepted ≤ claimed ≤ the hold. */

@@ -1,57 +1,92 @@
 // The simulator's command line:
 //
 //   npm run sim -- --seed N [--trace]      one seed; with --trace its whole transcript
+//   npm run sim -- --seed N --shrink       a smaller run that breaks the same law
 //   npm run sim -- --seeds A-B             many seeds; a failing one prints how to replay it
-//   --minutes M  --sites S  --jobs J       instead of what the seed says
-//   --kind calm|lossy|crashes|partitions|schedulers|all
+//   npm run sim -- --minutes M             so long, from a seed that is drawn and printed
+//   --kind K --sites S --jobs J --tasks T --length MINUTES --without FAULT,…
+//                                          instead of what the seed says
 
+import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
+import { campaign, summed } from './campaign.ts'
 import type { Overrides } from './profile.ts'
-import { profileOf } from './profile.ts'
-import { run } from './run.ts'
+import { commandFor, kindNames, leavable, profileOf } from './profile.ts'
+import { shrink } from './shrink.ts'
+
+const seedMax = 999_999_999
+const shrinkSecondsDefault = 300
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     seeds: { type: 'string' },
     minutes: { type: 'string' },
+    kind: { type: 'string' },
     sites: { type: 'string' },
     jobs: { type: 'string' },
-    kind: { type: 'string' },
+    tasks: { type: 'string' },
+    length: { type: 'string' },
+    without: { type: 'string' },
     trace: { type: 'boolean' },
+    shrink: { type: 'boolean' },
   },
 })
 
-function number(text: string): number {
-  if (!/^[0-9]{1,9}$/.test(text)) throw new Error(`expected a whole number, got '${text}'`)
-  return Number(text)
+function number(text: string, least = 0, most = seedMax): number {
+  const found = /^[0-9]{1,9}(\.[0-9]{1,3})?$/.test(text) ? Number(text) : NaN
+  if (found >= least && found <= most) return found
+  throw new Error(`expected a number from ${least} to ${most}, got '${text}'`)
 }
 
-const overrides: Overrides = {
-  ...(values.minutes !== undefined && { minutes: number(values.minutes) }),
-  ...(values.sites !== undefined && { sites: number(values.sites) }),
-  ...(values.jobs !== undefined && { jobs: number(values.jobs) }),
-  ...(values.kind !== undefined && { kind: values.kind }),
-}
-const [first = '1', last = first] = (values.seeds ?? values.seed ?? '1-20').split('-')
-let failed = 0
-const started = performance.now()
-for (let seed = number(first); seed <= number(last); seed++) {
-  const profile = profileOf(seed, overrides)
-  const before = performance.now()
-  try {
-    const trace = values.trace === true ? { trace: (line: string) => console.log(line) } : {}
-    const { world, hash, virtualMs } = run(profile, trace)
-    const { commits, crashes } = world.counts()
-    console.log(`seed ${seed} ${profile.name}: ` +
-      `${profile.sites.length} sites, ${world.jobs.size} jobs, ` +
-      `${crashes} crashes, ${commits} commits, ${Math.round(virtualMs / 1_000)} s virtual, ` +
-      `${Math.round(performance.now() - before)} ms, ${hash}`)
-  } catch (error) {
-    failed++
-    console.log(error instanceof Error ? error.message : String(error))
+function overridesSaid(): Overrides {
+  const { kind, sites, jobs, tasks, length, without } = values
+  if (kind !== undefined && !kindNames.includes(kind)) {
+    throw new Error(`expected --kind to be one of ${kindNames.join(', ')}, got '${kind}'`)
+  }
+  const names = without?.split(',') ?? []
+  const known = new Set(leavable(profileOf(1, { kind: 'all' })).concat('late', 'skew'))
+  for (const name of names) {
+    if (!known.has(name)) throw new Error(`--without knows ${[...known].join(', ')}, not '${name}'`)
+  }
+  return {
+    ...(kind !== undefined && { kind }),
+    ...(sites !== undefined && { sites: number(sites, 2, 8) }),
+    ...(jobs !== undefined && { jobs: number(jobs, 0, 1_000) }),
+    ...(tasks !== undefined && { tasks: number(tasks, 1, 10_000) }),
+    ...(length !== undefined && { length: number(length, 0, 10_000) }),
+    ...(names.length > 0 && { without: names }),
   }
 }
-const seconds = ((performance.now() - started) / 1_000).toFixed(1)
-console.log(`${failed} failed, ${seconds} s`)
-process.exitCode = failed > 0 ? 1 : 0
+
+function range(): { first: number, last: number } {
+  if (values.minutes !== undefined && values.seed === undefined && values.seeds === undefined) {
+    const first = randomInt(1_000, seedMax - 1_000_000)
+    return { first, last: first + 1_000_000 }
+  }
+  const [first = '1', last = first] = (values.seeds ?? values.seed ?? '1-20').split('-')
+  return { first: number(first), last: number(last) }
+}
+
+const say = (line: string): void => console.log(line)
+const overrides = overridesSaid()
+const { first, last } = range()
+const secondsMax = values.minutes === undefined ? undefined : number(values.minutes, 0, 1_440) * 60
+
+if (values.shrink === true) {
+  const budget = { secondsMax: secondsMax ?? shrinkSecondsDefault, say }
+  const shrunk = shrink(first, overrides, budget)
+  say(shrunk ? `${shrunk.law} in ${shrunk.lines} lines, after ${shrunk.tries} tries: ` +
+    `${commandFor(first, shrunk.overrides)} --trace` : `seed ${first} does not fail`)
+  process.exitCode = shrunk ? 1 : 0
+} else {
+  const wanted = {
+    first, last, overrides,
+    ...(secondsMax !== undefined && { secondsMax }),
+    ...(values.trace === true && { trace: say }),
+  }
+  if (secondsMax !== undefined) say(`seeds from ${first} on, for ${secondsMax} s`)
+  const counts = campaign(wanted, say)
+  for (const line of summed(counts, wanted)) say(line)
+  process.exitCode = counts.failed.length > 0 ? 1 : 0
+}

@@ -115,7 +115,8 @@ export function createNetwork(options: NetworkOptions): Network {
   const connect = (pair: Pair): void => {
     const [left, right] = pair.names.map((name) => endpoints.get(name))
     if (!left || !right || pair.session !== undefined) return
-    if (pair.cut || pair.deaf.size > 0 || !left.knows(right.name) || !right.knows(left.name)) return tryLater(pair)
+    const isShut = pair.cut || pair.deaf.size > 0
+    if (isShut || !left.knows(right.name) || !right.knows(left.name)) return tryLater(pair)
     pair.session = ++pair.sessions
     for (const end of [0, 1] as const) tellUp(pair, end, pair.session)
   }

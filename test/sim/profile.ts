@@ -50,8 +50,8 @@ export interface Faults {
 
 export interface Profile {
   readonly seed: number
-  /** What was said instead of the seed, as the command line has it. */
-  readonly overridden?: string
+  /** What runs it again. */
+  readonly command?: string
   readonly name: string
   readonly sites: readonly SiteProfile[]
   /** The last site joins while all this goes on. */
@@ -77,7 +77,8 @@ export const noFaults: Faults = {
   loss: 0, doubled: 0, overtaking: 0, delayMsMax: 40,
   crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
   outageEveryMs: 0, diskFailureEveryMs: 0, restoreEveryMs: 0, garbageEveryMs: 0,
-  deafEveryMs: 0, slowEveryMs: 0, clockEveryMs: 0, drainEveryMs: 0, rotEveryMs: 0, lost: 0, refused: 0, collectFails: 0,
+  deafEveryMs: 0, slowEveryMs: 0, clockEveryMs: 0, drainEveryMs: 0, rotEveryMs: 0,
+  lost: 0, refused: 0, collectFails: 0,
   stagingFails: 0, changes: 0,
 }
 
@@ -122,11 +123,40 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   },
 ]
 
+export const kindNames: readonly string[] = kinds.map(({ name }) => name)
+
+/** What is said instead of the seed; the names are those of the command line. */
 export interface Overrides {
-  readonly sites?: number
-  readonly minutes?: number
   readonly kind?: string
+  readonly sites?: number
   readonly jobs?: number
+  readonly tasks?: number
+  /** Virtual minutes before the healing. */
+  readonly length?: number
+  /** Names of faults that do not happen, and `late`, `skew`. */
+  readonly without?: readonly string[]
+}
+
+/** A command that runs the same again. */
+export function commandFor(seed: number, overrides: Overrides = {}): string {
+  const words = Object.entries(overrides).map(([name, value]) => ` --${name} ${String(value)}`)
+  return `npm run sim -- --seed ${seed}${words.join('')}`
+}
+
+/** What can be left out of a profile. */
+export function leavable({ faults, late, sites }: Profile): string[] {
+  const names = (Object.keys(faults) as (keyof Faults)[])
+    .filter((name) => faults[name] !== noFaults[name])
+  const isSkewed = sites.some(({ skewMs }) => skewMs !== 0)
+  return [...names, ...late ? ['late'] : [], ...isSkewed ? ['skew'] : []]
+}
+
+function withoutFaults(faults: Faults, names: readonly string[]): Faults {
+  const left: { -readonly [name in keyof Faults]: number } = { ...faults }
+  for (const name of Object.keys(faults) as (keyof Faults)[]) {
+    if (names.includes(name)) left[name] = noFaults[name]
+  }
+  return left
 }
 
 export function profileOf(seed: number, overrides: Overrides = {}): Profile {
@@ -138,24 +168,26 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
   const jobs = chance.between(2, 8)
   const tasksMax = chance.pick([1, 6, 20, 40])
   const windowMs = chance.pick([300, 1_000, 2_000])
-  const overridden = Object.entries(overrides)
-    .map(([name, value]) => ` --${name} ${value}`).join('')
+  const late = chance.chance(250)
+  const minutes = chance.between(2, 5)
+  const without = overrides.without ?? []
   return {
     seed,
-    overridden,
+    command: commandFor(seed, overrides),
     name: kind.name,
-    late: chance.chance(250),
-    sites: Array.from({ length: overrides.sites ?? sites }, (_, at) => siteProfile(seed, at)),
+    late: late && !without.includes('late'),
+    sites: Array.from({ length: overrides.sites ?? sites }, (_, at) =>
+      ({ ...siteProfile(seed, at), ...without.includes('skew') && { skewMs: 0 } })),
     jobs: overrides.jobs ?? jobs,
-    tasksMax,
-    minutes: overrides.minutes ?? chance.between(2, 5),
+    tasksMax: overrides.tasks ?? tasksMax,
+    minutes: overrides.length ?? minutes,
     commitMsMax: chance.pick([0, 5, 50, 300]),
     windowMs,
     leaseSeconds: chance.pick([40, 90, 300]),
     interimSeconds: terms.pick([8, 20, 60, 900]),
     exposurePermille: terms.pick([200, 500, 1_000]),
     keepResultsSeconds: 6 * 3_600,
-    faults: { ...noFaults, ...kind.faults },
+    faults: withoutFaults({ ...noFaults, ...kind.faults }, without),
   }
 }
 

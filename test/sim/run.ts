@@ -11,6 +11,7 @@ import { startHostility } from './hostile.ts'
 import type { Machine } from './machine.ts'
 import { checkSite, demand } from './oracle.ts'
 import type { Profile } from './profile.ts'
+import { commandFor } from './profile.ts'
 import { random } from './random.ts'
 import { startOperators } from './operators.ts'
 import { startMachine } from './process.ts'
@@ -57,7 +58,7 @@ function explained(world: World, error: unknown): Error {
   const text = error instanceof Error ? error.stack ?? error.message : String(error)
   const message = `seed ${profile.seed} (${profile.name}, ${profile.sites.length} sites) failed: ` +
     `${text}\n  the end of its transcript:\n${world.lines.slice(-40).join('\n')}\n` +
-    `replay it with: npm run sim -- --seed ${profile.seed}${profile.overridden ?? ''} --trace`
+    `replay it with: ${profile.command ?? commandFor(profile.seed)} --trace`
   return new Error(message, { cause: error })
 }
 
@@ -124,7 +125,8 @@ function openAt(world: World, machine: Machine): string[] {
     if (kind !== 'ended') open.push(`${site}: job ${id} is ${kind}: ${job.note}`)
   }
   for (const [id, { state, host }] of rows('homeTranches')) {
-    if (!left.has(id) && state.kind !== 'settled') open.push(`${site}: tranche ${id} at ${host} is ${state.kind}`)
+    if (left.has(id) || state.kind === 'settled') continue
+    open.push(`${site}: tranche ${id} at ${host} is ${state.kind}`)
   }
   for (const [id, { phase, directive, home, contract }] of rows('hostTranches')) {
     if (left.has(id)) contracts.add(contract)

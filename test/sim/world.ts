@@ -57,7 +57,10 @@ export interface World {
   /** The transcript: all of it if traced, else its end. */
   readonly lines: string[]
   hash(): string
-  counts(): { readonly lines: number; readonly commits: number; readonly crashes: number }
+  counts(): {
+    readonly lines: number; readonly commits: number; readonly crashes: number
+    readonly messages: number
+  }
 }
 
 export interface WorldOptions {
@@ -88,7 +91,7 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
   const requests = new Map<string, (answer: Answer) => void>()
   const said = new Map<string, string>()
   const downs = random(profile.seed, 'downs')
-  let [rolling, lineCount, commits, crashes, asked] = [0, 0, 0, 0, 0]
+  let [rolling, lineCount, commits, crashes, asked, messages] = [0, 0, 0, 0, 0, 0]
 
   const log = (text: string): void => {
     const line = `${((time.now() - startEpochMs) / 1_000).toFixed(3).padStart(9)} ${text}`
@@ -112,6 +115,7 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
       requests.delete(request)
     },
     sent(machine, to, message) {
+      messages++
       checkSent(machine, message)
       const { site: from } = machine.identity
       world.overheard.push({ from, to, encoded: encodeMessage(message), atMs: time.now() })
@@ -146,7 +150,7 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
     lines,
     log,
     hash: () => `${(rolling >>> 0).toString(16).padStart(8, '0')} ${lineCount}`,
-    counts: () => ({ lines: lineCount, commits, crashes }),
+    counts: () => ({ lines: lineCount, commits, crashes, messages }),
     ask(machine, asking) {
       let left = asking.times
       let over = false
