@@ -42,17 +42,20 @@ export function remoteLog(
       if (!textPattern.test(path) && !parseTilePath(path)) return undefined
       const late = clock.deadline(fileMs)
       const stop = signal ? AbortSignal.any([signal, late]) : late
-      for (;;) {
+      const busy = (cause: unknown): Error =>
+        failure('busy', `${site} gives no more of its log for now; try again later`, cause)
+      for (let wasBusy = false; ; wasBusy = true) {
         try {
           return await fetchFile(network.fetch(site, logHeader(path), stop), bytesMax)
         } catch (error) {
           if (late.aborted && !signal?.aborted) {
+            if (wasBusy) throw busy(error)
             throw failure('timeout', `${site} did not give ${path} in ${fileMs} ms`, error)
           }
           if (codeOf(error) !== 'refused:busy') throw error
           await clock.sleep(busyMs, stop).catch((cause: unknown) => {
             throw late.aborted && !signal?.aborted
-              ? failure('busy', `${site} gives no more of its log for now; try again later`, error)
+              ? busy(error)
               : failure('aborted', 'reading the log was given up', cause)
           })
         }
