@@ -14,6 +14,7 @@ import { capFor } from '../rules/tariff.ts'
 import { isFrozen } from './evidence.ts'
 import { committed, loadFactor, othersLeave } from './host-capacity.ts'
 import { exposedTo } from './host-exposure.ts'
+import { queueSeconds } from './host-queue.ts'
 import type { MessageOf } from './messages.ts'
 import { verifierOf } from './offers.ts'
 import { apartFrom } from './speech.ts'
@@ -133,7 +134,7 @@ function standingFor(
     creditDetail: exposed ?? `one task may cost ${formatCredits(cap)}, ` +
       `${home} may ${call.grant === undefined ? 'owe' : 'pay'} us ` +
       `${formatCredits(left > 0n ? left : 0n)} more`,
-    secondsToNextEnd: secondsToNextEnd(turn),
+    secondsUntilStart: queueSeconds(turn, call),
   }
 }
 
@@ -167,17 +168,6 @@ function bidsTo(turn: Turn, home: SiteName): { readonly count: number; readonly 
     worth += capFor(tariff, bid.factor_permille, { tasks, cores, memoryMib, walltimeSeconds })
   }
   return { count, worth }
-}
-
-/** By the walltimes of what we host; 0 when nothing of ours runs. */
-function secondsToNextEnd(turn: Turn): number {
-  let shortest = 0
-  for (const [, contract] of turn.view.entries('hostContracts')) {
-    if (contract.outstanding === 0) continue
-    const walltime = contract.walltimeSeconds
-    shortest = shortest === 0 ? walltime : Math.min(shortest, walltime)
-  }
-  return shortest
 }
 
 export function onBidExpiry(turn: Turn, key: string): void {

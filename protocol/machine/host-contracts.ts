@@ -139,6 +139,7 @@ export function takeTranche(
     ...named,
     contract: contract.id,
     home: contract.home,
+    takenEpochMs: now,
     tasks: emptyRanges,
     salt: '',
     phase: 'waiting',

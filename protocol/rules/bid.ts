@@ -95,8 +95,8 @@ export interface HostStanding {
   /** How many such tasks the home may owe us beside what we have bid to it already. */
   readonly tasksAffordable: number
   readonly creditDetail: string
-  /** When the earliest of what runs must have ended, by its walltime. */
-  readonly secondsToNextEnd: number
+  /** When one such task would start at the latest, by the walltimes of what runs and waits. */
+  readonly secondsUntilStart: number
 }
 
 export interface BidRoom {
@@ -136,9 +136,9 @@ export function considerAnnouncement(
   }
   const room = roomFor(call, host)
   if (room.slots === 0 && room.queueSlots === 0) {
-    const wait = formatDuration(host.secondsToNextEnd)
+    const wait = formatDuration(host.secondsUntilStart)
     return no('busy', `no room; ${host.coresFree} of ${host.coresTotal} cores free, ` +
-      `the next task must end within ${wait}`)
+      `one more would start within ${wait}`)
   }
   return ok(room)
 }
@@ -153,8 +153,11 @@ function roomFor(call: Announcement, host: HostStanding): BidRoom {
   const slots = Math.max(0, Math.min(byCores, byMemory, tasks))
   // What is reserved beyond the free cores already waits; it uses up the queue's room.
   const queueLeft = host.queueCores + Math.min(0, coresLeft)
-  const queueSlots = Math.max(0, Math.min(Math.floor(queueLeft / call.cores), tasks - slots))
-  return { slots, queueSlots, queueSeconds: host.secondsToNextEnd }
+  // One that is wider than the whole queue waits alone, or it would never have its turn.
+  const alone = slots === 0 && coresLeft >= 0 && host.queueCores > 0 ? 1 : 0
+  const queued = Math.max(alone, Math.floor(queueLeft / call.cores))
+  const queueSlots = Math.max(0, Math.min(queued, tasks - slots))
+  return { slots, queueSlots, queueSeconds: host.secondsUntilStart }
 }
 
 function mib(count: number): string {

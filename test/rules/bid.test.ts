@@ -41,7 +41,7 @@ function standing(change: Partial<HostStanding> = {}): HostStanding {
     spoolBytesFree: 10_000,
     tasksAffordable: 100,
     creditDetail: 'one task may cost 5, 4 are left',
-    secondsToNextEnd: 90,
+    secondsUntilStart: 90,
     ...change,
   }
 }
@@ -124,11 +124,14 @@ t('[BID-8] the inputs fit with something to spare: a script and its output need 
 })
 
 t('[BID-9] neither a free slot nor room in the queue; one of them is enough', () => {
-  const none = { coresFree: 1, queueCores: 1 }
+  const none = { coresFree: 1, queueCores: 0 }
   const busy = considerAnnouncement(goodCall(), standing(none))
   assert.match(detailOf(busy, 'busy'), /1 of 16 cores free.*within 1m30s/)
   assert.equal(reasonFor({}, { ...none, coresFree: 2 }), 'room')
   assert.equal(reasonFor({}, { ...none, queueCores: 2 }), 'room')
+  // One wider than the queue waits alone.
+  assert.equal(reasonFor({}, { ...none, queueCores: 1 }), 'room')
+  assert.equal(reasonFor({}, { ...none, queueCores: 1, coresReserved: 2 }), 'busy')
   assert.equal(reasonFor({}, { coresFree: 2, queueCores: 0, memoryMibFree: 511 }), 'busy')
   assert.equal(reasonFor({}, { coresFree: 4, coresReserved: 3, queueCores: 0 }), 'busy')
 })
@@ -150,6 +153,9 @@ function slowRoom(call: Announcement, at: HostStanding): readonly [number, numbe
       queue -= call.cores
     } else break
   }
+  // Where nothing waits one task may, however wide.
+  const room = at.queueCores > 0 && at.coresFree >= at.coresReserved
+  if (room && slots + queued === 0 && call.tasks > 0 && at.tasksAffordable > 0) queued = 1
   return [slots, queued]
 }
 
