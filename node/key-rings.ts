@@ -1,6 +1,6 @@
 // The keys of later epochs, and those that replaced others within an epoch: each set in a directory
-// of its own below keys/, `e2`, `e3`, or `e2.1` for the first change within epoch 2, with the note by
-// which the root key made them count.
+// of its own below keys/, `e2`, `e3`, or `e2.1` for the first change within epoch 2, with the note
+// by which the root key made them count.
 //
 // Invariants: a key is never overwritten or removed; a ring whose note is there may have been used,
 // and no other note is ever signed for its place; one without a note never was.
@@ -87,8 +87,8 @@ export function readNamedKeys(
       if (toHex(key.publicKey) === named[use]) return key
     }
     throw new Problem('key', `the ledger names the ${use} key ${named[use].slice(0, 16)}…, and `
-      + `${paths.join(', ')} ${paths.length === 1 ? 'is another one' : 'are others'}; restore keys/ `
-      + 'from its newest backup, or begin a new epoch: gridnode ledger recover')
+      + `${paths.join(', ')} ${paths.length === 1 ? 'is another one' : 'are others'}; restore `
+      + 'keys/ from its newest backup, or begin a new epoch: gridnode ledger recover')
   }
   return {
     statement: find('statement'),

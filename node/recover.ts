@@ -1,6 +1,6 @@
 // What an operator does to a site that does not run: begins a new epoch after its database was put
-// back or lost (`recover`), or replaces its statement and witness keys (`rotate`). Both need the root
-// key. The peers' copies of the ledger come back by themselves at the next start.
+// back or lost (`recover`), or replaces its statement and witness keys (`rotate`). Both need the
+// root key. The peers' copies of the ledger come back by themselves at the next start.
 //
 // Invariants: new keys and the root key's note are on the disk before the ledger names them, the
 // ledger is committed before the mark is raised to it; wherever it is interrupted it can be run
@@ -61,8 +61,8 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
         + 'more, move it away first. Nothing was changed')
     }
     if (options.from === undefined && !isThere) {
-      throw new Problem('config', `there is no database in ${database}; put the newest backup of it `
-        + 'there, or begin from an exported ledger, of this site or of a peer: '
+      throw new Problem('config', `there is no database in ${database}; put the newest backup of `
+        + 'it there, or begin from an exported ledger, of this site or of a peer: '
         + 'gridnode ledger recover --from DIR')
     }
     // What cannot be read leaves no database behind.
@@ -148,8 +148,8 @@ async function beginEpoch(opened: Opened, from: ReadExport | undefined): Promise
 function demandMember({ directory, config, view }: Opened): void {
   const head = ledgerHead(view)
   if (!head) {
-    throw new Problem('config', `the database of ${directory} has no ledger; this site belongs to no `
-      + 'federation yet: gridnode join TOKEN')
+    throw new Problem('config', `the database of ${directory} has no ledger; this site belongs to `
+      + 'no federation yet: gridnode join TOKEN')
   }
   if (head.site !== config.site.name) {
     throw new Problem('config', `the config says site.name = "${config.site.name}", but this `
@@ -205,8 +205,8 @@ async function changeKeys(opened: Opened): Promise<Rotated> {
   await checkMark(markPath, store, ledgerHead(view))
   const held = view.get('quarantine', 'own')
   if (held) {
-    throw new Problem('config', `this site is in quarantine: ${held.detail}; a new epoch brings new `
-      + 'keys, too: gridnode ledger recover')
+    throw new Problem('config', `this site is in quarantine: ${held.detail}; a new epoch brings `
+      + 'new keys, too: gridnode ledger recover')
   }
   const { site, epoch } = openHead(view)
   // An interrupted run has signed its note: that one counts, and no other has its number.
@@ -216,7 +216,8 @@ async function changeKeys(opened: Opened): Promise<Rotated> {
     if (!taken.ok) throw unusable(ring, taken.refusal)
   }
   const isResumed = view.writes().length > 0
-  const turns = readRings(directory).filter((ring) => ring.epoch === epoch && ring.note !== undefined)
+  const turns = readRings(directory)
+    .filter((ring) => ring.epoch === epoch && ring.note !== undefined)
   const turn = Math.max(0, ...turns.map((ring) => ring.turn)) + (isResumed ? 0 : 1)
   const name = `e${epoch}.${turn}`
   if (!isResumed) {

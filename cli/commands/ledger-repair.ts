@@ -20,16 +20,17 @@ export async function recoverLedger(context: Context): Promise<number> {
   }
   const { from: source } = done
   const lines = [
-    `${done.site} is in epoch ${done.epoch} now: new statement, log and witness keys in ${done.keys}`,
+    `${done.site} is in epoch ${done.epoch} now: new statement, log and witness keys in `
+      + done.keys,
     source === undefined
       ? `its ledger had ${plural(done.entries, 'entry', 'entries')}, which stay`
-      : `${plural(source.taken, 'entry', 'entries')} of ${source.entries} were taken from the ledger `
-        + `of ${source.site}`,
+      : `${plural(source.taken, 'entry', 'entries')} of ${source.entries} were taken from the `
+        + `ledger of ${source.site}`,
     `ended: ${plural(done.jobsEnded, 'open job')} (their owners submit again), `
       + `${plural(done.tranchesEnded, 'piece')} of work for others`,
     ...wrap(`what the ledger has lost comes back from the peers once the site runs (${
-      done.peers.join(', ') || 'there are none'}). Until a peer has agreed, nothing is begun with it; `
-      + "'gridnode peers' shows who has not. One that never comes back stays so.", 80),
+      done.peers.join(', ') || 'there are none'}). Until a peer has agreed, nothing is begun with `
+      + "it; 'gridnode peers' shows who has not. One that never comes back stays so.", 80),
     `back up ${done.keys} now; keys/root.key may go back to its safe place`,
     `next: ${context.suggest('start')}`,
   ]

@@ -8,6 +8,7 @@ import type { Command, Context } from '../command.ts'
 import { exitCodes } from '../failure.ts'
 import { paintState } from '../job-text.ts'
 import { credits, jsonText, printable, table } from '../output.ts'
+import { warnOfQuarantine } from '../quarantine.ts'
 
 export const peers: Command = {
   usage: ['[options]'],
@@ -24,6 +25,7 @@ export const peers: Command = {
 async function runPeers(context: Context): Promise<number> {
   const { args, terminal, json } = context
   const rows = await context.client().get<readonly PeerRow[]>(apiPaths.peers)
+  await warnOfQuarantine(context)
   const sorted = rows.toSorted((a, b) => compareBytes(a.site, b.site))
   if (json) await terminal.out.write(jsonText(sorted))
   else await terminal.out.write(peersText(context, sorted, args.flag('addresses')))

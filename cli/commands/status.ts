@@ -10,6 +10,7 @@ import { exitCodes, usageFailure } from '../failure.ts'
 import { jobWord } from '../job-word.ts'
 import { paintState, tasksText } from '../job-text.ts'
 import { age, credits, cut, instant, jsonText, plural, printable, table } from '../output.ts'
+import { warnOfQuarantine } from '../quarantine.ts'
 
 export const status: Command = {
   usage: ['[options]', 'JOB...'],
@@ -51,6 +52,7 @@ async function runStatus(context: Context): Promise<number> {
   const jobs = await context.client().get<readonly JobSummary[]>(apiPaths.jobs, {
     state: chosen[0] ?? 'all', user: args.value('user'), limit,
   })
+  await warnOfQuarantine(context)
   await terminal.out.write(json ? jsonText(jobs) : listText(context, jobs))
   return exitCodes.done
 }

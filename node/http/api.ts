@@ -99,6 +99,8 @@ export interface NodeInfo {
   readonly scheduler: string
   readonly peersUp: number
   readonly peersKnown: number
+  /** Why this node says nothing any more, and what its operator does. */
+  readonly quarantine?: string
   readonly counters: Readonly<Record<string, number>>
 }
 

@@ -65,8 +65,8 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new Problem('system', `cannot read ${path}: ${messageOf(cause)}; expected the directory of `
-      + 'an export, as gridnode ledger export writes it', cause)
+    throw new Problem('system', `cannot read ${path}: ${messageOf(cause)}; expected the directory `
+      + 'of an export, as gridnode ledger export writes it', cause)
   }
 }
 
@@ -140,7 +140,8 @@ function takePublic(
 function keepMembers(view: View<CoreTables>, entries: readonly ParsedStatement[]): void {
   const policies = new Map<string, string>()
   for (const { statement, note } of entries) {
-    if (statement.kind === 'policy' && statement.about === 'admit' && !policies.has(statement.admit)) {
+    const isAdmission = statement.kind === 'policy' && statement.about === 'admit'
+    if (isAdmission && !policies.has(statement.admit)) {
       policies.set(statement.admit, note)
     }
   }

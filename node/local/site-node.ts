@@ -12,6 +12,7 @@ import type { Outcome } from '../../protocol/base/outcome.ts'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Answer } from '../../protocol/machine/effects.ts'
 import type { Job, Self } from '../../protocol/machine/state.ts'
+import { alarmText } from '../../protocol/machine/quarantine.ts'
 import { readJob, userSignerName } from '../../protocol/rules/job.ts'
 import { entryKey, ledgerHead } from '../../protocol/rules/ledger-book.ts'
 import { formatJoinToken, secretBytes } from '../../protocol/rules/membership.ts'
@@ -101,11 +102,13 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
     info() {
       const members = tables.get('members')?.size ?? 1
       const head = ledgerHead(viewOf(tables))
+      const held = get(tables, 'quarantine', 'own')
       return Promise.resolve(ok({
         ...parts.info(),
         federationName: head?.federationName ?? '',
         peersUp: tables.get('links')?.size ?? 0,
         peersKnown: members - 1,
+        ...(held && { quarantine: alarmText(held.peer, held.detail) }),
       }))
     },
 

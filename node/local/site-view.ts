@@ -3,8 +3,10 @@
 import type { SiteName } from '../../protocol/base/ids.ts'
 import { root } from '../../protocol/base/merkle.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
-import type { Tables } from '../../protocol/base/tables.ts'
+import type { Tables, View } from '../../protocol/base/tables.ts'
 import { isFrozen } from '../../protocol/machine/evidence.ts'
+import { isAwaited, isRecovering } from '../../protocol/machine/speech.ts'
+import type { CoreTables } from '../../protocol/machine/state.ts'
 import { account, ledgerHead } from '../../protocol/rules/ledger-book.ts'
 import { balanceOf, creditLimit, lastIssued } from '../../protocol/rules/ledger.ts'
 import type { KeptOffer } from '../../protocol/rules/offer.ts'
@@ -63,7 +65,7 @@ export function peerRows(tables: Tables, own: SiteName, now: number): PeerRow[] 
   return sorted(tables, 'members').filter(([site]) => site !== own).map(([name, member]) => {
     const site = name as SiteName
     const kept = get(tables, 'offers', site)
-    const trouble = get(tables, 'troubles', site)?.detail ?? claims.get(site)
+    const trouble = get(tables, 'troubles', site)?.detail ?? apart(view, site) ?? claims.get(site)
     const acked = get(tables, 'delivery', site)?.acked ?? 0
     return {
       site,
@@ -80,6 +82,16 @@ export function peerRows(tables: Tables, own: SiteName, now: number): PeerRow[] 
       ...(trouble !== undefined && { trouble }),
     }
   })
+}
+
+/** Two ledgers of which one begins anew: until they agree nothing is begun between the sites. */
+function apart(view: View<CoreTables>, site: SiteName): string | undefined {
+  if (isRecovering(view, site)) {
+    return 'our ledger has begun a new epoch: nothing is begun with this site until it has given '
+      + 'back what it holds of ours and closed the old one'
+  }
+  return isAwaited(view, site)
+    ? 'its ledger begins a new epoch: nothing is begun with it until both ledgers agree' : undefined
 }
 
 /** A claim of each site that is not accepted because its reports do not carry it. */

@@ -41,7 +41,7 @@ export function say(turn: Turn, said: Unstamped<Said>): Outcome<Logged, LedgerRe
   return silent ? refuse(silent) : sayUnheard(turn, said)
 }
 
-/** As `say`, where the peer need not be heard first: its copy of what we said is known otherwise. */
+/** As `say`, where a peer need not be heard: its copy of what we said is known otherwise. */
 export function sayUnheard(turn: Turn, said: Unstamped<Said>): Outcome<Logged, LedgerRefusal> {
   const { view, self } = turn
   const issued = issueStatement(view, self.signer, { ...said, at: turn.now } as StatementInput)
@@ -71,8 +71,8 @@ export type Standing =
 type React = (logged: Logged<PairStatement>) => void
 
 /**
- * Statements of a peer: each new one is logged and handed to `react`, in order. While the peer holds
- * more of what we said than we do, its own words wait: they may answer what we lack.
+ * Statements of a peer: each new one is logged and handed to `react`, in order. While the peer
+ * holds more of what we said than we do, its own words wait: they may answer what we lack.
  */
 export function onStatements(
   turn: Turn, from: SiteName, message: MessageOf<'statements'>, react: React,
@@ -88,8 +88,8 @@ export function onStatements(
 }
 
 /**
- * It holds nothing of an epoch in which we have said nothing to it: its close is on the way, or here.
- * All of the sequence before has been read.
+ * It holds nothing of an epoch in which we have said nothing to it: its close is on the way, or
+ * here. All of the sequence before has been read.
  */
 function hasClosed({ view, self }: Turn, peer: SiteName, { have, have_e }: Counter): boolean {
   return have === 0 && have_e === self.signer.epoch && isRecovering(view, peer)

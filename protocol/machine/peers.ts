@@ -219,7 +219,8 @@ function admit(turn: Turn, request: JoinRequest): Answer {
   const { view, self, now } = turn
   const refused = (code: string, detail: string): Answer => ({ kind: 'refused', code, detail })
   if (isQuarantined(turn)) {
-    return refused('busy', `${self.site} repairs its ledger; try again later, or ask another member`)
+    const detail = `${self.site} repairs its ledger; try again later, or ask another member`
+    return refused('busy', detail)
   }
   const secretHash = secretHashOf(request.secret)
   const invite = view.get('invites', secretHash)
@@ -241,7 +242,13 @@ function admit(turn: Turn, request: JoinRequest): Answer {
     // Both entries or none: a bad genesis must leave no policy behind.
     const trial = tentative<LedgerTables>(view)
     const policy = issueStatement(trial.view, self.signer, {
-      kind: 'policy', to: '*', at: now, about: 'admit', admit: site, root: genesis.root, genesis: parsed.value.sid,
+      kind: 'policy',
+      to: '*',
+      at: now,
+      about: 'admit',
+      admit: site,
+      root: genesis.root,
+      genesis: parsed.value.sid,
     })
     if (!policy.ok) return refused('malformed', `not admissible: ${policy.refusal.reason}`)
     const notes = { policy: policy.value.note, genesis: request.genesis }

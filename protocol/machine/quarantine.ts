@@ -17,8 +17,8 @@ export function quarantine(turn: Turn, peer: SiteName, detail: string): void {
 /** For the log, and for everybody who asks. */
 export function alarmText(peer: SiteName, detail: string): string {
   return `QUARANTINE: ${peer} has shown that this database is older than what this site has said: `
-    + `${detail}. Nothing is said to anybody any more. Stop the node; if the newest copy of db/ can `
-    + 'be had, put it back, otherwise: gridnode ledger recover'
+    + `${detail}. Nothing is said to anybody any more. Stop the node; if the newest copy of db/ `
+    + 'can be had, put it back, otherwise: gridnode ledger recover'
 }
 
 export function isQuarantined({ view }: Turn): boolean {

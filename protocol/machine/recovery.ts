@@ -4,12 +4,12 @@
 //
 // [RECOVER-1] A peer that holds more of what we said has to show it. One statement of ours that is
 //   not in our log, under our signature, puts this site in quarantine; a claim alone is only shown.
-// [RECOVER-2] In a new epoch a site takes back what a peer holds: statements of its own first, those
-//   of the peer as far as they are needed for the next of its own. So its own checks see them in an
-//   order in which they once held.
+// [RECOVER-2] In a new epoch a site takes back what a peer holds: statements of its own first,
+//   those of the peer as far as they are needed for the next of its own. So its own checks see them
+//   in an order in which they once held.
 // [RECOVER-3] A close is said only when both logs hold the same of the sequence that it ends.
-// [RECOVER-4] What is open between two sites and stands behind no work here is ended by the host once
-//   it may speak again: declined, given up, or claimed as far as it was claimed before.
+// [RECOVER-4] What is open between two sites and stands behind no work here is ended by the host
+//   once it may speak again: declined, given up, or claimed as far as it was claimed before.
 
 import type { SiteName } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'
@@ -20,7 +20,9 @@ import { directionOf, isOwnWord, logPublic, restoreStatement } from '../rules/le
 import { openHead } from '../rules/ledger-book.ts'
 import { describeLedgerRefusal } from '../rules/ledger-refusal.ts'
 import type { Standing } from './delivery.ts'
-import { acknowledge, askCounter, grantCredit, onStatements, say, sayUnheard, takeStatement } from './delivery.ts'
+import {
+  acknowledge, askCounter, grantCredit, onStatements, say, sayUnheard, takeStatement,
+} from './delivery.ts'
 import { acceptIfDue } from './home-claims.ts'
 import { leave, settle } from './host-claims.ts'
 import type { MessageOf } from './messages.ts'
@@ -115,20 +117,21 @@ export function onHistory(
   for (const note of message.publics) logPublic(view, turn.self.site, note)
   const refusal = takeBack(turn, from, message)
   const hasMoved = openHead(view).frontier.size > before || message.publics.length > 0
-  const isWhole = message.issued_end === 1 && message.received_end === 1 && message.publics_end === 1
-  const isRead = isWhole && refusal === undefined
+  const { issued_end, received_end, publics_end } = message
+  const isRead = issued_end + received_end + publics_end === 3 && refusal === undefined
   view.put('histories', from, { cursor: message.cursor, isRead, isAhead: false })
   if (hasMoved) turn.toDeliver.add(from)
   if (!isRecovering(view, from)) return openPair(turn, from)
   if (hasMoved || isRead) return pursue(turn, from)
   if (message.pruned === 1) {
-    const detail = 'its ledger no longer has what ours lacks, because its first entries were dropped; '
+    const detail = 'its ledger no longer has what ours lacks, because its first entries were dropped;'
       + 'stop the node and begin from an export that has them: gridnode ledger recover --from DIR'
     view.put('troubles', from, { detail, epochMs: turn.now })
   }
   if (!refusal) return
   count(turn, `history_refused_${refusal.reason}`)
-  const detail = `what it holds of our ledger cannot be taken back: ${describeLedgerRefusal(refusal)}`
+  const why = describeLedgerRefusal(refusal)
+  const detail = `what it holds of our ledger cannot be taken back: ${why}`
   view.put('troubles', from, { detail, epochMs: turn.now })
 }
 

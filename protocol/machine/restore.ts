@@ -1,8 +1,8 @@
 // The records of a site that begins a new epoch, after its database was put back from a backup or
 // its keys were lost to somebody: the ledger goes on, everything that only this database knew of
-// work under way is ended. The node does not run meanwhile.
-// Invariant: nothing here says anything to a peer; what is open between two ledgers stays open until
-// the peers have been heard (recovery.ts).
+// work under way is ended. The node does not run meanwhile. Invariant: nothing here says anything
+// to a peer; what is open between two ledgers stays open until the peers have been heard
+// (recovery.ts).
 
 import type { JobId, SiteName } from '../base/ids.ts'
 import { compareBytes } from '../base/ids.ts'
@@ -76,9 +76,9 @@ export function takeRenewal(
   if (!parsed.ok) return parsed
   const { statement } = parsed.value
   const isKey = statement.kind === 'key'
-  if ((isKey || statement.kind === 'genesis')
-    && view.get('ledgerPublics', publicKey(site, statement.e, statement.n))?.sid === parsed.value.sid) {
-    return ok({ epoch: statement.e })
+  if (isKey || statement.kind === 'genesis') {
+    const known = view.get('ledgerPublics', publicKey(site, statement.e, statement.n))
+    if (known?.sid === parsed.value.sid) return ok({ epoch: statement.e })
   }
   const logged = !isKey ? openEpoch(view, site, note)
     : statement.e < epoch ? logPublic(view, site, note) : changeKeys(view, site, note)
@@ -157,13 +157,16 @@ function failTasks(
     now++
     const { report, ...rest } = task
     view.put('homeTasks', taskKey(job, task.task), {
-      ...rest, ...(report && { report: { ...report, tree: '' } }), state: 'failed', detail: restored,
+      ...rest,
+      ...(report && { report: { ...report, tree: '' } }),
+      state: 'failed',
+      detail: restored,
     })
   }
   return { before, now }
 }
 
-/** Hosted work is stopped and cleared up at the next start; its holds are ended with their homes. */
+/** Hosted work is stopped and cleared up at the next start; its holds end with their homes. */
 function endHosting(view: View<CoreTables>): number {
   let count = 0
   for (const [id, tranche] of Array.from(view.entries('hostTranches'))) {

@@ -3,8 +3,8 @@
 // peer has said how much it holds of what we said.
 //
 // [DELIVER-5] Nothing is numbered for a peer before that peer was heard since the process started.
-// [DELIVER-6] In a new epoch nothing is said to a peer, and nothing begun with it, before its `close`
-//   is on our log.
+// [DELIVER-6] In a new epoch nothing is said to a peer, and nothing begun with it, before its
+//   `close` is on our log.
 
 import type { SiteName } from '../base/ids.ts'
 import type { View } from '../base/tables.ts'

@@ -209,8 +209,8 @@ function successor(
 }
 
 /**
- * Root-signed, with keys that were never used. One of an epoch before comes late: a restored site has
- * lost it, and its peers have not.
+ * Root-signed, with keys that were never used. One of an epoch before comes late: a restored site
+ * has lost it, and its peers have not.
  */
 function authenticateKey(
   member: MemberKeys,

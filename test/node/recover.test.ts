@@ -72,7 +72,7 @@ t('begins a new epoch with new keys, the mark on it, and can be run again', asyn
   assert.equal(renewals, readRings(directory).map(({ note }) => note))
 })
 
-t('an older database takes in the epochs that were opened since, and signs none twice', async (ctx) => {
+t('an older database takes in the epochs opened since, and signs none twice', async (ctx) => {
   const directory = await founded(ctx)
   const db = join(directory, 'db')
   cpSync(db, `${db}.old`, { recursive: true })
@@ -80,7 +80,8 @@ t('an older database takes in the epochs that were opened since, and signs none 
   const second = readFileSync(join(directory, 'keys', 'e2', 'renewal'), 'utf8')
   rmSync(db, { recursive: true })
   renameSync(`${db}.old`, db)
-  await assert.rejects(read(directory, () => 0), /was restored from a backup[^]*gridnode ledger recover/)
+  await assert.rejects(
+    read(directory, () => 0), /was restored from a backup[^]*gridnode ledger recover/)
   assert.equal((await recover({ directory })).epoch, 3)
   assert.equal(readFileSync(join(directory, 'keys', 'e2', 'renewal'), 'utf8'), second)
   const third = parseStatement(readFileSync(join(directory, 'keys', 'e3', 'renewal'), 'utf8'))

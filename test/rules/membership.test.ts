@@ -19,7 +19,9 @@ const token: JoinToken = {
   expires: 1_800_000_000_000,
 }
 const request = { secret: token.secret, genesis: 'a note', addresses: [] }
-const answer = { federation: 'a note', members: [{ genesis: 'g', policy: '', addresses: [], renewals: [] }] }
+const answer = {
+  federation: 'a note', members: [{ genesis: 'g', policy: '', addresses: [], renewals: [] }],
+}
 
 const t = suite('membership')
 

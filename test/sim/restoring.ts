@@ -1,9 +1,9 @@
-// Disks that are put back to an earlier state, and what an operator does then: the same functions as
-// `gridnode ledger recover`, on the disk of a machine that does not run. The mark and the keys lie
-// outside the database.
+// Disks that are put back to an earlier state, and what an operator does then: the same functions
+// as `gridnode ledger recover`, on the disk of a machine that does not run. The mark and the keys
+// lie outside the database.
 
 import { toHex } from '../../protocol/base/crypto.ts'
-import { append, emptyFrontier, root } from '../../protocol/base/merkle.ts'
+import { append, emptyFrontier, root as rootOf } from '../../protocol/base/merkle.ts'
 import { unpack } from '../../protocol/base/record.ts'
 import { draft } from '../../protocol/base/tables.ts'
 import { endWork, sealEpoch, takeRenewal } from '../../protocol/machine/restore.ts'
@@ -33,7 +33,7 @@ export function raiseMark(machine: Machine): void {
   const { epoch, frontier } = head
   const { mark } = machine
   if (mark && mark.epoch === epoch && mark.size >= frontier.size) return
-  machine.mark = { epoch, size: frontier.size, root: toHex(root(frontier)) }
+  machine.mark = { epoch, size: frontier.size, root: toHex(rootOf(frontier)) }
 }
 
 /** Why a start is refused: what lies on the disk is not what was shown. */
@@ -49,7 +49,7 @@ export function behindMark({ mark, disk }: Machine): string | undefined {
     const note = disk.get('ledgerEntries', entryKey(index)) as string
     frontier = append(frontier, Buffer.from(note)).frontier
   }
-  return toHex(root(frontier)) === mark.root ? undefined : 'it has other entries than were shown'
+  return toHex(rootOf(frontier)) === mark.root ? undefined : 'it has other entries than were shown'
 }
 
 /** A start that is refused, or an operator who knows: the site is recovered before it runs. */
@@ -77,7 +77,8 @@ export function recoverMachine(machine: Machine): void {
     witness: toHex(made('witness').publicKey),
     network: identity.keys.network,
   }
-  const { note } = must(sealEpoch(view, rootSigner(identity.site, identity.root), { keys, at: now }))
+  const root = rootSigner(identity.site, identity.root)
+  const { note } = must(sealEpoch(view, root, { keys, at: now }))
   machine.renewals.push(note)
   must(takeRenewal(view, note))
   const keepResultsMs = world.profile.keepResultsSeconds * 1_000
@@ -156,8 +157,8 @@ export function planRestores(world: RestoreWorld): RestorePlan {
   return {
     restore(by) {
       // Who does not follow the guide is caught by its peers, if they have not lost anything.
-      const careless = machines.find((machine) => machine.restored === 'unnoticed' && !isHeard(machine))
-      if (careless) return
+      const isCareless = (one: Machine): boolean => one.restored === 'unnoticed' && !isHeard(one)
+      if (machines.some(isCareless)) return
       const [first, second] = [by.pick(machines), by.pick(machines)]
       if (by.chance(250)) {
         putBack(first, 'known', by.chance(500))
