@@ -93,10 +93,9 @@ function record(): Corpus {
     authors.set(encoded, from)
   }
   let last: readonly Site[] = []
-  const lent: { nowMs: number } = { nowMs: 0 }
   for (const seed of [1, 2, 3]) {
     let steps = 0
-    const { world, sites } = walk(seed === 3 ? 4 : 3, 30, random(seed, 'corpus walk'), {
+    const { world, sites } = walk(seed === 1 ? 3 : 4, 30, random(seed, 'corpus walk'), {
       said(from, _to, encoded) {
         const kind = encoded.startsWith('{') ? (JSON.parse(encoded) as Message).kind : 'gossip'
         if (kind !== 'gossip') keep(kind, encoded, from.name)
@@ -111,13 +110,11 @@ function record(): Corpus {
         }
         return [happening]
       },
-      after(site) {
+      after(site, nowMs) {
         if (++steps % 60 !== 0 || moments.length >= momentsMax * (seed / 3)) return
-        moments.push(momentOf(site, lent.nowMs))
+        moments.push(momentOf(site, nowMs))
       },
     })
-    lent.nowMs = world.nowMs
-    for (const moment of moments) if (moment.nowMs === 0) Object.assign(moment, { nowMs: world.nowMs })
     last = sites
     for (const site of sites) moments.push(momentOf(site, world.nowMs))
   }

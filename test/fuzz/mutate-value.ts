@@ -159,9 +159,9 @@ export function mutateNote(note: string, chance: Random, pool: Pool): string {
   const split = note.lastIndexOf('\n\n')
   if (split < 0 || chance.chance(150)) return mutateText(note, chance, [pool.note(chance)])
   const text = note.slice(0, split + 1)
-  const signer = signerNamed(/^— (\S+) /.exec(note.slice(split + 2))?.[1] ?? '')
+  const signer = signerNamed(/^— (\S+) /.exec(note.slice(split + 2))?.[1] ?? '', pool)
   const changed = chance.chance(80) ? otherKind(text, chance, pool) : changedLines(text, chance, pool)
-  const by = chance.chance(60) ? signerNamed(`site-${chance.pick(['a', 'b', 'c'])}.example/gridnode/s1`)
+  const by = chance.chance(60) ? signerNamed(`site-${chance.pick(['a', 'b', 'c'])}.example/gridnode/s1`, pool)
     : signer
   if (!by || chance.chance(50)) return `${changed}${note.slice(split + 1)}`
   return signed(changed, by) ?? `${changed}${note.slice(split + 1)}`
@@ -189,9 +189,9 @@ function signed(text: string, signer: Signer): string | undefined {
 }
 
 /** The real key of one of the sites of tests, or of their user. */
-export function signerNamed(name: string): Signer | undefined {
+function signerNamed(name: string, { signers }: Pool): Signer | undefined {
   const [owner = '', gridnode, third = '', fourth] = name.split('/')
-  if (gridnode !== 'gridnode' || !/^(site-[a-h]\.example|ada)$/.test(owner)) return undefined
+  if (gridnode !== 'gridnode' || !signers.has(owner)) return undefined
   const use = fourth !== undefined ? 'log'
     : third === 'root' ? 'root' : third === 'user' ? 'user'
     : /^w[0-9]+$/.test(third) ? 'witness' : 'statement'

@@ -10,6 +10,8 @@ export interface Pool {
   text(chance: Random): string
   number(chance: Random): number
   note(chance: Random): string
+  /** Whose keys sign changed notes. */
+  readonly signers: ReadonlySet<string>
 }
 
 const perLookMax = 400
@@ -27,8 +29,12 @@ export function isNote(text: string): boolean {
   return text.includes('\n\n— ')
 }
 
+const everybody: ReadonlySet<string> = new Set([
+  ...'abcdefgh'.split('').map((letter) => `site-${letter}.example`), 'ada',
+])
+
 /** All that stands in `inputs`, which are JSON texts, notes, or neither. */
-export function poolOf(inputs: readonly string[]): Pool {
+export function poolOf(inputs: readonly string[], signers = everybody): Pool {
   const looks = new Map<string, Set<string>>()
   const numbers = new Set<number>([0])
   const addText = (text: string): void => {
@@ -64,6 +70,7 @@ export function poolOf(inputs: readonly string[]): Pool {
   const notes = all.filter(({ look }) => look.startsWith('note '))
   const allNumbers = [...numbers]
   return {
+    signers,
     like: (text, chance) => chance.pick(byLook.get(lookOf(text)) ?? [text]),
     text: (chance) => all.length === 0 ? '' : chance.pick(chance.pick(all).texts),
     number: (chance) => chance.pick(allNumbers),

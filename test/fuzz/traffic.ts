@@ -31,7 +31,7 @@ export interface Hooks {
   /** What happens at the site in place of what would, other than messages. */
   readonly happens?: (site: Site, happening: Happening) => readonly Happening[]
   /** After everything that was done at a site. */
-  readonly after?: (site: Site) => void
+  readonly after?: (site: Site, nowMs: number) => void
 }
 
 export interface Traffic {
@@ -62,7 +62,7 @@ export function walk(count: number, turns: number, chance: Random, hooks: Hooks 
   const happens = (site: Site, happening: Happening): readonly Effect[] => {
     const instead = hooks.happens?.(site, happening) ?? [happening]
     const effects = instead.flatMap((one) => happen(world, site, one))
-    hooks.after?.(site)
+    hooks.after?.(site, world.nowMs)
     return effects
   }
   const doings: Doings = { world, sites, chance, running, happens, hooks }
@@ -208,7 +208,7 @@ function pump(doings: Doings): void {
     }
     if (!moved) return
   }
-  for (const site of sites) hooks.after?.(site)
+  for (const site of sites) hooks.after?.(site, world.nowMs)
   throw new Error(`messages without end at ${world.nowMs}: ${sites.map(({ out }) =>
     out[0]?.message.kind).join(' ')}`)
 
@@ -221,7 +221,7 @@ function pump(doings: Doings): void {
     const encoded = encodeMessage(message)
     for (const one of hooks.said?.(from, target, encoded) ?? [encoded]) {
       happen(world, target, { kind: 'messageReceived', from: from.name, encoded: one })
-      hooks.after?.(target)
+      hooks.after?.(target, world.nowMs)
     }
   }
 }

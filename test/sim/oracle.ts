@@ -52,10 +52,21 @@ export function checkSite(machine: Machine): void {
   const tables = machine.process?.loop.tables
   if (!tables) return
   const view = draft<CoreTables>(tables)
-  checkAccounts(machine, view)
-  checkJobs(machine, view)
-  checkHosting(machine, view)
+  checkRecords(machine, view)
   checkHonest(machine, view)
+}
+
+/** Whose records they are. */
+interface Owner {
+  readonly identity: { readonly site: string }
+}
+
+/** What holds of a site's own records, whoever it has to do with. */
+export function checkRecords(owner: Owner, view: View<CoreTables>): void {
+  checkAccounts(owner, view)
+  checkGrants(owner, view)
+  checkJobs(owner, view)
+  checkHosting(owner, view)
 }
 
 /** Law 4: no site here signs lies, whatever was lost or put back, so none is ever proven a liar. */
@@ -66,10 +77,10 @@ function checkHonest(machine: Machine, view: View<CoreTables>): void {
   }
 }
 
-function checkAccounts(machine: Machine, view: View<CoreTables>): void {
-  const { site } = machine.identity
+function checkAccounts({ identity: { site } }: Owner, view: View<CoreTables>): void {
   const sums = new Map<string, { asked: bigint; held: bigint; claimed: bigint; posted: bigint }>()
   for (const [, hold] of view.entries('ledgerHolds')) {
+    if (hold.grant !== '') continue
     const key = `${hold.host}>${hold.home}`
     const sum = sums.get(key) ?? { asked: 0n, held: 0n, claimed: 0n, posted: 0n }
     sums.set(key, sum)
@@ -85,6 +96,25 @@ function checkAccounts(machine: Machine, view: View<CoreTables>): void {
         `${site}, account ${key}: ${field} is ${books[field]}, its holds make ${sum[field]}`)
     }
     checkLimit(site, view, books)
+  }
+}
+
+/** What an allocation has lent to holds and paid for them, as far as this log sees. */
+function checkGrants({ identity: { site } }: Owner, view: View<CoreTables>): void {
+  for (const [sid, grant] of view.entries('ledgerGrants')) {
+    let [held, spent, forgotten] = [0n, 0n, false]
+    for (const [, hold] of view.entries('ledgerHolds')) {
+      if (hold.grant !== sid) continue
+      if (hold.state === 'asked') held += hold.amount
+      if (hold.state === 'held') held += hold.amount - hold.accepted
+      spent += hold.accepted
+    }
+    for (const [pair] of view.entries('ledgerReconciled')) forgotten ||= pair.includes(grant.grantee)
+    const isSum = grant.held === held && (forgotten ? grant.spent >= spent : grant.spent === spent)
+    demand(isSum, 'law 3', () => `${site}, allocation ${grant.name}: ${grant.held} held and ` +
+      `${grant.spent} spent, its holds make ${held} and ${spent}`)
+    demand(grant.grantee !== site || held + grant.spent <= grant.amount, 'law 3', () =>
+      `${site}, allocation ${grant.name} of ${grant.amount}: ${held} held, ${grant.spent} spent`)
   }
 }
 
@@ -113,8 +143,7 @@ function checkLimit(site: string, view: View<CoreTables>, books: Account): void 
     `${site} lets ${books.debtor} owe ${exposed}, its limit is ${limit}`)
 }
 
-function checkJobs(machine: Machine, view: View<CoreTables>): void {
-  const { site } = machine.identity
+function checkJobs({ identity: { site } }: Owner, view: View<CoreTables>): void {
   const tasks = new Map<string, HomeTask[]>()
   for (const [, task] of view.entries('homeTasks')) {
     const list = tasks.get(task.job) ?? []
@@ -172,8 +201,7 @@ function checkTasks(site: string, job: Job, tasks: readonly HomeTask[]): void {
   demand(neverPlaced >= 0, 'law 1', () => told(`${tasks.length} tasks of ${job.total}`))
 }
 
-function checkHosting(machine: Machine, view: View<CoreTables>): void {
-  const { site } = machine.identity
+function checkHosting({ identity: { site } }: Owner, view: View<CoreTables>): void {
   for (const [id, contract] of view.entries('hostContracts')) {
     let [outstanding, running, tranches] = [0, 0, 0]
     for (const [name, tranche] of view.entries('hostTranches')) {
@@ -185,6 +213,8 @@ function checkHosting(machine: Machine, view: View<CoreTables>): void {
         if (view.get('hostTasks', key)?.state === 'running') running++
       }
     }
+    // Holds that wait for the proof of their allocation keep their contract.
+    for (const [, check] of view.entries('holdChecks')) if (check.contract === id) tranches++
     const counted = { outstanding, running, tranches }
     for (const field of ['outstanding', 'running', 'tranches'] as const) {
       demand(contract[field] === counted[field], 'law 1', () =>
