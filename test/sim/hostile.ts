@@ -17,6 +17,7 @@ import type { Overheard, World } from './world.ts'
 /** What may change by the word of a site that is not the author: what it says of itself. */
 const harmless = new Set([
   'counters', 'troubles', 'links', 'timers', 'delivery', 'outbox', 'receiptsOwed', 'heardPeers',
+  'histories',
 ])
 
 export function startHostility(world: World): void {

@@ -8,6 +8,7 @@ import type { CoreTables } from '../../protocol/machine/state.ts'
 import { checkBooks } from './books.ts'
 import { planFaults } from './faults.ts'
 import { startHostility } from './hostile.ts'
+import { checkInvariants } from './invariants.ts'
 import type { Machine } from './machine.ts'
 import { checkSite, demand } from './oracle.ts'
 import type { Profile } from './profile.ts'
@@ -47,6 +48,7 @@ export function run(profile: Profile, options: WorldOptions = {}): Run {
     heal(world)
     rest(world)
     checkBooks(world)
+    checkInvariants(world.machines)
   } catch (error) {
     throw explained(world, error)
   }
