@@ -4,6 +4,8 @@
 //   npm run sim -- --seed N --shrink       a smaller run that breaks the same law
 //   npm run sim -- --seeds A-B             many seeds; a failing one prints how to replay it
 //   npm run sim -- --minutes M             so long, from a seed that is drawn and printed
+//   npm run sim -- --swf A B C             logs in the Standard Workload Format, a site each
+//     --hours H  --from SECOND,…  --rank R,…  --queue-ahead Q  --svg FILE
 //   --kind K --sites S --jobs J --tasks T --length MINUTES --without FAULT,…
 //                                          instead of what the seed says
 
@@ -13,11 +15,13 @@ import { campaign, summed } from './campaign.ts'
 import type { Overrides } from './profile.ts'
 import { commandFor, kindNames, leavable, profileOf } from './profile.ts'
 import { shrink } from './shrink.ts'
+import { replayLogs } from './swf/replay.ts'
 
 const seedMax = 999_999_999
 const shrinkSecondsDefault = 300
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seed: { type: 'string' },
     seeds: { type: 'string' },
@@ -30,6 +34,12 @@ const { values } = parseArgs({
     without: { type: 'string' },
     trace: { type: 'boolean' },
     shrink: { type: 'boolean' },
+    swf: { type: 'string' },
+    hours: { type: 'string' },
+    from: { type: 'string' },
+    rank: { type: 'string' },
+    'queue-ahead': { type: 'string' },
+    svg: { type: 'string' },
   },
 })
 
@@ -73,7 +83,19 @@ const overrides = overridesSaid()
 const { first, last } = range()
 const secondsMax = values.minutes === undefined ? undefined : number(values.minutes, 0, 1_440) * 60
 
-if (values.shrink === true) {
+if (values.swf !== undefined) {
+  replayLogs({
+    paths: [values.swf, ...positionals],
+    hours: number(values.hours ?? '24', 1, 10_000),
+    fromSeconds: values.from?.split(',').map((second) => number(second)) ?? [],
+    ranks: values.rank?.split(',').map((rank) => number(rank, 0, 1)) ?? [],
+    queueAheadPermille: number(values['queue-ahead'] ?? '8', 0, 100) * 1_000,
+    seed: first,
+    svg: values.svg,
+  }, say)
+} else if (positionals.length > 0) {
+  throw new Error(`expected options only, got '${positionals.join(' ')}'; logs come after --swf`)
+} else if (values.shrink === true) {
   const budget = { secondsMax: secondsMax ?? shrinkSecondsDefault, say }
   const shrunk = shrink(first, overrides, budget)
   say(shrunk ? `${shrunk.law} in ${shrunk.lines} lines, after ${shrunk.tries} tries: ` +

@@ -2,10 +2,11 @@
 // time, beside a scheduler of its real size; its users submit what the log says when the log says
 // it. Nothing fails here: what is measured is where the market puts the work, and what it says.
 
-import type { JobId, SiteName } from '../../../protocol/base/ids.ts'
+import type { JobId } from '../../../protocol/base/ids.ts'
 import { sha256Hex } from '../../../protocol/base/crypto.ts'
 import { microcredits } from '../../../protocol/base/units.ts'
 import type { Answer } from '../../../protocol/machine/effects.ts'
+import type { Message } from '../../../protocol/machine/messages.ts'
 import type { CoreTables } from '../../../protocol/machine/state.ts'
 import { encodeJoinRequest } from '../../../protocol/rules/membership.ts'
 import type { Account } from '../../../protocol/rules/ledger-book.ts'
@@ -34,12 +35,17 @@ export interface FederationOptions {
   readonly progress?: (ended: number, of: number) => void
 }
 
+interface Count {
+  messages: number
+  bytes: number
+}
+
+/** What a site said to others, each note of gossip once for every site that it goes to. */
 export interface Traffic {
-  /** Between sites; gossip counts once for each site that it goes to. */
-  readonly messages: number
-  readonly bytes: number
-  readonly gossips: number
-  /** Messages by kind. */
+  /** About jobs. */
+  readonly about: Readonly<Count>
+  /** That sites say whether there are jobs or not: offers, heads of logs, who belongs. */
+  readonly beside: Readonly<Count>
   readonly kinds: ReadonlyMap<string, number>
 }
 
@@ -49,7 +55,8 @@ export interface FederationRun {
   readonly traffic: readonly Traffic[]
   /** Of each site, in credits: earned from the others, and owed to them. */
   readonly credits: readonly { readonly earned: number; readonly spent: number }[]
-  readonly auctions: number
+  /** Virtual time from the first submission to the end of everything. */
+  readonly hours: number
 }
 
 const startEpochMs = 1_750_000_000_000
@@ -61,11 +68,16 @@ const walltimeSecondsMax = 365 * 86_400
 const plenty = microcredits(1_000_000_000_000_000n)
 
 interface Counted {
-  messages: number
-  bytes: number
-  gossips: number
+  readonly about: Count
+  readonly beside: Count
   readonly kinds: Map<string, number>
 }
+
+/** Said whether there are jobs or not. */
+const standing: ReadonlySet<string> = new Set([
+  'summary', 'members', 'offers', 'charter', 'head', 'head_wanted', 'heads', 'cosigned', 'evidence',
+  'evidence_known',
+])
 
 /** Runs every workload at a site of its own until all of it is done. */
 export function runFederation(
@@ -73,10 +85,11 @@ export function runFederation(
 ): FederationRun {
   const profile = profileFor(workloads, options)
   const time = virtualTime(startEpochMs)
-  const traffic = workloads.map((): Counted =>
-    ({ messages: 0, bytes: 0, gossips: 0, kinds: new Map() }))
+  const traffic = workloads.map((): Counted => ({
+    about: { messages: 0, bytes: 0 }, beside: { messages: 0, bytes: 0 }, kinds: new Map(),
+  }))
   const asked = new Map<string, (answer: Answer) => void>()
-  const network = counted(networkFor(time, options.seed), (from) =>
+  const network = counted(networkFor(time, options.seed), workloads.length - 1, (from) =>
     traffic[machines.findIndex(({ identity }) => identity.site === from)])
   const machines: Machine[] = []
   const surroundings: Surroundings = {
@@ -120,9 +133,8 @@ export function runFederation(
     time.runUntil(time.now() + stepMs)
     options.progress?.(ran.length, total)
   }
-  return {
-    ran, traffic, credits: machines.map(creditsOf), auctions: auctionsIn(traffic),
-  }
+  const ranMs = time.now() - startEpochMs - enrolMs
+  return { ran, traffic, credits: machines.map(creditsOf), hours: ranMs / 3_600_000 }
 }
 
 type Promised = (then: (answer: Answer) => void) => void
@@ -166,25 +178,26 @@ function networkFor(time: VirtualTime, seed: number): Network {
   })
 }
 
-function counted(network: Network, of: (from: string) => Counted | undefined): Network {
+function counted(
+  network: Network, others: number, of: (from: string) => Counted | undefined,
+): Network {
+  const add = (from: string, kind: string, text: string, copies: number): void => {
+    const said = of(from)
+    if (!said) return
+    const count = standing.has(kind) ? said.beside : said.about
+    count.messages += copies
+    count.bytes += copies * Buffer.byteLength(text)
+    said.kinds.set(kind, (said.kinds.get(kind) ?? 0) + copies)
+  }
   return {
     ...network,
     send(from, to, encoded) {
-      const count = of(from)
-      if (count) {
-        count.messages++
-        count.bytes += Buffer.byteLength(encoded)
-        const kind = /"kind":"([a-z_]+)"/.exec(encoded)?.[1] ?? 'unknown'
-        count.kinds.set(kind, (count.kinds.get(kind) ?? 0) + 1)
-      }
+      const { kind } = JSON.parse(encoded) as Pick<Message, 'kind'>
+      add(from, kind, encoded, 1)
       network.send(from, to, encoded)
     },
     publish(from, gossip) {
-      const count = of(from)
-      if (count) {
-        count.gossips++
-        count.bytes += Buffer.byteLength(gossip.note)
-      }
+      add(from, gossip.topic, gossip.note, others)
       network.publish(from, gossip)
     },
   }
@@ -309,8 +322,3 @@ function creditsOf({ identity, process }: Machine): { earned: number; spent: num
   return { earned: Number(earned) / 1e6, spent: Number(spent) / 1e6 }
 }
 
-function auctionsIn(traffic: readonly Counted[]): number {
-  return traffic.reduce((sum, { kinds }) => sum + (kinds.get('announce') ?? 0), 0)
-}
-
-export type { SiteName }

@@ -9,7 +9,7 @@ export interface Figures {
   readonly waitSeconds95: number
   readonly slowdownMean: number
   readonly slowdown95: number
-  /** Busy core seconds by core seconds that there were until the last end; of 1. */
+  /** Busy core seconds by all core seconds of that span; of 1. */
   readonly utilisation: number
   /** From the first submission to the last end. */
   readonly makespanSeconds: number
@@ -27,24 +27,34 @@ export function boundedSlowdown(ran: Ran): number {
   return Math.max(1, (waitSeconds(ran) + run) / Math.max(run, boundSeconds))
 }
 
-/** `processors` and `busyCoreMs` are of whatever the jobs ran on, or of the site they came from. */
+/** What the jobs ran on, or the site that they came from, which may have run others too. */
+export interface Busy {
+  readonly processors: number
+  readonly busyCoreMs: number
+  readonly spanMs: number
+}
+
 export function figuresOf(
-  ran: readonly Ran[], machine: { readonly processors: number; readonly busyCoreMs: number },
+  ran: readonly Ran[], { processors, busyCoreMs: busy, spanMs }: Busy,
 ): Figures {
   const waits = ran.map(waitSeconds)
   const slowdowns = ran.map(boundedSlowdown)
-  const first = ran.reduce((least, { job }) => Math.min(least, job.submitMs), Infinity)
-  const last = ran.reduce((most, { endMs }) => Math.max(most, endMs), 0)
-  const makespanMs = Math.max(1, last - first)
   return {
     jobs: ran.length,
     waitSecondsMean: mean(waits),
     waitSeconds95: quantile(waits, 0.95),
     slowdownMean: mean(slowdowns),
     slowdown95: quantile(slowdowns, 0.95),
-    utilisation: machine.busyCoreMs / (machine.processors * makespanMs),
-    makespanSeconds: makespanMs / 1_000,
+    utilisation: busy / (processors * spanMs),
+    makespanSeconds: spanMsOf(ran) / 1_000,
   }
+}
+
+/** From the first submission to the last end; at least 1. */
+export function spanMsOf(ran: readonly Ran[]): number {
+  const first = ran.reduce((least, { job }) => Math.min(least, job.submitMs), Infinity)
+  const last = ran.reduce((most, { endMs }) => Math.max(most, endMs), 0)
+  return Math.max(1, last - first)
 }
 
 export function busyCoreMs(ran: readonly Ran[]): number {
