@@ -148,7 +148,8 @@ const knownNamesMax = 4_096
 function learnName(name: string): boolean {
   if (!isKeyName(name)) return false
   if (knownNames.size >= knownNamesMax) knownNames.clear()
-  knownNames.add(name)
+  // A copy: a piece of a note would keep the whole note in memory.
+  knownNames.add(Buffer.from(name).toString())
   return true
 }
 
