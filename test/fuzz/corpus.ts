@@ -34,6 +34,13 @@ export interface Moment {
   readonly nowMs: number
 }
 
+/** A message, and how its addressee stood when it came. */
+export interface Occasion {
+  readonly moment: Moment
+  readonly from: SiteName
+  readonly encoded: string
+}
+
 export interface Corpus {
   /** Encoded, each kind several times. */
   readonly messages: readonly string[]
@@ -47,7 +54,9 @@ export interface Corpus {
   readonly proofs: readonly string[]
   readonly evidence: readonly string[]
   readonly books: readonly string[]
+  /** The first ones are those of the occasions, in their order. */
   readonly moments: readonly Moment[]
+  readonly occasions: readonly Occasion[]
   readonly verifier: Verifier
   readonly logVerifier: Verifier
   readonly witnesses: readonly Verifier[]
@@ -70,6 +79,7 @@ export function mutated(text: string, chance: Random, pool: Pool): string {
 
 const perKindMax = 40
 const momentsMax = 36
+const perKindOccasionsMax = 8
 
 let recorded: Corpus | undefined
 
@@ -92,13 +102,21 @@ function record(): Corpus {
     known.add(encoded)
     authors.set(encoded, from)
   }
+  const occasions: (Occasion & { kind: string })[] = []
+  const heard = new Map<string, number>()
   let last: readonly Site[] = []
   for (const seed of [1, 2, 3]) {
     let steps = 0
     const { world, sites } = walk(seed === 1 ? 3 : 4, 30, random(seed, 'corpus walk'), {
-      said(from, _to, encoded) {
+      said(from, to, encoded, nowMs) {
         const kind = encoded.startsWith('{') ? (JSON.parse(encoded) as Message).kind : 'gossip'
         if (kind !== 'gossip') keep(kind, encoded, from.name)
+        const rare = kind === 'gossip' ? 0 : Math.max(5, 400 / (1 + (heard.get(kind) ?? 0)))
+        heard.set(kind, (heard.get(kind) ?? 0) + 1)
+        const known = occasions.filter(({ kind: other }) => other === kind).length
+        if (known < perKindOccasionsMax * (seed / 3) && chance.chance(rare)) {
+          occasions.push({ kind, moment: momentOf(to, nowMs), from: from.name, encoded })
+        }
         return [encoded]
       },
       happens(_site, happening) {
@@ -120,7 +138,8 @@ function record(): Corpus {
   }
   for (const message of rareMessages(last)) keep(message.kind, encodeMessage(message), last[0]!.name)
   return sorted([...messages.values()].flatMap((set) => [...set]), {
-    authors, events: [...events.values()].flat(), moments, sites: last,
+    authors, events: [...events.values()].flat(), occasions, sites: last,
+    moments: [...occasions.map(({ moment }) => moment), ...moments],
   })
 }
 
@@ -180,10 +199,11 @@ interface Raw {
   readonly authors: ReadonlyMap<string, SiteName>
   readonly events: readonly Event[]
   readonly moments: readonly Moment[]
+  readonly occasions: readonly Occasion[]
   readonly sites: readonly Site[]
 }
 
-function sorted(messages: readonly string[], { authors, events, moments, sites }: Raw): Corpus {
+function sorted(messages: readonly string[], { authors, events, moments, occasions, sites }: Raw): Corpus {
   const notes = new Set<string>()
   const [heads, proofs] = [new Set<string>(), new Set<string>()]
   const visit = (value: unknown): void => {
@@ -206,7 +226,7 @@ function sorted(messages: readonly string[], { authors, events, moments, sites }
     .flatMap((message) => message.kind === 'reports' ? message.reports : [])
     .flatMap(({ tasks }) => tasks).slice(0, 3)
   return {
-    messages, authors, events, moments,
+    messages, authors, events, moments, occasions,
     notes: few,
     heads: [...heads].slice(0, 60),
     cosigned: [...cosigned, ...withLines, ...heads].slice(0, 60),

@@ -6,7 +6,7 @@ import { signNote } from '../../protocol/base/note.ts'
 import type { Signer } from '../../protocol/base/note.ts'
 import { keyFor } from '../sim/identity.ts'
 import type { Random } from '../sim/random.ts'
-import { mutateText } from './mutate.ts'
+import { mutatedCharactersMax, mutateText } from './mutate.ts'
 import { isNote } from './pool.ts'
 import type { Pool } from './pool.ts'
 
@@ -144,12 +144,14 @@ function changedList(value: readonly unknown[], chance: Random, pool: Pool): unk
   switch (chance.int(6)) {
     case 0: return []
     case 1: return copy.reverse()
-    case 2: return [...copy, ...copy]
+    case 2: return copy.length > 10_000 ? copy : [...copy, ...structuredClone(copy)]
     case 3: return [...copy, pool.text(chance)]
     case 4: return copy.slice(chance.int(copy.length + 1))
     default: {
-      const times = chance.pick([17, 65, 300, 1_001])
-      return Array.from({ length: times }, (_, at) => copy[at % Math.max(1, copy.length)] ?? 0)
+      const most = mutatedCharactersMax / (1 + (JSON.stringify(copy)?.length ?? 0))
+      const times = Math.min(chance.pick([17, 65, 300, 1_001]), copy.length * Math.ceil(most))
+      // Each its own: a change of one is to be no change of all.
+      return Array.from({ length: times }, (_, at) => structuredClone(copy[at % copy.length]))
     }
   }
 }

@@ -2,16 +2,16 @@
 // membership, proofs, private documents, books.
 
 import { fromHex } from '../../protocol/base/crypto.ts'
-import { encode } from '../../protocol/base/encoding.ts'
+import { decode, encode } from '../../protocol/base/encoding.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
-import { unshape } from '../../protocol/base/shape.ts'
+import { shaped, unshape } from '../../protocol/base/shape.ts'
 import { rangesSize } from '../../protocol/base/ranges.ts'
 import { decodeMessage, encodeMessage } from '../../protocol/machine/messages.ts'
 import { readAnnouncement, unfit } from '../../protocol/rules/announce.ts'
 import { formatDocument, openDocuments, readDocument } from '../../protocol/rules/audit-documents.ts'
 import { openReplay, readLeaf } from '../../protocol/rules/audit.ts'
 import { readBidAnswer } from '../../protocol/rules/bid.ts'
-import { trancheTasks } from '../../protocol/rules/contract.ts'
+import { trancheCommitment, trancheDocumentShape, trancheTasks } from '../../protocol/rules/contract.ts'
 import { formatDigestRecord, readDigestRecord } from '../../protocol/rules/digest.ts'
 import { describeFault, readDirectives } from '../../protocol/rules/directives.ts'
 import { checkEvidence, encodeEvidence, evidenceContext, readEvidence } from '../../protocol/rules/evidence.ts'
@@ -267,9 +267,11 @@ const jobs = (corpus: Corpus): Target[] => [
     cost: 1,
     seeds: () => [encode({ salt: '00'.repeat(16), tasks: '1-9,12' })],
     check(input) {
-      trancheTasks({ salt: '00'.repeat(16), tasks: input.slice(0, 1_000) }, {
-        doc: 'ab'.repeat(32) as never, tasks: 3,
-      })
+      const value = decode(input, { bytesMax: 100_000 })
+      const document = value.ok ? shaped(trancheDocumentShape, value.value) : value
+      if (!document.ok) return
+      const tasks = trancheTasks(document.value, { doc: trancheCommitment(document.value), tasks: 10 })
+      if (tasks) demand(rangesSize(tasks) === 10, 'as many as were paid for')
     },
   },
 ]

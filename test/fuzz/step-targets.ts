@@ -21,6 +21,7 @@ import type { Random } from '../sim/random.ts'
 import { random, spread } from '../sim/random.ts'
 import type { Corpus, Moment } from './corpus.ts'
 import { demand } from './demand.ts'
+import { mutateDocument } from './mutate-value.ts'
 import type { Pool } from './pool.ts'
 import type { Target } from './target.ts'
 
@@ -39,6 +40,11 @@ const messages = (corpus: Corpus): Target => ({
   cost: 25,
   seeds: () => corpus.messages.slice(0, 60).map((encoded, at) => `${at} 1 ${encoded}`),
   draw(chance, _seeds, pool) {
+    if (chance.chance(700)) {
+      const at = chance.int(corpus.occasions.length)
+      const { from, encoded } = corpus.occasions[at]!
+      return `${at} ${sites.indexOf(from)} ${drawMessage(encoded, chance, corpus, pool)}`
+    }
     const encoded = chance.pick(corpus.messages)
     const author = sites.indexOf(corpus.authors.get(encoded) ?? sites[0]!)
     const from = chance.chance(800) ? author : chance.int(sites.length)
@@ -60,7 +66,8 @@ const messages = (corpus: Corpus): Target => ({
 
 function drawMessage(encoded: string, chance: Random, corpus: Corpus, pool: Pool): string {
   // As it is at another moment, to another site, or by another one; else changed.
-  return chance.chance(100) ? encoded : corpus.mutated(encoded, chance, pool)
+  if (chance.chance(100)) return encoded
+  return chance.chance(700) ? mutateDocument(encoded, chance, pool) : corpus.mutated(encoded, chance, pool)
 }
 
 const gossip = (corpus: Corpus): Target => ({

@@ -27,7 +27,7 @@ export type Happening = Event extends infer E ? (E extends Event ? Omit<E, 'at'>
 
 export interface Hooks {
   /** What comes to `to` in place of what `from` said. */
-  readonly said?: (from: Site, to: Site, encoded: string) => readonly string[]
+  readonly said?: (from: Site, to: Site, encoded: string, nowMs: number) => readonly string[]
   /** What happens at the site in place of what would, other than messages. */
   readonly happens?: (site: Site, happening: Happening) => readonly Happening[]
   /** After everything that was done at a site. */
@@ -219,7 +219,7 @@ function pump(doings: Doings): void {
     if (!target) return
     if (target === from) return void happens(from, { kind: 'messageDelivered', message })
     const encoded = encodeMessage(message)
-    for (const one of hooks.said?.(from, target, encoded) ?? [encoded]) {
+    for (const one of hooks.said?.(from, target, encoded, world.nowMs) ?? [encoded]) {
       happen(world, target, { kind: 'messageReceived', from: from.name, encoded: one })
       hooks.after?.(target, world.nowMs)
     }
@@ -305,7 +305,7 @@ function publish(
 ): void {
   for (const site of sites) {
     if (site === from) continue
-    for (const one of hooks.said?.(from, site, note) ?? [note]) {
+    for (const one of hooks.said?.(from, site, note, world.nowMs) ?? [note]) {
       const heard = { topic, from: from.name, note: one, nowEpochMs: world.nowMs }
       const judged = judgeGossip(view(site), site.self, heard)
       if (judged.verdict === 'accept') happens(site, judged.event as Happening)
