@@ -34,7 +34,8 @@ t('what was said instead of the seed is in the command that replays it', () => {
 
 t('what is left out shifts nothing else of a profile', () => {
   const { command: _, ...whole } = profileOf(9, { kind: 'all' })
-  const { command: __, ...less } = profileOf(9, { kind: 'all', without: ['loss', 'garbageEveryMs'] })
+  const without = ['loss', 'garbageEveryMs']
+  const { command: __, ...less } = profileOf(9, { kind: 'all', without })
   assert.equal(less, { ...whole, faults: { ...whole.faults, loss: 0, garbageEveryMs: 0 } })
 })
 

@@ -68,6 +68,8 @@ export interface Machine {
   restores: number
   readonly renewals: string[]
   federation: FederationId | undefined
+  /** What becomes of its effects; undefined for an honest site. */
+  lie: ((effect: Effect) => readonly Effect[]) | undefined
   process: Process | undefined
   readonly world: Surroundings
 }
@@ -112,6 +114,7 @@ export function openMachine(world: Surroundings, at: number): Machine {
     restores: 0,
     renewals: [],
     federation: undefined,
+    lie: undefined,
     process: undefined,
     world,
   }

@@ -6,14 +6,14 @@
 //   npm run sim -- --minutes M             so long, from a seed that is drawn and printed
 //   npm run sim -- --swf A B C             logs in the Standard Workload Format, a site each
 //     --hours H  --from SECOND,…  --rank R,…  --queue-ahead Q  --svg FILE
-//   --kind K --sites S --jobs J --tasks T --length MINUTES --without FAULT,…
+//   --kind K --liar LIE --sites S --jobs J --tasks T --length MINUTES --without FAULT,…
 //                                          instead of what the seed says
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { campaign, summed } from './campaign.ts'
 import type { Overrides } from './profile.ts'
-import { commandFor, kindNames, leavable, profileOf } from './profile.ts'
+import { commandFor, kindNames, leavable, lieNames, profileOf } from './profile.ts'
 import { shrink } from './shrink.ts'
 import { replayLogs } from './swf/replay.ts'
 
@@ -27,6 +27,7 @@ const { values, positionals } = parseArgs({
     seeds: { type: 'string' },
     minutes: { type: 'string' },
     kind: { type: 'string' },
+    liar: { type: 'string' },
     sites: { type: 'string' },
     jobs: { type: 'string' },
     tasks: { type: 'string' },
@@ -50,9 +51,12 @@ function number(text: string, least = 0, most = seedMax): number {
 }
 
 function overridesSaid(): Overrides {
-  const { kind, sites, jobs, tasks, length, without } = values
+  const { kind, liar, sites, jobs, tasks, length, without } = values
   if (kind !== undefined && !kindNames.includes(kind)) {
     throw new Error(`expected --kind to be one of ${kindNames.join(', ')}, got '${kind}'`)
+  }
+  if (liar !== undefined && !lieNames.some((name) => name === liar)) {
+    throw new Error(`expected --liar to be one of ${lieNames.join(', ')}, got '${liar}'`)
   }
   const names = without?.split(',') ?? []
   const known = new Set(leavable(profileOf(1, { kind: 'all' })).concat('late', 'skew'))
@@ -61,6 +65,7 @@ function overridesSaid(): Overrides {
   }
   return {
     ...(kind !== undefined && { kind }),
+    ...(liar !== undefined && { liar }),
     ...(sites !== undefined && { sites: number(sites, 2, 8) }),
     ...(jobs !== undefined && { jobs: number(jobs, 0, 1_000) }),
     ...(tasks !== undefined && { tasks: number(tasks, 1, 10_000) }),

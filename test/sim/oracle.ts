@@ -72,6 +72,7 @@ export function checkRecords(owner: Owner, view: View<CoreTables>): void {
 /** Law 4: no site here signs lies, whatever was lost or put back, so none is ever proven a liar. */
 function checkHonest(machine: Machine, view: View<CoreTables>): void {
   for (const [, { accused, what }] of view.entries('evidence')) {
+    if (machine.world.machine(accused)?.lie) continue
     demand(false, 'law 4', () =>
       `${machine.identity.site} has proof against ${accused}, which is honest: it ${what}`)
   }

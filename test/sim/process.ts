@@ -54,7 +54,7 @@ export function startMachine(machine: Machine): void {
       perform(effect) {
         const named = nameOf(effect)
         if (!process.alive || pass(machine, process, `before ${named}`)) return
-        perform(machine, process, effect)
+        for (const done of machine.lie?.(effect) ?? [effect]) perform(machine, process, done)
         pass(machine, process, `after ${named}`)
       },
       failed: (failure) => {

@@ -71,6 +71,8 @@ export interface Profile {
   /** What every task comes to, instead of chance. */
   readonly outcome?: Outcome
   readonly faults: Faults
+  /** How the last site lies, a name of liars.ts; it does not without. */
+  readonly liar?: string
 }
 
 export const noFaults: Faults = {
@@ -110,6 +112,10 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
     },
   },
   {
+    name: 'liars',
+    faults: { loss: 20, doubled: 20, delayMsMax: 150, breakEveryMs: 60_000, crashEveryMs: 60_000 },
+  },
+  {
     name: 'all',
     faults: {
       restoreEveryMs: 120_000,
@@ -128,6 +134,8 @@ export const kindNames: readonly string[] = kinds.map(({ name }) => name)
 /** What is said instead of the seed; the names are those of the command line. */
 export interface Overrides {
   readonly kind?: string
+  /** How the last site lies. */
+  readonly liar?: string
   readonly sites?: number
   readonly jobs?: number
   readonly tasks?: number
@@ -171,6 +179,8 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
   const late = chance.chance(250)
   const minutes = chance.between(2, 5)
   const without = overrides.without ?? []
+  const lies = random(seed, 'lies').pick(lieNames)
+  const liar = overrides.liar ?? (kind.name === 'liars' ? lies : undefined)
   return {
     seed,
     command: commandFor(seed, overrides),
@@ -187,9 +197,16 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
     interimSeconds: terms.pick([8, 20, 60, 900]),
     exposurePermille: terms.pick([200, 500, 1_000]),
     keepResultsSeconds: 6 * 3_600,
+    ...liar !== undefined && { liar },
     faults: withoutFaults({ ...noFaults, ...kind.faults }, without),
   }
 }
+
+/** What a lying site does; each is written down in liars.ts. */
+export const lieNames = [
+  'equivocates', 'replays', 'withholds', 'overcharges', 'idles', 'never-pays', 'loses-results',
+  'floods',
+] as const
 
 const plenty = 1_000_000_000n
 

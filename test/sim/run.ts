@@ -3,12 +3,14 @@
 
 import type { JobId, Sid } from '../../protocol/base/ids.ts'
 import { trancheIdOf } from '../../protocol/base/ids.ts'
+import { draft } from '../../protocol/base/tables.ts'
 import type { HoldRecord } from '../../protocol/rules/ledger-book.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 import { checkBooks } from './books.ts'
 import { planFaults } from './faults.ts'
 import { startHostility } from './hostile.ts'
 import { checkInvariants } from './invariants.ts'
+import { honest, startLying } from './liars.ts'
 import type { Machine } from './machine.ts'
 import { checkSite, demand } from './oracle.ts'
 import type { Profile } from './profile.ts'
@@ -38,6 +40,7 @@ export function run(profile: Profile, options: WorldOptions = {}): Run {
     world.enrol()
     world.time.runUntil(startEpochMs + enrolledMs)
     const end = startEpochMs + enrolledMs + profile.minutes * 60_000
+    startLying(world)
     startUsers(world)
     startOperators(world)
     const plan = planFaults({ ...world, log: (text) => world.log(text) })
@@ -48,7 +51,7 @@ export function run(profile: Profile, options: WorldOptions = {}): Run {
     heal(world)
     rest(world)
     checkBooks(world)
-    checkInvariants(world.machines)
+    checkInvariants(honest(world.machines))
   } catch (error) {
     throw explained(world, error)
   }
@@ -90,10 +93,11 @@ export function heal(world: World): void {
 
 /** Lets virtual time pass until nothing is left to do; law 5 bounds it. */
 export function rest(world: World): void {
-  const end = world.time.now() + restMsMax
+  const restMs = world.profile.liar === undefined ? restMsMax : 3 * restMsMax
+  const end = world.time.now() + restMs
   for (let busy = whatIsOpen(world); busy.length > 0; busy = whatIsOpen(world)) {
     demand(world.time.now() < end, 'laws 1 and 5', () =>
-      `still open after ${restMsMax / 60_000} healed minutes: ${busy.slice(0, 10).join('; ')}`)
+      `still open after ${restMs / 60_000} healed minutes: ${busy.slice(0, 10).join('; ')}`)
     world.time.runUntil(world.time.now() + stepMs)
   }
   world.log('everything is at rest')
@@ -107,9 +111,10 @@ const everlasting = new Set(['exchange', 'offer', 'expire', 'forget', 'invite', 
 export function whatIsOpen(world: World): string[] {
   const open: string[] = []
   for (const [id, job] of world.jobs) {
-    if (!job.answered) open.push(`${id} was not answered`)
+    const isLiars = world.machines.some(({ identity, lie }) => lie && identity.site === job.site)
+    if (!job.answered && !isLiars) open.push(`${id} was not answered`)
   }
-  for (const machine of world.machines) open.push(...openAt(world, machine))
+  for (const machine of honest(world.machines)) open.push(...openAt(world, machine))
   return open
 }
 
@@ -134,16 +139,20 @@ function openAt(world: World, machine: Machine): string[] {
     if (left.has(id)) contracts.add(contract)
     else open.push(`${site}: hosted tranche ${id} of ${home} is ${phase} under ${directive}`)
   }
-  for (const [key] of rows('outbox')) open.push(`${site}: statement ${key} is not acknowledged`)
+  for (const [key] of rows('outbox')) {
+    if (!left.has(key.split('/')[0]!)) open.push(`${site}: statement ${key} is not acknowledged`)
+  }
   for (const [name] of rows('timers')) {
     const [kind = '', of = ''] = name.split('/')
     if (!everlasting.has(kind) && !left.has(of)) open.push(`${site}: timer ${name}`)
   }
   for (const [id] of rows('hostContracts')) {
-    if (!contracts.has(id)) open.push(`${site}: hosted contract ${id}`)
+    if (!contracts.has(id) && !left.has(id)) open.push(`${site}: hosted contract ${id}`)
   }
-  for (const [id] of rows('openBids')) open.push(`${site}: open bid ${id}`)
-  if (!machine.scheduler.idle()) open.push(`${site}: its scheduler is busy`)
+  for (const [id, { home }] of rows('openBids')) {
+    if (!left.has(home)) open.push(`${site}: open bid ${id}`)
+  }
+  if (!machine.scheduler.idle() && !world.profile.liar) open.push(`${site}: its scheduler is busy`)
   return open
 }
 
@@ -151,13 +160,29 @@ function openAt(world: World, machine: Machine): string[] {
  * Tranches with a final claim that one of the two sites knows nothing of any more, because its disk
  * was put back: their operators close them.
  */
-function leftToPeople(world: World, { process }: Machine): ReadonlySet<string> {
+function leftToPeople(world: World, machine: Machine): ReadonlySet<string> {
+  const { process } = machine
   const restored = new Set<string>(world.machines.filter(({ restores }) => restores > 0)
     .map(({ identity }) => identity.site))
   const holds = (process?.loop.tables.get('ledgerHolds') ?? new Map()) as Map<Sid, HoldRecord>
-  return new Set([...holds.values()].filter(({ home, host, claimedFinal, endedIndex }) =>
+  const people = [...holds.values()].filter(({ home, host, claimedFinal, endedIndex }) =>
     claimedFinal === 1 && endedIndex === 0 && (restored.has(home) || restored.has(host)))
-    .map(({ sid }) => trancheIdOf(sid)))
+    .map(({ sid }) => trancheIdOf(sid))
+  return new Set<string>([...people, ...withLiars(world, machine)])
+}
+
+/** Whatever is open with a liar: its name, tranches and contracts. */
+function withLiars(world: World, { process }: Machine): string[] {
+  const liars = world.machines.filter(({ lie }) => lie).map(({ identity }) => identity.site)
+  const view = draft<CoreTables>(process?.loop.tables ?? new Map())
+  const open: string[] = [...liars]
+  for (const table of ['homeTranches', 'homeContracts'] as const) {
+    for (const [id, { host }] of view.entries(table)) if (liars.includes(host)) open.push(id)
+  }
+  for (const table of ['hostTranches', 'hostContracts'] as const) {
+    for (const [id, { home }] of view.entries(table)) if (liars.includes(home)) open.push(id)
+  }
+  return open
 }
 
 export function jobAt(machine: Machine, id: JobId): CoreTables['jobs'] | undefined {
