@@ -94,6 +94,8 @@ function checkCharges(world: World, { view, sums }: Books, id: string): void {
   let paid = 0n
   for (const [, tranche] of view.entries('homeTranches')) {
     if (tranche.job !== id || tranche.hold === '') continue
+    // What is open with a liar, or left to people, is reserved and not spent.
+    if (tranche.state.kind !== 'settled') continue
     const { accepted, tasks } = sums.get(tranche.hold as Sid)!
     paid += accepted
     const host = world.machines.find(({ identity }) => identity.site === tranche.host)!
