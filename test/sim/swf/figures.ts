@@ -1,5 +1,5 @@
-// What a run of a workload comes to, in the terms of the field: waits, bounded slowdowns
-// (Feitelson et al., "Theory and practice in parallel job scheduling", 1997), utilisation, makespan.
+// What a run of a workload comes to, in the terms of the field: waits, bounded slowdowns (Feitelson
+// et al., "Theory and practice in parallel job scheduling", 1997), utilisation, makespan.
 
 import type { Ran } from './central.ts'
 

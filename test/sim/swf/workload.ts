@@ -64,7 +64,9 @@ export function offeredLoad(log: SwfLog, window: Window): number {
   return work / (log.processors * window.hours * 3_600)
 }
 
-/** Where a window begins that brings the site at `rank` of its busiest: 0 the peak, 0.5 the median. */
+/**
+ * Where a window begins that brings the site at `rank` of its busiest: 0 the peak, 0.5 the median.
+ */
 export function windowAt(log: SwfLog, hours: number, rank: number): number {
   const step = Math.max(3_600, hours * 900)
   const first = log.jobs[0]?.submitSeconds ?? 0
