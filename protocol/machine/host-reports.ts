@@ -1,6 +1,6 @@
 // What the host tells each home: every change of a tranche, and a sign of life in between.
 
-import type { SiteName } from '../base/ids.ts'
+import type { SiteName, TrancheId } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import { rangesValues } from '../base/ranges.ts'
 import type { TaskReport } from '../rules/run.ts'
@@ -12,6 +12,8 @@ import type { Turn } from './turn.ts'
 import { isUp, send, setTimer } from './turn.ts'
 
 const reportMsMax = 15_000
+/** Signs of life to one home that are due so close to one another go together. */
+const togetherMs = reportMsMax / 2
 
 /** Tasks that changed since the home last took note. */
 export function reportOf(turn: Turn, tranche: HostTranche): Report {
@@ -69,6 +71,17 @@ function stampReport(turn: Turn, tranche: HostTranche): HostTranche {
   const sent = { ...tranche, revision, sentEpochMs: turn.now, sentRevision: revision }
   turn.view.put('hostTranches', tranche.id, sent)
   return sent
+}
+
+/** A sign of life is due: what else its home is to hear soon goes with it, and from then on. */
+export function onReportDue(turn: Turn, id: TrancheId): void {
+  const due = turn.view.get('hostTranches', id)
+  turn.toReport.add(id)
+  for (const [other, tranche] of turn.view.entries('hostTranches')) {
+    if (tranche.home !== due?.home) continue
+    const at = turn.view.get('timers', `report/${other}`)
+    if (at !== undefined && at <= turn.now + togetherMs) turn.toReport.add(tranche.id)
+  }
 }
 
 export function onHomeUp(turn: Turn, site: SiteName): void {

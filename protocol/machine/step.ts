@@ -42,11 +42,12 @@ import {
   closeResolved, onAccept, onKeepEnded, onTrancheRemoved, settle,
 } from './host-claims.ts'
 import { onContractClosed, onContractOffer, onIdle } from './host-contracts.ts'
+import { noteTimes } from './host-clause.ts'
 import { onCheckDue, onHold, onHoldProof, onPayerReplayed } from './host-grants.ts'
 import { onMeter } from './host-meter.ts'
 import { onWord } from './operator.ts'
 import { onPeerUp as quietOnUp, onReconcileDue, onReconciled } from './reconcile.ts'
-import { onHomeUp, reportMarked } from './host-reports.ts'
+import { onHomeUp, onReportDue, reportMarked } from './host-reports.ts'
 import { onTaskCollectFailed, onTaskCollected, onTasksObserved } from './host-tasks.ts'
 import {
   onAck, onDocuments, onRetry, onStaged, onStagingFailed, onStopRetry, onSubmitFailed,
@@ -71,6 +72,7 @@ export function step(self: Self, tables: Tables, event: Event): Stepped {
   route(turn, event)
   placeMarked(turn)
   proveMarked(turn)
+  noteTimes(turn)
   ackMarked(turn)
   reportMarked(turn)
   deliver(turn)
@@ -258,7 +260,7 @@ function onTimer(turn: Turn, kind: string, name: string): void {
     case 'forget': return onForget(turn, name as JobId)
     case 'bid': return onBidExpiry(turn, name)
     case 'idle': return onIdle(turn, name as ContractId)
-    case 'report': return void turn.toReport.add(name as TrancheId)
+    case 'report': return onReportDue(turn, name as TrancheId)
     case 'keep': return onKeepEnded(turn, name as TrancheId)
     case 'meter': return onMeter(turn, name as TrancheId)
     case 'clause': return answerClause(turn, name as TrancheId)
