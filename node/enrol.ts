@@ -163,7 +163,8 @@ async function found(
     const view = draft<CoreTables>(new Map())
     granted(openLedger(view, site, { federation: federation.note, genesis: genesis.note }))
     view.put('federationNote', 'own', federation.note)
-    const own = { site, genesis: genesis.note, policy: '', addresses: ownAddresses(config), renewals: [] }
+    const addresses = ownAddresses(config)
+    const own = { site, genesis: genesis.note, policy: '', addresses, renewals: [] }
     view.put('members', site, own)
     await store.commit(view.writes())
   } finally {

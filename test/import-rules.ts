@@ -9,10 +9,12 @@ import { importsOf, type Import } from './source-text.ts'
 export const rulesInOrder: readonly string[] = [
   'statement-fields', 'statement', 'ruling', 'tariff', 'membership',
   'job', 'job-options', 'sbatch', 'directives', 'requirements',
-  'offer', 'announce', 'queue-wait', 'bid', 'award', 'contract', 'stage', 'stage-outputs', 'run', 'digest',
+  'offer', 'announce', 'queue-wait', 'bid', 'award', 'contract', 'stage', 'stage-outputs', 'run',
+  'digest', 'clause',
   'ledger-refusal', 'ledger-book', 'ledger-keys', 'ledger-accounts', 'ledger-holds',
   'ledger-pairs', 'ledger-publics', 'ledger-entry', 'ledger', 'ledger-state',
-  'ledger-history', 'hold-outcomes', 'invoice', 'evidence', 'netting', 'reputation', 'audit-causes', 'audit-documents', 'audit', 'audit-pairs',
+  'ledger-history', 'hold-outcomes', 'invoice', 'evidence', 'netting', 'reputation',
+  'audit-causes', 'audit-documents', 'audit', 'audit-pairs',
 ]
 
 /** Package or built-in module (or a prefix that ends in `/`) → the files or folders that may. */

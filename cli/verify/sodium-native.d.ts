@@ -5,5 +5,5 @@ declare module 'sodium-native' {
     /** Throws when a buffer has the wrong length. */
     crypto_sign_verify_detached(signature: Buffer, message: Buffer, publicKey: Buffer): boolean
   }
-  export default sodium
+  export = sodium
 }

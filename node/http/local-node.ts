@@ -12,7 +12,8 @@ import type { PolicyWish } from '../../protocol/machine/events.ts'
 import type { GrantFields } from '../../protocol/rules/statement.ts'
 import type {
   EvidenceDocument, EvidenceRow, ExportAnswer, FederationAnswer, InviteAnswer, JobDetail,
-  JobEvent, JobSummary, LedgerEntryRow, LedgerNote, LedgerSummary, NodeInfo, OfferRow, OpenRow, PeerRow,
+  JobEvent, JobSummary, LedgerEntryRow, LedgerNote, LedgerSummary, NodeInfo, OfferRow, OpenRow,
+  PeerRow,
   ResultFile, SpokenAnswer, SubmitAnswer, WhyAnswer,
 } from './api.ts'
 import type {

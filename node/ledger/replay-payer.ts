@@ -78,8 +78,8 @@ async function replayed(
     if (!bundle?.ok) {
       const pruned = bytes ? undefined : await log.read('pruned', 32)
       const detail = pruned
-        ? `${home} has dropped its entries below ${Buffer.from(pruned).toString().trim()}: what its `
-          + 'allocations were spent on cannot be replayed any more'
+        ? `${home} has dropped its entries below ${Buffer.from(pruned).toString().trim()}: what `
+          + 'its allocations were spent on cannot be replayed any more'
         : `${home} does not give ${path} of its log`
       return { holds: false, detail }
     }

@@ -75,7 +75,8 @@ function no(reason: ApiReason, detail: string): Reason {
 }
 
 const answerReasons: Readonly<Record<string, ApiReason>> = {
-  not_found: 'not_found', ambiguous: 'ambiguous', too_many_jobs: 'busy', id_taken: 'conflict', not_member: 'not_found',
+  not_found: 'not_found', ambiguous: 'ambiguous', too_many_jobs: 'busy', id_taken: 'conflict',
+  not_member: 'not_found',
 }
 
 function refused(answer: Answer): Reason {
@@ -242,7 +243,8 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
     ledgerNotes(from, signal) {
       const below = get(tables, 'pruned', 'own')?.below ?? 0
       if (from < below) {
-        return Promise.resolve(no('conflict', `entries below ${below} were dropped from this ledger; `
+        return Promise.resolve(no('conflict',
+          `entries below ${below} were dropped from this ledger; `
           + `read from ${below} on, or an export that has them`))
       }
       const size = get(tables, 'ledgerHead', 'head')?.frontier.size ?? 0

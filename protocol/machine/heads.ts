@@ -23,11 +23,11 @@ import { openHead } from '../rules/ledger-book.ts'
 import { erasOf, logVerifier } from '../rules/ledger-keys.ts'
 import { logOrigin, witnessSignerName } from '../rules/statement.ts'
 import { noteHeads } from './evidence.ts'
-import { noteTime } from './host-clause.ts'
 import type { MessageOf } from './messages.ts'
 import { headNoteBytesMax, headsPerMessage } from './messages.ts'
 import { quarantine } from './quarantine.ts'
-import type { Cosigned, CoreTables, HeldHead } from './state.ts'
+import type { CoreTables } from './state.ts'
+import type { Cosigned, HeldHead } from './trust-records.ts'
 import type { Turn } from './turn.ts'
 import { count, send, setTimer } from './turn.ts'
 
@@ -156,7 +156,6 @@ export function onCosigned(turn: Turn, from: SiteName, message: MessageOf<'cosig
   const others = before.filter(({ size }) => size !== fresh.size)
   view.put('cosigned', from, [...others, fresh].slice(-cosignedPerWitness))
   turn.cosigned.add(from)
-  noteTime(turn, from, fresh)
 }
 
 /** The keys under which a site has cosigned, newest first. */

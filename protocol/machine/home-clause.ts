@@ -1,7 +1,7 @@
 // The home and the clause that it signed: what it owes when it stays silent.
 //
 // [CLAUSE-2] A home answers a clause that is true by its own log and clock: the final claim has
-//   been here for the agreed time, nothing is disputed. It accepts what the clause says, and no more.
+//   been here for the agreed time, nothing is disputed. It accepts what the clause says, no more.
 
 import type { Sid, SiteName, TrancheId } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'

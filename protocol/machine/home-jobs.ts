@@ -33,7 +33,8 @@ export function onJobSubmitted(turn: Turn, event: EventOf<'jobSubmitted'>): void
   const { document, note } = signed
   const { allocation } = document
   if (allocation !== undefined && !grantNamed(turn, allocation)) {
-    const detail = `this site has no allocation ${allocation} that runs now; see gridnode federation`
+    const detail = `this site has no allocation ${allocation} that runs now; ` +
+      'see gridnode federation'
     return answer(turn, request, { kind: 'refused', code: 'no_allocation', detail })
   }
   // Nothing below can fail.

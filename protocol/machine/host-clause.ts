@@ -1,9 +1,10 @@
 // The contract's clause at the host, by evidence alone: when witnesses of the federation's policy
-// have seen the final claim on our log for the agreed time, the node calls for the clause by itself.
-// No clock of ours or of the home's decides; without a policy only the operator can call for it.
+// have seen the final claim on our log for the agreed time, the node calls for the clause by
+// itself. No clock of ours or of the home's decides; without a policy only the operator can call
+// for it.
 //
-// [CLAUSE-4] A witness has seen the claim from its first cosignature of a head that includes it. With
-//   at most f liars among the witnesses, the claim existed by the (f + 1)-th smallest of these
+// [CLAUSE-4] A witness has seen the claim from its first cosignature of a head that includes it.
+//   With at most f liars among the witnesses, the claim existed by the (f + 1)-th smallest of these
 //   times, and now is not before the (f + 1)-th largest of their newest ones.
 
 import type { Sid, SiteName } from '../base/ids.ts'
@@ -26,8 +27,15 @@ export function watchClaim(turn: Turn, hold: Sid, index: number): void {
   view.put('clauseWatch', hold, { index, first: {}, newest: {} })
 }
 
-/** A witness has cosigned the first `size` entries of our log at that time. */
-export function noteTime(
+/** At the end of a step: what the witnesses whose word has come in have seen, and when. */
+export function noteTimes(turn: Turn): void {
+  for (const witness of turn.cosigned) {
+    const newest = turn.view.get('cosigned', witness)?.at(-1)
+    if (newest) noteTime(turn, witness, newest)
+  }
+}
+
+function noteTime(
   turn: Turn, witness: SiteName, { size, seconds }: { size: number; seconds: number },
 ): void {
   const { view } = turn

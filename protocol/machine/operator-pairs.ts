@@ -14,7 +14,7 @@ import { abandon, leave } from './host-claims.ts'
 import type { OperatorWord, Spoke } from './operator-word.ts'
 import { conflict, ledgerWord, notFound, spoken } from './operator-word.ts'
 import { isQuarantined } from './quarantine.ts'
-import type { PaymentRecord } from './state.ts'
+import type { PaymentRecord } from './trust-records.ts'
 import type { Turn } from './turn.ts'
 
 type Word<V> = Extract<OperatorWord, { readonly verb: V }>
@@ -62,7 +62,8 @@ function overpaid(
   const limit = creditLimit(view, payer, payee)
   if (owed <= 0n || owed <= limit) return undefined
   return conflict(`with that ${payee} would owe ${payer} ` +
-    `${formatCredits(microcredits(owed))}, and may owe it ${formatCredits(limit)}: pay what is owed, or raise the limit first`)
+    `${formatCredits(microcredits(owed))}, and may owe it ${formatCredits(limit)}: pay what is ` +
+    'owed, or raise the limit first')
 }
 
 export function settle(turn: Turn, word: Word<'settle'>): Spoke {

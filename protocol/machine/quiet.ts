@@ -3,7 +3,7 @@
 
 import type { SiteName } from '../base/ids.ts'
 import { lastIssued, nextExpected } from '../rules/ledger.ts'
-import type { ReconcileRecord } from './state.ts'
+import type { ReconcileRecord } from './trust-records.ts'
 import type { Turn } from './turn.ts'
 import { setTimer } from './turn.ts'
 

@@ -3,7 +3,7 @@
 import { sha256Hex } from '../../protocol/base/crypto.ts'
 import type { Sid } from '../../protocol/base/ids.ts'
 import { microcredits } from '../../protocol/base/units.ts'
-import type { KeptEvidence } from '../../protocol/machine/state.ts'
+import type { KeptEvidence } from '../../protocol/machine/trust-records.ts'
 import { sealAnnouncement } from '../../protocol/rules/announce.ts'
 import type { Evidence } from '../../protocol/rules/evidence.ts'
 import { openHead } from '../../protocol/rules/ledger-book.ts'

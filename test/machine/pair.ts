@@ -234,7 +234,8 @@ function admit(world: World, sponsor: Site, identity: Identity, change?: Partial
     genesis: must(parseStatement(genesis)).sid,
   })).note
   must(admitMember(trial, sponsor.name, { policy, genesis }))
-  const member = { site: identity.site, genesis, policy, addresses: identity.addresses, renewals: [] }
+  const { site: name, addresses } = identity
+  const member = { site: name, genesis, policy, addresses, renewals: [] }
   trial.put('members', identity.site, member)
   commit(sponsor, trial.writes())
   const members = [...view(sponsor).entries('members')].map(([, known]) =>

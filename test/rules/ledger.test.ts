@@ -452,7 +452,8 @@ t('a member admitted by a member vouches for a third', () => {
   const [, c] = federation('a.example', 'c.example') as [TestSite, TestSite]
   const root = toHex(c.root.publicKey)
   const policy = say(b, {
-    kind: 'policy', to: '*', about: 'admit', at: start, admit: c.name, root, genesis: sidOf(c.genesis),
+    kind: 'policy', to: '*', about: 'admit', at: start, admit: c.name, root,
+    genesis: sidOf(c.genesis),
   })
   const notes = { policy: policy.note, genesis: c.genesis }
   must(step(b, (v) => admitMember(v, b.name, notes)))
