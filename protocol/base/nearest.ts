@@ -3,12 +3,13 @@
 /** What a slip of the finger turns into `word`; undefined when none is near. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: { readonly name: string; readonly distance: number } | undefined
+  const far = word.length < 6 ? 1 : 2
   for (const name of known) {
     const starts = word.length >= 2 && (name.startsWith(word) || word.startsWith(name))
+    if (!starts && Math.abs(word.length - name.length) > far) continue
     const distance = starts ? 1 : editDistance(word, name)
     if (!best || distance < best.distance) best = { name, distance }
   }
-  const far = word.length < 6 ? 1 : 2
   return best && best.distance <= far ? best.name : undefined
 }
 

@@ -238,7 +238,7 @@ function readGrid(words: readonly Word[]): Reading {
     const separate = joined === undefined && next?.line === line && !next.text.startsWith('--')
     if (separate) at++
     if (!isJobOptionName(name)) {
-      reading.faults.push(unknownOption(line, option, name, jobOptionNames))
+      reading.faults.push(unknownOption(reading, line, { option, name, known: jobOptionNames }))
       continue
     }
     const value = separate ? next.text : joined
@@ -253,13 +253,15 @@ function readGrid(words: readonly Word[]): Reading {
   return reading
 }
 
+/** So many faults say what was meant: to look for it takes longer than all the rest. */
+const hintsMax = 100
+
 function unknownOption(
+  reading: Reading,
   line: number,
-  option: string,
-  name: string,
-  known: readonly string[],
+  { option, name, known }: { option: string; name: string; known: readonly string[] },
 ): DirectiveFault {
-  const near = nearest(name, known)
+  const near = reading.faults.length < hintsMax ? nearest(name, known) : undefined
   const hint = near === undefined ? '' : `; did you mean --${near}?`
   return fault('unknown_option', line, `there is no such option${hint}`, option)
 }
@@ -301,7 +303,8 @@ function longOption(text: string, line: number, reading: Reading): FoundOption |
   const written = `#SBATCH --${name}`
   const option = findLongOption(name)
   if (option === 'unknown') {
-    reading.faults.push(unknownOption(line, written, name, sbatchOptionNames))
+    const unknown = { option: written, name, known: sbatchOptionNames }
+    reading.faults.push(unknownOption(reading, line, unknown))
     return undefined
   }
   if (!('takes' in option)) {
