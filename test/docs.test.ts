@@ -107,7 +107,7 @@ t('the statements and the invariants are those of the code', () => {
   const kinds = [...bodies.matchAll(/^ {2}([a-z]+): (?:record|union)/gm)]
     .map(([, kind = '']) => kind)
   const rows = section(ledger, (heading) => heading === '## Fields')
-  const listed = [...rows.matchAll(/^\| `([a-z]+)`(?:, (?:offer|agree))? \| [a-z]/gm)]
+  const listed = [...rows.matchAll(/^\| `([a-z]+)`(?:, [a-z]+)? \| [a-z]/gm)]
     .map(([, kind = '']) => kind)
   same(listed.filter((kind) => kinds.includes(kind)), kinds, 'kinds of statements')
   const audited = read('protocol/rules/audit.ts')

@@ -1,6 +1,7 @@
 // The log as tiles and proofs, read from the database: what exports and servers are made of.
 // Invariants: memory is that of one tile or of one proof, whatever the size of the log; what must
-// be there and is not is CORRUPT, never an empty answer. Entries that were pruned need not be there.
+// be there and is not is CORRUPT, never an empty answer. Entries that were pruned need not be
+// there.
 
 import { assert } from '../../protocol/base/assert.ts'
 import type { NodeAt } from '../../protocol/base/merkle.ts'

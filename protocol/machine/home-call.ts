@@ -37,7 +37,10 @@ export function callFor(turn: Turn, job: Job, auction: Auction): string {
   }, turn.self.signer.statement)
 }
 
-/** [ANNOUNCE-14] Fills `entries` with a reason for every site that is not asked; returns those that are. */
+/**
+ * [ANNOUNCE-14] Fills `entries` with a reason for every site that is not asked; returns those that
+ * are.
+ */
 export function shortlist(turn: Turn, job: Job, entries: Entries): SiteName[] {
   const document = documentOf(turn, job.id)
   const compiled = document.requirements === '' ? undefined

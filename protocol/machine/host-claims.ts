@@ -217,7 +217,8 @@ export function abandon(
 
 /**
  * [CLAIM-6] The last word on a hold that no tranche stands behind: asked, it is declined;
- * unclaimed, given up; claimed while it ran, the final claim says just as much. True when something was said.
+ * unclaimed, given up; claimed while it ran, the final claim says just as much. True when something
+ * was said.
  */
 export function leave(turn: Turn, sid: Sid, reason: string, speak: Speak = say): boolean {
   const hold = turn.view.get('ledgerHolds', sid)

@@ -250,8 +250,8 @@ export function acceptUsage(
 }
 
 /**
- * Ended by a word of the other side, a hold still takes the words that cross it; its own author says
- * nothing more.
+ * Ended by a word of the other side, a hold still takes the words that cross it; its own author
+ * says nothing more.
  */
 function mayBeAccepted({ state, claimedFinal }: HoldRecord, own: boolean): boolean {
   return state === 'held' || (!own && state === 'done' && claimedFinal === 1)

@@ -155,8 +155,8 @@ function forget(
 }
 
 /**
- * Neither side can date a hold under a contract of before then early enough any more, once they have
- * agreed at these times.
+ * Neither side can date a hold under a contract of before then early enough any more, once they
+ * have agreed at these times.
  */
 export function contractsForgotten(offeredEpochMs: number, agreedEpochMs: number): number {
   return Math.min(offeredEpochMs, agreedEpochMs) - contractLifeMs

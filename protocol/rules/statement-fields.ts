@@ -1,7 +1,7 @@
-// What each kind of statement says, beside its place: the names that are signed (docs/LEDGER.md) and
-// what they mean. The shapes that hold these to the bytes are in statement.ts.
+// What each kind of statement says, beside its place: the names that are signed (docs/LEDGER.md)
+// and what they mean. The shapes that hold these to the bytes are in statement.ts.
 
-import type { FederationId, Hash, Sid, SiteName } from '../base/ids.ts'
+import type { Hash, Sid, SiteName } from '../base/ids.ts'
 import type { Microcredits } from '../base/units.ts'
 
 /** The addressee of what concerns everybody. */
