@@ -98,9 +98,10 @@ export function perform(parts: PerformParts, effect: Effect): void {
       })
     }
     case 'replayPayer': {
-      const { home: payer, hold, size, root } = effect
+      const { home: payer, hold, size, root, epoch, closedBy } = effect
       return staging.run(`replay ${hold}`, async (signal) => {
-        const { holds, detail } = await parts.payers.upTo(payer, { size, root }, signal)
+        const head = { size, root, epoch, closedBy }
+        const { holds, detail } = await parts.payers.upTo(payer, head, signal)
         if (!holds) host.report.warn('a hold on an allocation is refused', { hold, detail })
         host.loop.push({ kind: 'payerReplayed', hold, holds, detail })
       }, payer)

@@ -55,6 +55,9 @@ export type Effect =
       readonly size: number
       /** Hexadecimal. */
       readonly root: string
+      /** The home's; all of `closedBy` must have closed for it: nobody in the first. */
+      readonly epoch: number
+      readonly closedBy: readonly SiteName[]
     }
   /**
    * From our log, by a message `history`: what was said between us and `to` after these places, and

@@ -25,7 +25,7 @@ import { logOrigin, witnessSignerName } from '../rules/statement.ts'
 import { noteHeads } from './evidence.ts'
 import type { MessageOf } from './messages.ts'
 import { headNoteBytesMax, headsPerMessage } from './messages.ts'
-import { quarantine } from './quarantine.ts'
+import { isQuarantined, quarantine } from './quarantine.ts'
 import type { CoreTables } from './state.ts'
 import type { Cosigned, HeldHead } from './trust-records.ts'
 import type { Turn } from './turn.ts'
@@ -102,6 +102,8 @@ export function onHead(turn: Turn, from: SiteName, message: MessageOf<'head'>): 
     seenEpochMs: now,
   }
   view.put('heads', origin, head)
+  // An old database may have forgotten what it has cosigned.
+  if (isQuarantined(turn)) return
   const line = cosign(formatCheckpoint(checkpoint), turn.self.witness, Math.floor(now / 1_000))
   send(turn, from, { kind: 'cosigned', size: head.size, root: head.root, line })
 }
@@ -207,7 +209,8 @@ export function compareHead(
   if (asked && isFork(turn, asked, shown)) return false
   // A log that is over grows no more: nothing can link its heads.
   if (origin !== originOf(turn, site)) return false
-  if (known?.size === size || asked || !known) return false
+  // Nobody goes on with the log of an epoch that is over: nothing can link its heads any more.
+  if (known?.size === size || asked || !known || origin !== originOf(turn, site)) return false
   view.put('challenges', origin, {
     site, size, root: toHex(rootHash) as Hash, note: shown.note, sinceEpochMs: now, overdue: false,
   })
@@ -219,6 +222,7 @@ export function compareHead(
 export function onChallengeDue(turn: Turn, origin: string): void {
   const open = turn.view.get('challenges', origin)
   if (!open) return
+  if (origin !== originOf(turn, open.site)) return turn.view.remove('challenges', origin)
   turn.view.put('challenges', origin, { ...open, overdue: true })
   setTimer(turn, `challenge/${origin}`, turn.now + challengeMs)
   askHead(turn, open.site)

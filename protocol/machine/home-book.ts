@@ -7,12 +7,12 @@ import { limits } from '../base/limits.ts'
 import type { Ranges } from '../base/ranges.ts'
 import { addRanges, emptyRanges, rangesSize, rangesValues } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
-import { microcredits, zeroMicrocredits } from '../base/units.ts'
+import { clampMicrocredits, microcredits, zeroMicrocredits } from '../base/units.ts'
 import type { JobDocument } from '../rules/job.ts'
 import type { GrantRecord } from '../rules/ledger-book.ts'
 import { account } from '../rules/ledger-book.ts'
 import { creditLimit, exposure } from '../rules/ledger.ts'
-import { freeOf, grantNamed } from './home-grants.ts'
+import { freeOf, grantNamed, openPair } from './home-grants.ts'
 import type { HomeContract, HomeTask, Job, ReportedUsage } from './state.ts'
 import { auctionKey, taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -22,8 +22,9 @@ import { sendBehind } from './turn.ts'
 export function creditLeft(turn: Turn, host: SiteName): Microcredits {
   const { view, self } = turn
   const asked = account(view, host, self.site).asked
+  // What its host makes of limit and balance may be more than an amount can say.
   const left = creditLimit(view, host, self.site) - exposure(view, host, self.site) - asked
-  return microcredits(left > 0n ? left : 0n)
+  return clampMicrocredits(left > 0n ? left : 0n)
 }
 
 /** The allocation that pays for a job elsewhere; undefined when the home's own credit does. */
@@ -35,7 +36,7 @@ export function allocationOf(turn: Turn, id: JobId): GrantRecord | undefined {
 /** What a job can still pay at a host: from its allocation, else on our credit there. */
 export function payableAt(turn: Turn, id: JobId, host: SiteName): Microcredits {
   if (documentOf(turn, id).allocation === undefined) return creditLeft(turn, host)
-  const grant = allocationOf(turn, id)
+  const grant = openPair(turn) === undefined ? allocationOf(turn, id) : undefined
   return grant ? freeOf(grant) : zeroMicrocredits
 }
 

@@ -4,6 +4,8 @@
 // any partition.
 //
 // [GRANT-1] The home proves a hold only under a head with the quorum's cosignatures.
+// [GRANT-3] In a later epoch allocations rest until every member has closed the sequence of before:
+//   what a lost database had spent stands in the logs of others alone.
 
 import { withSignatureLines } from '../base/cosignature.ts'
 import type { Sid, SiteName } from '../base/ids.ts'
@@ -12,6 +14,7 @@ import type { Microcredits } from '../base/units.ts'
 import { microcredits, zeroMicrocredits } from '../base/units.ts'
 import type { GrantRecord } from '../rules/ledger-book.ts'
 import type { EventOf } from './events.ts'
+import { isRecovering } from './speech.ts'
 import type { CoreTables } from './state.ts'
 import type { Cosigned } from './trust-records.ts'
 import type { Turn } from './turn.ts'
@@ -30,6 +33,14 @@ export function grantNamed(
     if (isOurs && (!best || freeOf(grant) > freeOf(best))) best = grant
   }
   return best
+}
+
+/** [GRANT-3] A member whose log may still have holds of ours that this one has lost. */
+export function openPair({ view, self }: Turn): SiteName | undefined {
+  for (const [site] of view.entries('ledgerMembers')) {
+    if (site !== self.site && isRecovering(view, site as SiteName)) return site as SiteName
+  }
+  return undefined
 }
 
 export function freeOf({ amount, held, spent }: GrantRecord): Microcredits {

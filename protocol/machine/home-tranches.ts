@@ -11,7 +11,7 @@ import type { Ranges } from '../base/ranges.ts'
 import {
   emptyRanges, formatRanges, rangesSize, rangesValues, subtractRanges, takeRanges,
 } from '../base/ranges.ts'
-import { microcredits } from '../base/units.ts'
+import { clampMicrocredits } from '../base/units.ts'
 import type { TrancheDocument } from '../rules/contract.ts'
 import { trancheCommitment } from '../rules/contract.ts'
 import { noUsage } from '../rules/run.ts'
@@ -40,7 +40,7 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
   const size = Math.min(wanted, affordable(turn, contract, job), limits.tasksPerTranche)
   const { taken: tasks, rest } = takeRanges(job.waiting, size)
   if (rangesSize(tasks) === 0) return 0
-  const cap = microcredits(contract.taskCap * BigInt(rangesSize(tasks)))
+  const cap = clampMicrocredits(contract.taskCap * BigInt(rangesSize(tasks)))
   const turns = `${id} ${contract.committed} ${formatRanges(tasks)}`
   const { nonce } = documentOf(turn, job.id)
   const salt = sha256Hex('gridnode/v1/salt\n', `${nonce} ${turns}`).slice(0, 32)
@@ -94,7 +94,7 @@ export function commitTasks(turn: Turn, id: ContractId, wanted: number): number 
     tranches: [...contract.tranches, tranche.id],
   })
   for (const task of rangesValues(tasks)) commitTask(turn, tranche, task)
-  const reserved = microcredits(job.reserved + cap)
+  const reserved = clampMicrocredits(job.reserved + cap)
   changeJob(turn, job.id, { waiting: rest, reserved })
   setTimer(turn, `lease/${tranche.id}`, now + self.market.awardSeconds * 1000)
   sendDocuments(turn, tranche.id)
@@ -209,14 +209,14 @@ export function settled(
     view.put('homeContracts', contract.id, {
       ...contract,
       tranches: contract.tranches.filter((id) => id !== tranche.id),
-      accepted: microcredits(contract.accepted + paid),
+      accepted: clampMicrocredits(contract.accepted + paid),
     })
   }
   const job = view.get('jobs', tranche.job)
   if (!job) return
   changeJob(turn, job.id, {
-    reserved: microcredits(job.reserved - tranche.cap),
-    spent: microcredits(job.spent + paid),
+    reserved: clampMicrocredits(job.reserved - tranche.cap),
+    spent: clampMicrocredits(job.spent + paid),
   })
 }
 

@@ -8,7 +8,7 @@
 import { openCosignatures, quorumTime } from '../base/cosignature.ts'
 import { fromHex, toHex } from '../base/crypto.ts'
 import type { ContractId, Sid, SiteName } from '../base/ids.ts'
-import { contractIdOf } from '../base/ids.ts'
+import { compareBytes, contractIdOf } from '../base/ids.ts'
 import type { Verifier } from '../base/note.ts'
 import { parseTlogProof, verifyTlogProof } from '../base/tlog-proof.ts'
 import type { View } from '../base/tables.ts'
@@ -65,10 +65,14 @@ export function onHoldProof(turn: Turn, from: SiteName, message: MessageOf<'hold
   if (quorum === 0 || !quorumTime(cosigned, { witnesses: verifiers, quorum }).met) {
     return count(turn, 'hold_proof_without_quorum')
   }
+  // [GRANT-3] Who begins anew may have left out what it spent: whoever it spent it at has closed.
+  const closedBy = member.epoch === 1 ? [] : [...view.entries('ledgerMembers')]
+    .map(([site]) => site as SiteName).filter((site) => site !== from).sort(compareBytes)
   const { size, rootHash } = proven.value.checkpoint
   view.put('holdChecks', message.hold, { ...check, size })
   turn.effects.push({
     kind: 'replayPayer', home: from, hold: message.hold, size, root: toHex(rootHash),
+    epoch: member.epoch, closedBy,
   })
 }
 

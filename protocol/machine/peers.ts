@@ -19,7 +19,7 @@ import {
 } from '../rules/ledger.ts'
 import type { JoinRequest } from '../rules/membership.ts'
 import {
-  encodeJoinAnswer, readAddresses, readJoinRequest, renewalsMax, secretHashOf,
+  encodeJoinAnswer, readAddresses, readJoinRequest, secretHashOf,
 } from '../rules/membership.ts'
 import { parseStatement } from '../rules/statement.ts'
 import { charterDigest, sendCharter } from './charter.ts'
@@ -163,7 +163,7 @@ function renew(turn: Turn, from: SiteName, told: Told): void {
         + `${statement.e} that our ledger lacks`)
     }
     const logged = logPublic(view, self.site, note)
-    if (!logged.ok || member.renewals.length >= renewalsMax) return count(turn, 'member_refused')
+    if (!logged.ok) return count(turn, 'member_refused')
     view.put('members', said.from, { ...member, renewals: [...member.renewals, note] })
     if (statement.kind === 'genesis') dropChallenges(turn, said.from)
   }
@@ -264,8 +264,25 @@ function admit(turn: Turn, request: JoinRequest): Answer {
   }
   view.put('invites', secretHash, { ...invite, usedBy: site })
   const federation = view.get('federationNote', 'own') ?? ''
-  const members = sortedMembers(turn).map(([, member]) => toldOf(member))
-  return { kind: 'joined', encoded: encodeJoinAnswer({ federation, members }) }
+  return { kind: 'joined', encoded: encodeJoinAnswer({ federation, members: toldAtOnce(turn) }) }
+}
+
+/**
+ * All members for a newcomer, in one answer: our own keys, and of those of others what has room;
+ * the rest comes with the first exchange.
+ */
+function toldAtOnce(turn: Turn): Told[] {
+  let room = membersCharactersMax
+  const told = new Map<SiteName, Told>()
+  const ownFirst = sortedMembers(turn).toSorted(([a], [b]) =>
+    Number(b === turn.self.site) - Number(a === turn.self.site))
+  for (const [site, member] of ownFirst) {
+    const one = toldOf(member)
+    const size = one.renewals.join().length
+    told.set(site, size <= room ? one : { ...one, renewals: [] })
+    if (size <= room) room -= size
+  }
+  return sortedMembers(turn).flatMap(([site]) => told.get(site) ?? [])
 }
 
 export function onCreditRequested(turn: Turn, event: EventOf<'creditRequested'>): void {

@@ -13,7 +13,7 @@
 
 import type { SiteName } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'
-import { parseStatement } from '../rules/statement.ts'
+import { everybody, parseStatement } from '../rules/statement.ts'
 import type { PairStatement } from '../rules/statement.ts'
 import type { LedgerRefusal, Logged } from '../rules/ledger.ts'
 import { directionOf, isOwnWord, logPublic, restoreStatement } from '../rules/ledger.ts'
@@ -33,6 +33,8 @@ import type { Turn } from './turn.ts'
 import { count, isUp, send, setTimer } from './turn.ts'
 
 const askAgainMs = 3_000
+/** Of one site, from the logs of others. */
+const tariffsTakenMax = 1_024
 
 type React = (logged: Logged<PairStatement>) => void
 
@@ -114,7 +116,8 @@ export function onHistory(
   if (isQuarantined(turn)) return
   if (!isRecovering(view, from)) return onProof(turn, from, message, react)
   const before = openHead(view).frontier.size
-  for (const note of message.publics) logPublic(view, turn.self.site, note)
+  const needed = message.publics.filter((note) => isNeeded(turn, note))
+  for (const note of needed) logPublic(view, turn.self.site, note)
   const refusal = takeBack(turn, from, message)
   const hasMoved = openHead(view).frontier.size > before || message.publics.length > 0
   const { issued_end, received_end, publics_end } = message
@@ -133,6 +136,18 @@ export function onHistory(
   const why = describeLedgerRefusal(refusal)
   const detail = `what it holds of our ledger cannot be taken back: ${why}`
   view.put('troubles', from, { detail, epochMs: turn.now })
+}
+
+/** Own words to everybody, and prices, which contracts name: our log is filled with nothing else. */
+function isNeeded({ view, self }: Turn, note: string): boolean {
+  const parsed = parseStatement(note)
+  const said = parsed.ok ? parsed.value.statement : undefined
+  if (!said || said.kind === 'federation' || said.to !== everybody) return false
+  if (said.from === self.site) return true
+  if (said.kind !== 'tariff') return false
+  let known = 0
+  for (const [, { site }] of view.entries('ledgerTariffs')) if (site === said.from) known++
+  return known < tariffsTakenMax
 }
 
 /** [RECOVER-2] Gives why the next statement cannot be taken, if there is one. */

@@ -205,6 +205,17 @@ function checkGrants(logs: readonly LogSummary[]): Finding[] {
   return findings
 }
 
+/**
+ * One of `sites` that has not closed for the epoch of the log's author: what a lost database had
+ * said to it may be missing.
+ */
+export function unclosed(
+  { site, directions }: LogSummary,
+  { epoch, sites }: { readonly epoch: number, readonly sites: readonly SiteName[] },
+): SiteName | undefined {
+  return sites.find((one) => (directions.get(directionKey(site, one))?.e ?? 1) < epoch)
+}
+
 /** Statements that lie in one of the two logs only, both ways. */
 function underWay(left: LogSummary, right: LogSummary): number {
   let missing = 0

@@ -20,6 +20,7 @@ import { checkKeys, erasOf, keyOf, keysAt, withKeys } from './ledger-keys.ts'
 import { directionOf } from './ledger-pairs.ts'
 import { carryOut } from './ledger-publics.ts'
 import type { LedgerRefusal } from './ledger-refusal.ts'
+import { renewalsMax } from './membership.ts'
 import type { ParsedStatement, PlacedStatement, StatementOf } from './statement.ts'
 import { everybody, signerNameOf } from './statement.ts'
 
@@ -201,11 +202,17 @@ function successor(
   if (said.previous !== member.genesis || said.root !== member.root) {
     return { reason: 'wrong_state', detail: `${said.from} continues another genesis or root key` }
   }
+  if (member.retired.length >= renewalsMax) return tooManyKeys(said.from)
   const known = erasOf(member).map(({ keys }) => keys)
   const used = new Set(known.flatMap(({ log, statement }) => [log, statement]))
   const again = [said.keys.log, said.keys.statement].some((key) => used.has(key))
   return again
     ? { reason: 'bad_key', detail: 'a new epoch has new log and statement keys' } : undefined
+}
+
+/** What all have to keep of one site is bounded, however many keys its root key signs. */
+function tooManyKeys(site: SiteName): LedgerRefusal {
+  return { reason: 'bad_key', detail: `${site} has had ${renewalsMax} changes of keys and epochs` }
 }
 
 /**
@@ -221,6 +228,7 @@ function authenticateKey(
   if (said.e > member.epoch) {
     return refuse({ reason: 'wrong_epoch', expected: member.epoch, found: said.e })
   }
+  if (member.retired.length >= renewalsMax) return refuse(tooManyKeys(said.from))
   const before = erasOf(member).map(({ keys }) => keys.statement)
   if (before.includes(said.statement)) {
     return refuse({ reason: 'bad_key', detail: 'a statement key that was used before' })

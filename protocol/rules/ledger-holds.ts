@@ -122,7 +122,7 @@ export function askHold(
 
 /**
  * By how much words that are on their way may still raise what holds that are done have cost an
- * allocation: the home's own proposals, and what an arbiter may say. A reconciliation ends that.
+ * allocation: the home's own proposals and an arbiter's word. A reconciliation ends that.
  */
 function mayBeRaised(view: View<LedgerTables>, home: SiteName, grant: Sid): bigint {
   const proposed = new Map<Sid, bigint>()

@@ -100,7 +100,7 @@ function agree(
 ): Done {
   const proposal = proposalFor(view, said.reconcile, said)
   if (proposal?.kind !== 'reconcile') {
-    // Many newer offers of ours may have crossed it. What the other forgets by it neither can use.
+    // Newer offers of ours may have crossed it. What the other forgets by it neither can use.
     return said.from === self ? unknownReference('reconciliation', said.reconcile) : done
   }
   if (said.from === self && !agrees(view, said.reconcile, proposal)) {

@@ -21,7 +21,7 @@ export const joinTokenPrefix = 'gridnode-join-v1.'
 export const secretBytes = 16
 export const joinTokenBytesMax = 8_192
 export const addressesMax = 16
-/** Epochs and changes of keys of one site that are passed on. */
+/** Epochs and changes of keys of one site that are logged and passed on. */
 export const renewalsMax = 128
 
 const note = text({ bytesMax: limits.statementBytes })

@@ -1,10 +1,13 @@
 // A database that was put back from a backup: found by what peers hold, stopped before it says
 // anything, begun anew in a new epoch, and brought together with every peer.
 
+import type { Hash } from '../../protocol/base/ids.ts'
 import type { Tables } from '../../protocol/base/tables.ts'
 import { microcredits } from '../../protocol/base/units.ts'
 import { endWork, sealEpoch, takeRenewal } from '../../protocol/machine/restore.ts'
-import { balanceOf, creditLimit, directionOf } from '../../protocol/rules/ledger.ts'
+import {
+  balanceOf, creditLimit, directionOf, issueStatement,
+} from '../../protocol/rules/ledger.ts'
 import { account, openHead } from '../../protocol/rules/ledger-book.ts'
 import { rootSigner, statementSigner } from '../../protocol/rules/statement.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
@@ -188,4 +191,21 @@ t('[RECOVER-3] both restored at once agree on what both hold', () => {
   work(world, home, host, '3')
   pass(world, 10_000)
   mirrored(home, host)
+})
+
+t('[RECOVER-2] a peer fills the log of who begins anew with nothing but prices', () => {
+  const [world, a, b] = federation(2) as [World, Site, Site]
+  recover(world, a)
+  start(world, a)
+  happen(world, a, { kind: 'peerCameUp', site: b.name })
+  const before = openHead(view(a)).frontier.size
+  const trial = view(b)
+  const publics = Array.from({ length: 20 }, (_, day) => must(issueStatement(trial, b.self.signer, {
+    kind: 'digest', to: '*', at: world.nowMs, day, count: 0, root: '00'.repeat(32) as Hash,
+  })).note)
+  tell(world, b, a, {
+    kind: 'history', issued: [], issued_end: 1, received: [], received_end: 1, publics,
+    publics_end: 0, pruned: 0, cursor: 'b',
+  })
+  assert.equal(openHead(view(a)).frontier.size, before)
 })

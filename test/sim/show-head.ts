@@ -16,6 +16,7 @@ import { receiptsPerMessage } from '../../protocol/machine/messages.ts'
 import type { LedgerHead } from '../../protocol/rules/ledger-book.ts'
 import { entryKey, nodeKey, numberKey } from '../../protocol/rules/ledger-book.ts'
 import { openReplay } from '../../protocol/rules/audit.ts'
+import { unclosed } from '../../protocol/rules/audit-pairs.ts'
 import { logOrigin } from '../../protocol/rules/statement.ts'
 
 type Read = (table: string, key: string) => unknown
@@ -82,13 +83,17 @@ export function receiptsShown(
 
 /** Whether the first `size` entries on a payer's disk keep all rules and have that root. */
 export function replayed(
-  read: Read, { home, size, root: expected }: Extract<Effect, { kind: 'replayPayer' }>,
+  read: Read,
+  { home, size, root: expected, epoch, closedBy }: Extract<Effect, { kind: 'replayPayer' }>,
 ): { readonly holds: boolean, readonly detail: string } {
   const replay = openReplay(home, () => true)
   for (let index = 0; index < size; index++) {
     const [fault] = replay.leaf(Buffer.from(read('ledgerEntries', entryKey(index)) as string))
     if (fault) return { holds: false, detail: fault.detail }
   }
+  const summary = replay.summary()
+  const open = summary && unclosed(summary, { epoch, sites: closedBy })
+  if (open !== undefined) return { holds: false, detail: `${open} has not closed` }
   const holds = toHex(replay.head().root) === expected
   return { holds, detail: holds ? '' : 'another log was cosigned' }
 }
