@@ -236,14 +236,8 @@ export function deliver(turn: Turn): void {
 /** The peer had acknowledged it once and has lost it since: it is read from our log. */
 function sayAgain(turn: Turn, peer: SiteName, acked: number): void {
   const { view, self } = turn
-  const [ours, theirs] = [directionOf(view, self.site, peer), directionOf(view, peer, self.site)]
-  turn.effects.push({
-    kind: 'tellHistory',
-    to: peer,
-    issued: { e: theirs.e, n: theirs.n },
-    received: { e: ours.e, n: acked },
-    cursor: '',
-  })
+  const { e } = directionOf(view, self.site, peer)
+  turn.effects.push({ kind: 'tellHistory', to: peer, received: { e, n: acked }, cursor: '' })
 }
 
 /**

@@ -61,12 +61,13 @@ export type Effect =
     }
   /**
    * From our log, by a message `history`: what was said between us and `to` after these places, and
-   * public statements after the cursor. `issued` is what `to` said.
+   * public statements after the cursor. `issued` is what `to` said; unasked, nothing of it is told,
+   * and it is not said that this is all.
    */
   | {
       readonly kind: 'tellHistory'
       readonly to: SiteName
-      readonly issued: { readonly e: number; readonly n: number }
+      readonly issued?: { readonly e: number; readonly n: number }
       readonly received: { readonly e: number; readonly n: number }
       readonly cursor: string
     }
@@ -90,7 +91,9 @@ export type Effect =
   | { readonly kind: 'storeSnapshot'; readonly size: number; readonly text: string }
   /** Entries below are removed from the database; `entriesDropped` when they are gone. */
   | { readonly kind: 'dropEntries'; readonly below: number }
-  /** Look whether receipts prove two statements of `site` (us) at one place; `placeTaken` says so. */
+  /**
+   * Look whether receipts prove two statements of `site` (us) at one place; `placeTaken` says so.
+   */
   | {
       readonly kind: 'readPlaces'
       readonly site: SiteName

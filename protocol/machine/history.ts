@@ -27,7 +27,7 @@ export function* historyFor(
   view: View<CoreTables>, { to, issued, received, cursor }: Asked,
 ): Reading<MessageOf<'history'>> {
   const { site } = openHead(view)
-  const own = yield* sequenceAfter(view, to, site, issued)
+  const own = issued ? yield* sequenceAfter(view, to, site, issued) : untold
   const ours = yield* sequenceAfter(view, site, to, received)
   const keys = publicKeys(view, to).filter((key) => compareBytes(key, cursor) > 0)
   const page = keys.slice(0, limits.statementsPerMessage)
@@ -48,6 +48,8 @@ export function* historyFor(
     cursor: page.at(-1) ?? cursor,
   }
 }
+
+const untold = { notes: [], isEnd: false, isPruned: false }
 
 function* sequenceAfter(
   view: View<CoreTables>,

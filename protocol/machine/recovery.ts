@@ -127,7 +127,7 @@ export function onHistory(
   if (!isRecovering(view, from)) return openPair(turn, from)
   if (hasMoved || isRead) return pursue(turn, from)
   if (message.pruned === 1) {
-    const detail = 'its ledger no longer has what ours lacks, because its first entries were dropped;'
+    const detail = 'its ledger no longer has what ours lacks: its first entries were dropped; '
       + 'stop the node and begin from an export that has them: gridnode ledger recover --from DIR'
     view.put('troubles', from, { detail, epochMs: turn.now })
   }
