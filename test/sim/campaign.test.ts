@@ -1,6 +1,8 @@
 // The simulator's command line from inside: a campaign is bounded and counted, a command replays
-// what it says, a failing run is made smaller.
+// what it says, a failing run is made smaller. The last word is a campaign over seeds that nobody
+// has tried: a short one, and in CI a longer one. time limit: 400 s
 
+import { randomInt } from 'node:crypto'
 import { assert, suite } from '../harness.ts'
 import { campaign, summed } from './campaign.ts'
 import { commandFor, leavable, profileOf } from './profile.ts'
@@ -59,6 +61,21 @@ t('a run that does not fail is not made smaller', () => {
   const options = { secondsMax: 1, say: () => undefined, attempt: () => undefined }
   assert.equal(shrink(1, {}, options), undefined)
 })
+
+/** Longer where nobody waits for it. */
+const randomSeconds = /^(1|true)$/i.test(process.env['CI'] ?? '') ? 75 : 5
+
+t('seeds that nobody has tried keep the laws', () => {
+  const first = randomInt(1_000, 999_000_000)
+  const wanted = { first, last: first + 10_000, secondsMax: randomSeconds, overrides: {} }
+  const failures: string[] = []
+  const counts = campaign(wanted, (line) => {
+    if (!/^seed \d+ \w+: /.test(line)) failures.push(line)
+  })
+  console.log(`\n  seeds ${first} to ${first + counts.seeds - 1}: ` +
+    summed(counts, wanted).join('; '))
+  assert.equal(failures, [])
+}, { timeoutSeconds: 300 })
 
 t('the law that broke is read from the error', () => {
   const of = (text: string) => lawOf(new Error('seed 1 failed', { cause: new Error(text) }))

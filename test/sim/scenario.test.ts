@@ -121,9 +121,9 @@ const scenes: { readonly [name: string]: Scene } = {
   },
   refusals: {
     intro: [
-      'Two sites: a has 1 core, b 4 and gives nobody credit. At a somebody submits a job that is too',
-      'wide for a and would be for b to run, one that asks for what nobody has, one without the',
-      'money for it, and one that may run at home.',
+      'Two sites: a has 1 core, b 4 and gives nobody credit. At a somebody submits a job that is',
+      'too wide for a and not for b, one that asks for what nobody has, one that must leave home',
+      'and has no money, and one that may run at home.',
     ],
     profile: { sites: [site(1, 1_000, 1n), { ...poor, size: site(4, 1_000, 1n).size }] },
     play: (world) => [
