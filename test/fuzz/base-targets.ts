@@ -18,7 +18,9 @@ import {
   addRanges, formatRanges, parseRanges, rangesHave, rangesSize, subtractRanges, takeRanges,
 } from '../../protocol/base/ranges.ts'
 import { pack, unpack } from '../../protocol/base/record.ts'
-import { decodeBundle, decodeTile, encodeBundle, parseTilePath, tilePath } from '../../protocol/base/tiles.ts'
+import {
+  decodeBundle, decodeTile, encodeBundle, parseTilePath, tilePath,
+} from '../../protocol/base/tiles.ts'
 import { formatTlogProof, parseTlogProof, verifyTlogProof } from '../../protocol/base/tlog-proof.ts'
 import {
   formatBytes, formatCredits, formatDuration, parseAmount, parseBytes, parseCredits,
@@ -192,7 +194,8 @@ const small: readonly Target[] = [
         [parseHash, 64], [parseJobId, 12], [parseContractId, 16], [parseTrancheId, 16],
       ] as const) {
         const id = parse(input)
-        if (id !== undefined) demand(id === input && /^[0-9a-f]+$/.test(id) && id.length === length, 'id')
+        const isId = id === input && /^[0-9a-f]+$/.test(id) && id.length === length
+        if (id !== undefined) demand(isId, 'an id')
       }
     },
   },

@@ -2,7 +2,7 @@
 // signed, what happened at each, and how their records stood at some moments.
 
 import type { Value } from '../../protocol/base/encoding.ts'
-import type { Verifier } from '../../protocol/base/note.ts'
+import type { Signer, Verifier } from '../../protocol/base/note.ts'
 import type { Tables } from '../../protocol/base/tables.ts'
 import type { Event } from '../../protocol/machine/events.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
@@ -136,7 +136,9 @@ function record(): Corpus {
     last = sites
     for (const site of sites) moments.push(momentOf(site, world.nowMs))
   }
-  for (const message of rareMessages(last)) keep(message.kind, encodeMessage(message), last[0]!.name)
+  for (const message of rareMessages(last)) {
+    keep(message.kind, encodeMessage(message), last[0]!.name)
+  }
   return sorted([...messages.values()].flatMap((set) => [...set]), {
     authors, events: [...events.values()].flat(), occasions, sites: last,
     moments: [...occasions.map(({ moment }) => moment), ...moments],
@@ -159,7 +161,9 @@ function rareMessages(sites: readonly Site[]): Message[] {
       kind: 'history', issued: notes.slice(0, 2), issued_end: 0, received: notes.slice(2, 5),
       received_end: 1, publics: notes.slice(5), publics_end: 1, pruned: 0, cursor: '',
     },
-    { kind: 'close_wanted', epoch: 2, ends: 1, issued: 3, last: 'ab'.repeat(32), have: 2, have_e: 1 },
+    {
+      kind: 'close_wanted', epoch: 2, ends: 1, issued: 3, last: 'ab'.repeat(32), have: 2, have_e: 1,
+    },
     { kind: 'documents_wanted', tranche: tranche as never },
     { kind: 'receipts_wanted', numbers: [{ e: 1, n: 1 }, { e: 1, n: 2 }] },
     { kind: 'auction_closed', auction: 'ab'.repeat(8) },
@@ -203,7 +207,9 @@ interface Raw {
   readonly sites: readonly Site[]
 }
 
-function sorted(messages: readonly string[], { authors, events, moments, occasions, sites }: Raw): Corpus {
+function sorted(
+  messages: readonly string[], { authors, events, moments, occasions, sites }: Raw,
+): Corpus {
   const notes = new Set<string>()
   const [heads, proofs] = [new Set<string>(), new Set<string>()]
   const visit = (value: unknown): void => {
@@ -217,7 +223,8 @@ function sorted(messages: readonly string[], { authors, events, moments, occasio
   }
   for (const message of messages) visit(JSON.parse(message))
   for (const site of sites) for (const note of entriesOf(site)) notes.add(note)
-  const cosigned = sites.flatMap((site) => [...view(site).entries('ownHeads')].map(([, own]) => own.note))
+  const cosigned = sites.flatMap((site) =>
+    [...view(site).entries('ownHeads')].map(([, own]) => own.note))
   const withLines = [...proofs].map((proof) => proof.slice(proof.indexOf('\n\n') + 2))
   const [first, second] = [identityOf(0), identityOf(1)]
   const federation = sites[0]!.self.federation
@@ -233,19 +240,24 @@ function sorted(messages: readonly string[], { authors, events, moments, occasio
     proofs: [...proofs].slice(0, 60),
     evidence: evidenceOf(sites),
     books: sites.map((site) => bookText(view(site))),
-    verifier: { name: first.signer.statement.name, publicKey: first.signer.statement.key.publicKey },
+    verifier: verifierOf(first.signer.statement),
     logVerifier: { name: logOrigin(first.site, federation, 1), publicKey: first.log.publicKey },
-    witnesses: [first, second].map(({ witness: { name, key } }) => ({ name, publicKey: key.publicKey })),
+    witnesses: [first, second].map(({ witness }) => verifierOf(witness)),
     leaves: entriesOf(sites[0]!).slice(0, 60),
     statements: few.map(parseStatement).flatMap((one) => one.ok ? [one.value] : []),
     reports: reports as unknown as Value,
     mutated,
     verifierOf(site) {
-      const at = sites.find(({ name }) => name === site)?.self.signer.statement
-      return at && { name: at.name, publicKey: at.key.publicKey }
+      const signer = sites.find(({ name }) => name === site)?.self.signer.statement
+      return signer && verifierOf(signer)
     },
-    signers: (text) => new Set([...text.matchAll(/— ([a-z0-9.-]+)\/gridnode/g)].map(([, name]) => name!)),
+    signers: (text) =>
+      new Set([...text.matchAll(/— ([a-z0-9.-]+)\/gridnode/g)].map(([, name]) => name!)),
   }
+}
+
+function verifierOf({ name, key }: Signer): Verifier {
+  return { name, publicKey: key.publicKey }
 }
 
 function fewOfEach(notes: readonly string[]): string[] {

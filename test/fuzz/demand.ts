@@ -13,11 +13,14 @@ export function same(again: string | Uint8Array | undefined, input: string | Uin
   const left = typeof again === 'string' ? again : again && Buffer.from(again).toString('latin1')
   const right = typeof input === 'string' ? input : Buffer.from(input).toString('latin1')
   if (left === right) return
-  throw new Breach(`accepted, but its own text is another:\n${left?.slice(0, 300)}\n${right.slice(0, 300)}`)
+  const both = `${left?.slice(0, 300)}\n${right.slice(0, 300)}`
+  throw new Breach(`accepted, but its own text is another:\n${both}`)
 }
 
 /** Errors of this kind, and no others, may leave `work`. */
-export function onlyThrows<T>(work: () => T, isExpected: (error: unknown) => boolean): T | undefined {
+export function onlyThrows<T>(
+  work: () => T, isExpected: (error: unknown) => boolean,
+): T | undefined {
   try {
     return work()
   } catch (error) {

@@ -19,9 +19,11 @@ for (const target of allTargets()) {
     const before = bytesKept()
     const { failure } = await fuzz(target, { seed, cases })
     if (failure) {
-      throw new Error(`${failure.error.message}\n  input: ${JSON.stringify(failure.input.slice(0, 300))}\n`
-        + `  replay it with: node test/fuzz/main.ts --replay '${target.name}=${saved(failure.input)}'`,
-        { cause: failure.error })
+      const { error, input } = failure
+      const shown = JSON.stringify(input.slice(0, 300))
+      const replay = `node test/fuzz/main.ts --replay '${target.name}=${saved(input)}'`
+      throw new Error(`${error.message}\n  input: ${shown}\n  replay it with: ${replay}`,
+        { cause: error })
     }
     const kept = bytesKept() - before
     assert.ok(kept < keptBytesMax, `${kept} bytes are kept`)

@@ -59,15 +59,17 @@ async function campaign(minutes: number, seed: number): Promise<void> {
   for (let turn = 0; performance.now() < end; turn++) {
     for (const tally of tallies) {
       if (performance.now() >= end) break
-      if (tally.failures < 3) await oneTurn(tally, seed + turn, Math.min(end, performance.now() + perTurn))
+      const until = Math.min(end, performance.now() + perTurn)
+      if (tally.failures < 3) await oneTurn(tally, seed + turn, until)
     }
   }
   let [cases, failures] = [0, 0]
   for (const tally of tallies) {
     cases += tally.cases
     failures += tally.failures
-    console.log(`${tally.target.name}: ${tally.cases} cases, slowest ${Math.round(tally.slowestMs)} ms, ` +
-      `${(tally.keptBytes / 2 ** 20).toFixed(1)} MiB kept, ${tally.failures} failed`)
+    const mebibytes = (tally.keptBytes / 2 ** 20).toFixed(1)
+    console.log(`${tally.target.name}: ${tally.cases} cases, ` +
+      `slowest ${Math.round(tally.slowestMs)} ms, ${mebibytes} MiB kept, ${tally.failures} failed`)
   }
   console.log(`${cases} cases, ${failures} failed, seed ${seed}`)
   process.exitCode = failures > 0 ? 1 : 0
@@ -84,7 +86,8 @@ async function oneTurn(tally: Tally, seed: number, until: number): Promise<void>
   tally.keptBytes = Math.max(tally.keptBytes, bytesKept() - before)
   if (result.failure) report(tally, result.failure)
   else if (tally.keptBytes > keptBytesMax) {
-    report(tally, { target: target.name, input: '', error: new Error(`${tally.keptBytes} bytes kept`) })
+    const error = new Error(`${tally.keptBytes} bytes kept`)
+    report(tally, { target: target.name, input: '', error })
   }
 }
 

@@ -33,7 +33,9 @@ export function mutateDocument(text: string, chance: Random, pool: Pool): string
   const lines = text.split('\n')
   const at = chance.int(lines.length)
   const value = parsed(lines[at] as string)
-  if (typeof value !== 'object' || value === null) return mutateText(text, chance, [pool.text(chance)])
+  if (typeof value !== 'object' || value === null) {
+    return mutateText(text, chance, [pool.text(chance)])
+  }
   lines[at] = canonical(mutateValue(value, chance, pool))
   return lines.join('\n')
 }
@@ -86,7 +88,8 @@ function changePlace(
       if (Array.isArray(parent)) parent.splice(Number(key), 1)
       else if (key !== 'value') delete parent[key]
       return undefined
-    case 1: return set(place, chance.pick([0, '', [], {}, pool.text(chance), [value], { a: value }]))
+    case 1:
+      return set(place, chance.pick([0, '', [], {}, pool.text(chance), [value], { a: value }]))
     case 2: {
       const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value)
       const into = isRecord ? value as Parent : parent
@@ -162,9 +165,10 @@ export function mutateNote(note: string, chance: Random, pool: Pool): string {
   if (split < 0 || chance.chance(150)) return mutateText(note, chance, [pool.note(chance)])
   const text = note.slice(0, split + 1)
   const signer = signerNamed(/^— (\S+) /.exec(note.slice(split + 2))?.[1] ?? '', pool)
-  const changed = chance.chance(80) ? otherKind(text, chance, pool) : changedLines(text, chance, pool)
-  const by = chance.chance(60) ? signerNamed(`site-${chance.pick(['a', 'b', 'c'])}.example/gridnode/s1`, pool)
-    : signer
+  const changed = chance.chance(80)
+    ? otherKind(text, chance, pool) : changedLines(text, chance, pool)
+  const other = `site-${chance.pick(['a', 'b', 'c'])}.example/gridnode/s1`
+  const by = chance.chance(60) ? signerNamed(other, pool) : signer
   if (!by || chance.chance(50)) return `${changed}${note.slice(split + 1)}`
   return signed(changed, by) ?? `${changed}${note.slice(split + 1)}`
 }
@@ -214,5 +218,6 @@ export function canonical(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
   const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
-  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(',')}}`
+  const texts = members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`)
+  return `{${texts.join(',')}}`
 }

@@ -17,14 +17,18 @@ import type { LocalNode } from '../../node/http/local-node.ts'
 import { logHeader, openPeerLog } from '../../node/ledger/peer-log.ts'
 import { netBounds } from '../../node/net/bounds.ts'
 import { readError } from '../../node/net/exchange.ts'
-import { frameKind, frameOf, readBody, readHeader, readText, textOf } from '../../node/net/frames.ts'
+import {
+  frameKind, frameOf, readBody, readHeader, readText, textOf,
+} from '../../node/net/frames.ts'
 import type { Pipe } from '../../node/net/pipe.ts'
 import {
   failureOf, parseCompletions, parseCounts, parseExit, parseIndexes, parseJobs, parseNodes,
   parseSubmitted, parseTimeLimit, placeRows, refusalOf,
 } from '../../node/scheduler/slurm-output.ts'
 import { parseEnd, parseTimes } from '../../node/scheduler/supervisor.ts'
-import { decodeRequest, encodeFrameHead, encodeRequest, openFrameReader } from '../../node/staging/frames.ts'
+import {
+  decodeRequest, encodeFrameHead, encodeRequest, openFrameReader,
+} from '../../node/staging/frames.ts'
 import { readMark } from '../../node/store/mark.ts'
 import { openRecord, sealRecord } from '../../node/store/sealed-record.ts'
 import type { Random } from '../sim/random.ts'
@@ -53,7 +57,8 @@ function pipeOf(bytes: Uint8Array): Pipe {
     throw new Error('nobody writes here')
   }
   return {
-    closed: new AbortController().signal, readExactly: take, readSome: (most) => take(Math.min(most, 1)),
+    closed: new AbortController().signal, readExactly: take,
+    readSome: (most) => take(Math.min(most, 1)),
     hasRoom: never, room: never, write: never, progress: never, finish: never, abort: never,
   }
 }
@@ -104,7 +109,9 @@ const frames = (corpus: Corpus): Target[] => [
   {
     name: 'requests for chunks',
     cost: 1,
-    seeds: () => [encodeRequest({ scope: 'in/abababababababab', hashes: [named('a'), named('b')] })],
+    seeds: () => [
+      encodeRequest({ scope: 'in/abababababababab', hashes: [named('a'), named('b')] }),
+    ],
     check(input) {
       const read = onlyThrows(() => decodeRequest(input), isStaging)
       if (read) same(encodeRequest(read), input)
@@ -176,25 +183,31 @@ const bodies = (corpus: Corpus): string[] => [
   '{"verb":"dispute","hold":"abcd","contested":"1","reason":"too much","doc":""}',
   '{"verb":"settle","site":"site-b.example","amount":"5","payer":"us","reference":"bank 7"}',
   '{"verb":"forgive_balance","site":"site-b.example","amount":"5","reference":"x"}',
-  '{"verb":"ruling","hold":"abcd","note":"x"}', '{"verb":"close","site":"site-b.example","forgive":1}',
+  '{"verb":"ruling","hold":"abcd","note":"x"}',
+  '{"verb":"close","site":"site-b.example","forgive":1}',
   `{"hashes":["${'ab'.repeat(32)}"]}`, '{"directory":"/tmp/x"}', '{"site":"a","limit":"5"}',
   '{"below":5,"mirrors":["/a"],"retention_seconds":7}', '{"valid_seconds":600}', '{}',
   '{"witnesses":["a","b"],"quorum":2,"authorities":[]}',
   '{"grantee":"a","name":"physics","amount":"5","starts":1,"until":2}', corpus.notes[0]!,
 ]
 
+const queries = [
+  'from=1&limit=5', 'path=checkpoint', 'task=0&stream=stderr', 'where=true', 'entry=0', 'day=1',
+  'job=abcd', 'state=open&user=ada&limit=3',
+]
+
 const api = (corpus: Corpus): Target[] => [{
   name: 'routes of the local API',
   cost: 3,
-  seeds: () => bodies(corpus).flatMap((body) => ['5', '12'].map((at) => `${at}\nabcd\nfrom=1&limit=5\n${body}`)),
+  seeds: () => bodies(corpus).flatMap((body) =>
+    ['5', '12'].map((at) => `${at}\nabcd\nfrom=1&limit=5\n${body}`)),
   draw(chance, seeds, pool) {
     const [, , , ...body] = chance.pick(seeds).split('\n')
-    const query = mutateText(chance.pick(['from=1&limit=5', 'path=checkpoint', 'task=0&stream=stderr',
-      'where=true', 'entry=0', 'day=1', 'job=abcd', 'state=open&user=ada&limit=3']), chance, ['&from=2'])
+    const query = mutateText(chance.pick(queries), chance, ['&from=2'])
     const name = chance.pick(['abcd', 'ab'.repeat(32), 'site-b.example', pool.text(chance)])
     const whole = corpus.mutated(body.join('\n'), chance, pool)
-    return `${chance.int(routes.length)}\n${name.replaceAll('\n', '')}\n${query.replaceAll('\n', '')}\n`
-      + escaped(whole, chance)
+    const head = [name, query].map((line) => line.replaceAll('\n', ''))
+    return [chance.int(routes.length), ...head, escaped(whole, chance)].join('\n')
   },
   async check(input) {
     const [at = '', name = '', query = '', ...body] = input.split('\n')
@@ -212,7 +225,7 @@ const api = (corpus: Corpus): Target[] => [{
 function escaped(text: string, chance: Random): string {
   const odd = chance.pick(['\\ud800', '\\udc00', '\\u0000', '\\u001b', '\\u2028', '\\u0041'])
   if (!chance.chance(250)) return text
-  return text.replace(chance.pick(['too much', 'bank 7', 'x"', 'physics']), odd + (text.includes('x"') ? '"' : ''))
+  return text.replace(chance.pick(['too much', 'bank 7', 'physics']), odd)
 }
 
 const machine = { cores: 8, memoryBytes: 2 ** 34 }
@@ -243,7 +256,8 @@ const texts: readonly Target[] = [
     name: 'output of Slurm',
     cost: 3,
     seeds: () => ['errors.txt', 'jobcomp.txt', 'sinfo.txt', 'squeue-counts.txt', 'squeue-mixed.txt',
-      'squeue-timeout.txt'].map(slurm).concat('0-3,9%5', '1-7:2', '768', '3:0', '2-12:00:00', '7;c'),
+      'squeue-timeout.txt'].map(slurm)
+      .concat('0-3,9%5', '1-7:2', '768', '3:0', '2-12:00:00', '7;c'),
     check(input) {
       const rows = parseJobs(input) ?? []
       for (const { exitCode, startSeconds, endSeconds, positions = [] } of rows) {
@@ -269,7 +283,9 @@ const texts: readonly Target[] = [
   {
     name: "supervisors' records",
     cost: 1,
-    seeds: () => ['end exited 0 123\n0m1.25s 0m0.03s\n1m1s 0m2.5s\ndone\n', 'end lost -1 0\n\n\ndone\n'],
+    seeds: () => [
+      'end exited 0 123\n0m1.25s 0m0.03s\n1m1s 0m2.5s\ndone\n', 'end lost -1 0\n\n\ndone\n',
+    ],
     check(input) {
       const end = parseEnd(input, 7)
       if (end) {

@@ -9,7 +9,9 @@ import { formatJoinToken, parseJoinToken } from '../../protocol/rules/membership
 import { treatSbatchOption } from '../../protocol/rules/sbatch.ts'
 import { routes } from '../../node/http/handlers.ts'
 import type { LocalNode } from '../../node/http/local-node.ts'
-import { parseExit, parseIndexes, parseNodes, parseTimeLimit } from '../../node/scheduler/slurm-output.ts'
+import {
+  parseExit, parseIndexes, parseNodes, parseTimeLimit,
+} from '../../node/scheduler/slurm-output.ts'
 import { parseEnd, parseTimes } from '../../node/scheduler/supervisor.ts'
 import { assert, suite } from '../harness.ts'
 import { identityOf } from '../sim/identity.ts'

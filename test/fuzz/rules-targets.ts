@@ -8,13 +8,19 @@ import { shaped, unshape } from '../../protocol/base/shape.ts'
 import { rangesSize } from '../../protocol/base/ranges.ts'
 import { decodeMessage, encodeMessage } from '../../protocol/machine/messages.ts'
 import { readAnnouncement, unfit } from '../../protocol/rules/announce.ts'
-import { formatDocument, openDocuments, readDocument } from '../../protocol/rules/audit-documents.ts'
+import {
+  formatDocument, openDocuments, readDocument,
+} from '../../protocol/rules/audit-documents.ts'
 import { openReplay, readLeaf } from '../../protocol/rules/audit.ts'
 import { readBidAnswer } from '../../protocol/rules/bid.ts'
-import { trancheCommitment, trancheDocumentShape, trancheTasks } from '../../protocol/rules/contract.ts'
+import {
+  trancheCommitment, trancheDocumentShape, trancheTasks,
+} from '../../protocol/rules/contract.ts'
 import { formatDigestRecord, readDigestRecord } from '../../protocol/rules/digest.ts'
 import { describeFault, readDirectives } from '../../protocol/rules/directives.ts'
-import { checkEvidence, encodeEvidence, evidenceContext, readEvidence } from '../../protocol/rules/evidence.ts'
+import {
+  checkEvidence, encodeEvidence, evidenceContext, readEvidence,
+} from '../../protocol/rules/evidence.ts'
 import { readJob } from '../../protocol/rules/job.ts'
 import { isJobOptionName, jobOptionNames, readJobOption } from '../../protocol/rules/job-options.ts'
 import { loadBook } from '../../protocol/rules/ledger-state.ts'
@@ -100,7 +106,8 @@ const signed = (corpus: Corpus): Target[] => [
     draw(chance, [all = ''], pool) {
       const leaves = all.split('\u0001')
       const at = chance.int(leaves.length)
-      leaves[at] = chance.chance(300) ? chance.pick(leaves) : corpus.mutated(leaves[at]!, chance, pool)
+      leaves[at] = chance.chance(300)
+        ? chance.pick(leaves) : corpus.mutated(leaves[at]!, chance, pool)
       return leaves.slice(0, at + 8).join('\u0001')
     },
     check(input) {
@@ -113,7 +120,8 @@ const signed = (corpus: Corpus): Target[] => [
     name: 'rulings',
     cost: 3,
     seeds: () => [sealRuling({
-      fed: 'ab'.repeat(32) as never, hold: 'cd'.repeat(32) as never, amount: microcredits(5n), at: 7,
+      fed: 'ab'.repeat(32) as never, hold: 'cd'.repeat(32) as never, amount: microcredits(5n),
+      at: 7,
     }, identityOf(2).signer.statement), ...corpus.notes.slice(0, 20)],
     check(input) {
       const read = readRuling(input)
@@ -191,7 +199,8 @@ const market = (corpus: Corpus): Target[] => {
 
 const requirements = [
   'cores_total >= 64 && "gcc" in software', 'software["gcc"] == "12.2"', 'true', 'cores_free > 0',
-  'size(os) > 2 || os.startsWith("lin")', 'rate_core_hour * 2 / 3 % 7 < -1', '!(arch in ["x86_64"])',
+  'size(os) > 2 || os.startsWith("lin")', 'rate_core_hour * 2 / 3 % 7 < -1',
+  '!(arch in ["x86_64"])',
   'has(software.gcc) ? speed_permille > 1 : false', '((((1))))+1==2', '[1,2,3][0] == 1',
   `${'('.repeat(40)}true${')'.repeat(40)}`, '1 + 2 * 3 - 4 / 2 >= 9223372036854775807',
 ]
@@ -241,11 +250,13 @@ const jobs = (corpus: Corpus): Target[] => [
     cost: 1,
     seeds: () => ['name x', 'cores 4', 'memory 4GiB', 'walltime 1h30m', 'walltime 1:00:00',
       'array 0-15:2%4', 'array [1,5,7-9]', 'in a=b', 'out results/*.csv', 'env A=1', 'budget 1.5',
-      'policy cheapest', 'place home', 'sites a.example,b', 'start-within 2d', 'mem 4G', 'time 2-12:00',
+      'policy cheapest', 'place home', 'sites a.example,b', 'start-within 2d', 'mem 4G',
+      'time 2-12:00',
       'export A,B=2', 'nodes 1-1', 'mem-per-cpu 100K', 'allocation physics-2026', 'require true'],
     check(input) {
       const space = input.indexOf(' ')
-      const [name, value] = space < 0 ? [input, ''] : [input.slice(0, space), input.slice(space + 1)]
+      const name = space < 0 ? input : input.slice(0, space)
+      const value = space < 0 ? '' : input.slice(space + 1)
       for (const one of isJobOptionName(name) ? [name] : jobOptionNames) {
         const read = readJobOption(one, value)
         detailed(read, input)
@@ -257,20 +268,22 @@ const jobs = (corpus: Corpus): Target[] => [
         if (array) demand(rangesSize(array.tasks) <= 100_000, 'no more tasks than a job has')
         if (budget !== undefined) demand(budget >= 0n, 'no negative budget')
       }
-      for (const one of sbatchOptionNames.includes(name) ? [name] : ['mem', 'time', 'array', 'export']) {
+      const names = ['mem', 'time', 'array', 'export']
+      for (const one of sbatchOptionNames.includes(name) ? [name] : names) {
         treatSbatchOption(one, value)
       }
     },
   },
   {
-    name: "documents of tranches",
+    name: 'documents of tranches',
     cost: 1,
     seeds: () => [encode({ salt: '00'.repeat(16), tasks: '1-9,12' })],
     check(input) {
       const value = decode(input, { bytesMax: 100_000 })
       const document = value.ok ? shaped(trancheDocumentShape, value.value) : value
       if (!document.ok) return
-      const tasks = trancheTasks(document.value, { doc: trancheCommitment(document.value), tasks: 10 })
+      const committed = { doc: trancheCommitment(document.value), tasks: 10 }
+      const tasks = trancheTasks(document.value, committed)
       if (tasks) demand(rangesSize(tasks) === 10, 'as many as were paid for')
     },
   },
@@ -311,9 +324,12 @@ const trees: readonly Target[] = [
       const read = parseOutputPatterns(input.split('\n'))
       if (!read.ok) return void describeStageRefusal(read.refusal)
       const path = input.split('\n')[0]!.replaceAll(/[*?]/g, 'a')
-      matchOutputs(read.value, { files: [path, 'a/b/c.csv', `${'a/'.repeat(50)}x`], directories: ['a'] })
+      const files = [path, 'a/b/c.csv', `${'a/'.repeat(50)}x`]
+      matchOutputs(read.value, { files, directories: ['a'] })
       let standing = standingAtRoot(read.value)
-      for (const name of ['a'.repeat(255), 'aa', path]) standing = enterName(read.value, standing, name)
+      for (const name of ['a'.repeat(255), 'aa', path]) {
+        standing = enterName(read.value, standing, name)
+      }
       isHopeless(standing)
       takenBy(read.value, standing, 'directory')
     },
@@ -326,7 +342,8 @@ const members = (corpus: Corpus): Target[] => [
     cost: 1,
     seeds: () => [formatJoinToken({
       federation: 'ab'.repeat(32) as never, name: 'nåme', sponsor: identityOf(0).site,
-      key: 'cd'.repeat(32), addresses: ['/ip4/192.0.2.7/tcp/7700'], secret: '5e'.repeat(16), expires: 9,
+      key: 'cd'.repeat(32), addresses: ['/ip4/192.0.2.7/tcp/7700'], secret: '5e'.repeat(16),
+      expires: 9,
     })],
     draw(chance, [token = ''], pool) {
       const prefix = token.slice(0, token.indexOf('.') + 1)
@@ -380,7 +397,8 @@ const proofs = (corpus: Corpus): Target[] => [
       const checked = checkEvidence(input, evidenceContext(draft<CoreTables>(tables)))
       detailed(checked, input)
       if (!checked.ok) return
-      demand(corpus.signers(input).has(checked.value.accused), 'the accused has signed something of it')
+      const signers = corpus.signers(input)
+      demand(signers.has(checked.value.accused), 'the accused has signed something of it')
     },
   },
   {

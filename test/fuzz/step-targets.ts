@@ -48,7 +48,8 @@ const messages = (corpus: Corpus): Target => ({
     const encoded = chance.pick(corpus.messages)
     const author = sites.indexOf(corpus.authors.get(encoded) ?? sites[0]!)
     const from = chance.chance(800) ? author : chance.int(sites.length)
-    return `${chance.int(corpus.moments.length)} ${from} ${drawMessage(encoded, chance, corpus, pool)}`
+    const drawn = drawMessage(encoded, chance, corpus, pool)
+    return `${chance.int(corpus.moments.length)} ${from} ${drawn}`
   },
   check(input) {
     const [, at, by, encoded = ''] = /^(\d{1,6}) (\d) ([^]*)$/.exec(input) ?? []
@@ -67,7 +68,8 @@ const messages = (corpus: Corpus): Target => ({
 function drawMessage(encoded: string, chance: Random, corpus: Corpus, pool: Pool): string {
   // As it is at another moment, to another site, or by another one; else changed.
   if (chance.chance(100)) return encoded
-  return chance.chance(700) ? mutateDocument(encoded, chance, pool) : corpus.mutated(encoded, chance, pool)
+  return chance.chance(700)
+    ? mutateDocument(encoded, chance, pool) : corpus.mutated(encoded, chance, pool)
 }
 
 const gossip = (corpus: Corpus): Target => ({
@@ -81,20 +83,24 @@ const gossip = (corpus: Corpus): Target => ({
       const from = /"(?:site|home)":"([a-z0-9.-]+)"/.exec(input)?.[1] ?? sites[1]!
       const heard = { topic, from: from as SiteName, note: input, nowEpochMs: moment.nowMs }
       const judged = judgeGossip(view, moment.self, heard)
-      if (judged.verdict === 'accept') checkStep(moment, { ...judged.event, at: moment.nowMs } as Event)
+      if (judged.verdict !== 'accept') continue
+      checkStep(moment, { ...judged.event, at: moment.nowMs } as Event)
     }
     demand(view.writes().length === 0, 'judging changes nothing')
   },
 })
 
-/** Things that happen at the node itself: true, but late, twice, out of order, of other tranches. */
+/**
+ * Things that happen at the node itself: true, but late, twice, out of order, of other tranches.
+ */
 const events = (corpus: Corpus): Target => {
   const packed = corpus.events.map(({ at: _, ...event }) => pack(event))
   return {
     name: 'events at a site',
     cost: 25,
     seeds: () => packed.slice(0, 60).map((event, at) => `${at} 0 ${event}`),
-    draw: (chance) => `${chance.int(corpus.moments.length)} ${chance.int(1_000_000)} ${chance.pick(packed)}`,
+    draw: (chance) =>
+      `${chance.int(corpus.moments.length)} ${chance.int(1_000_000)} ${chance.pick(packed)}`,
     check(input) {
       const [, at, seed, text = ''] = /^(\d{1,6}) (\d{1,7}) ([^]*)$/.exec(input) ?? []
       if (at === undefined || !packed.includes(text)) return
@@ -155,7 +161,7 @@ function checkSize({ writes, effects }: Stepped, characters: number): void {
 }
 
 /** What a node does with a step: it stores, sends, and goes on. */
-export function take({ site, self }: Pick<Moment, 'site' | 'self'>, tables: Tables, stepped: Stepped): void {
+function take({ site, self }: Moment, tables: Tables, stepped: Stepped): void {
   for (const { table, value } of stepped.writes) {
     if (!volatileTables.has(table) && value !== undefined) pack(value)
   }
@@ -164,7 +170,8 @@ export function take({ site, self }: Pick<Moment, 'site' | 'self'>, tables: Tabl
     if (effect.kind === 'send') {
       const encoded = encodeMessage(effect.message)
       const read = decodeMessage(encoded)
-      demand(read.ok, `${self.site} says what cannot be read: ${JSON.stringify(read).slice(0, 300)}`)
+      const why = read.ok ? '' : read.refusal.detail
+      demand(read.ok, `${self.site} says what cannot be read: ${why}`)
       demand(encoded.length <= limits.messageBytes, 'a message within its bound')
     } else if (effect.kind === 'answer') JSON.stringify(effect.answer, bigints)
   }

@@ -59,7 +59,8 @@ export async function fuzz(target: Target, budget: Budget): Promise<Result> {
     const input = (target.draw ?? drawGeneral(target))(chance, seeds, pool)
       .slice(0, mutatedCharactersMax)
     const before = performance.now()
-    const failure = await tryOut(target, input) ?? tooSlow(target, input, performance.now() - before)
+    const failure = await tryOut(target, input)
+      ?? tooSlow(target, input, performance.now() - before)
     const ms = performance.now() - before
     if (ms > slowestMs) [slowestMs, slowestInput] = [ms, input]
     if (!failure) continue

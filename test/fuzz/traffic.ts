@@ -135,7 +135,10 @@ function act(doings: Doings, turn: number): void {
     case 6: return void happens(site, { kind: 'snapshotRequested', request: 's' })
     case 7:
     case 8:
-    case 9: return void happens(site, { kind: 'wordRequested', request: 'w', word: word(site, other, chance) })
+    case 9: {
+      const said = word(site, other, chance)
+      return void happens(site, { kind: 'wordRequested', request: 'w', word: said })
+    }
     default: {
       for (const { site: at, tranche, task } of doings.running) {
         if (at === site) happens(site, failedWork(tranche, task, chance))
@@ -183,7 +186,9 @@ function word(site: Site, other: Site, chance: Random): OperatorWord {
     { verb: 'clause', hold },
     { verb: 'forgive_claim', hold, amount },
     { verb: 'rule', hold: hold as never, amount },
-    { verb: 'settle', site: other.name, amount, payer: chance.pick(['us', 'them']), reference: 'x' },
+    {
+      verb: 'settle', site: other.name, amount, payer: chance.pick(['us', 'them']), reference: 'x',
+    },
     { verb: 'settle_agree', settle },
     { verb: 'forgive_balance', site: other.name, amount, reference: 'y' },
     { verb: 'close', site: other.name, forgive: chance.chance(500) },
@@ -301,7 +306,8 @@ function perform(doings: Doings, site: Site, effect: Effect): void {
 
 /** Gossip, as the topic's validator lets it pass. */
 function publish(
-  { sites, world, happens, hooks }: Doings, from: Site, topic: 'offers' | 'announcements', note: string,
+  { sites, world, happens, hooks }: Doings,
+  from: Site, topic: 'offers' | 'announcements', note: string,
 ): void {
   for (const site of sites) {
     if (site === from) continue
@@ -332,8 +338,11 @@ function observe({ world, running, happens, sites }: Doings): void {
   for (const one of running.splice(0)) if (one.endsEpochMs > world.nowMs) running.push(one)
 
   function observed({ tranche, task, startedEpochMs, endsEpochMs, how }: Running): ObservedTask {
-    if (endsEpochMs > world.nowMs) return { tranche, task, status: { kind: 'running', startedEpochMs } }
-    const ended = { how, exitCode: how === 'exited' ? 0 : 143, startedEpochMs, endedEpochMs: world.nowMs }
-    return { tranche, task, status: { kind: 'ended', ...ended } }
+    if (endsEpochMs > world.nowMs) {
+      return { tranche, task, status: { kind: 'running', startedEpochMs } }
+    }
+    const times = { startedEpochMs, endedEpochMs: world.nowMs }
+    const exitCode = how === 'exited' ? 0 : 143
+    return { tranche, task, status: { kind: 'ended', how, exitCode, ...times } }
   }
 }

@@ -78,7 +78,8 @@ function hostileWalk(seed: number, corpus: Corpus): void {
 function checkHonestSite(site: Site, liar: Site | undefined): void {
   checkRecords({ identity: { site: site.name } }, draft<CoreTables>(site.tables as Tables))
   for (const [, { accused, what }] of view(site).entries('evidence')) {
-    demand(accused === liar?.name, `${site.name} has proof against ${accused}, which is honest: ${what}`)
+    demand(accused === liar?.name,
+      `${site.name} has proof against ${accused}, which is honest: ${what}`)
   }
   const names = [...view(site).entries('counters')].map(([name]) => name)
   demand(names.length <= countersMax, `${names.length} counters: ${names.slice(0, 300).join(' ')}`)

@@ -111,7 +111,8 @@ function checkGrants({ identity: { site } }: Owner, view: View<CoreTables>): voi
       spent += hold.accepted
     }
     for (const [pair] of view.entries('ledgerReconciled')) forgotten ||= pair.includes(grant.grantee)
-    const isSum = grant.held === held && (forgotten ? grant.spent >= spent : grant.spent === spent)
+    const isPaid = forgotten ? grant.spent >= spent : grant.spent === spent
+    const isSum = grant.held === held && isPaid
     demand(isSum, 'law 3', () => `${site}, allocation ${grant.name}: ${grant.held} held and ` +
       `${grant.spent} spent, its holds make ${held} and ${spent}`)
     demand(grant.grantee !== site || held + grant.spent <= grant.amount, 'law 3', () =>
