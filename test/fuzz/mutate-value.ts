@@ -204,13 +204,26 @@ function signerNamed(name: string, { signers }: Pool): Signer | undefined {
   return { name, key: keyFor(owner, use) }
 }
 
+const depthMax = 400
+
+/** Undefined for what is not JSON, or nests so deep that a walk through it would end the stack. */
 function parsed(text: string): unknown {
-  if (!/^[[{]/.test(text)) return undefined
+  if (!/^[[{]/.test(text) || depthOf(text) > depthMax) return undefined
   try {
     return JSON.parse(text)
   } catch {
     return undefined
   }
+}
+
+function depthOf(text: string): number {
+  let [depth, deepest] = [0, 0]
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === 0x5b || code === 0x7b) deepest = Math.max(deepest, ++depth)
+    else if (code === 0x5d || code === 0x7d) depth--
+  }
+  return deepest
 }
 
 /** As `encode` writes, but of anything: keys sorted, no spaces. */

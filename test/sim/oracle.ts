@@ -110,7 +110,9 @@ function checkGrants({ identity: { site } }: Owner, view: View<CoreTables>): voi
       if (hold.state === 'held') held += hold.amount - hold.accepted
       spent += hold.accepted
     }
-    for (const [pair] of view.entries('ledgerReconciled')) forgotten ||= pair.includes(grant.grantee)
+    for (const [pair] of view.entries('ledgerReconciled')) {
+      forgotten ||= pair.includes(grant.grantee)
+    }
     const isPaid = forgotten ? grant.spent >= spent : grant.spent === spent
     const isSum = grant.held === held && isPaid
     demand(isSum, 'law 3', () => `${site}, allocation ${grant.name}: ${grant.held} held and ` +
