@@ -192,6 +192,8 @@ function onProof(
     return quarantine(turn, from, `it has shown ${held} of ours under our own signature, and our `
       + `ledger ends at ${last.n} of epoch ${last.e}`)
   }
+  // What answers words of ours that we have lost must not come before them.
+  if (!view.get('heardPeers', from)) return
   for (const note of message.received) if (!takeStatement(turn, from, note, react)) break
   if (message.received.length > 0) turn.toDeliver.add(from)
 }

@@ -13,7 +13,7 @@ import { zeroMicrocredits } from '../base/units.ts'
 import type { Done, Entry } from './ledger-accounts.ts'
 import { done, proposalFor, propose, unknownReference, wrongState } from './ledger-accounts.ts'
 import type { Direction, LedgerTables, Proposal } from './ledger-book.ts'
-import { account, directionKey, pairKey } from './ledger-book.ts'
+import { account, directionKey, openHead, pairKey } from './ledger-book.ts'
 import { contractLifeMs } from './ledger-holds.ts'
 import type { StatementOf } from './statement.ts'
 
@@ -80,8 +80,8 @@ function offer(
 ): Done {
   const { from, to } = said
   const { index, self } = entry
-  // Only the author's own log stands where the offer says.
-  if (from === self) {
+  // Only the author's own log stands where the offer says; not when it takes it back.
+  if (from === self && said.e === openHead(view).epoch) {
     const counted = { e: said.e, n: said.n - 1, sid: said.prev }
     const state = pairState(view, from, to, { direction: directionKey(from, to), counted })
     const received = directionOf(view, to, from).n
@@ -99,11 +99,12 @@ function agree(
   view: View<LedgerTables>, said: Reconcile<'agree'>, { sid, index, self }: Entry,
 ): Done {
   const proposal = proposalFor(view, said.reconcile, said)
+  const isNew = said.from === self && said.e === openHead(view).epoch
   if (proposal?.kind !== 'reconcile') {
     // Newer offers of ours may have crossed it. What the other forgets by it neither can use.
-    return said.from === self ? unknownReference('reconciliation', said.reconcile) : done
+    return isNew ? unknownReference('reconciliation', said.reconcile) : done
   }
-  if (said.from === self && !agrees(view, said.reconcile, proposal)) {
+  if (isNew && !agrees(view, said.reconcile, proposal)) {
     return wrongState('this log says something else of the pair')
   }
   const key = pairKey(said.from, said.to)

@@ -315,7 +315,7 @@ func (b *book) opensEpoch(s *statement, last position) bool {
 	}
 	return s.kind == "reconcile" && s.body.get("side").text == "close" &&
 		s.body.get("issued").number == last.number && s.body.get("own").text == last.sid &&
-		b.members[s.from].epoch == s.epoch
+		b.members[s.from].epoch >= s.epoch
 }
 
 func (b *book) placePublic(at publics, s *statement) error {

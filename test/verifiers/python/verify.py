@@ -566,7 +566,7 @@ class Log:
         if epoch > last_epoch and number == 1 and (
                 statement.kind == 'genesis' or statement.kind == 'reconcile'
                 and body['side'] == 'close' and (body['issued'], body['own']) == (last, last_sid)
-                and self.genesis[author][0] == epoch):
+                and self.genesis[author][0] >= epoch):
             last_epoch, last, last_sid = epoch, 0, ''
         need(epoch == last_epoch, 'I1', f'of epoch {epoch}, expected epoch {last_epoch}')
         if number <= last:
