@@ -1,5 +1,5 @@
 // A small budget of every target, by count: the same inputs on every machine. More of them come
-// from `node test/fuzz/main.ts --minutes M --seed N`. time limit: 300 s
+// from `npm run fuzz -- --minutes M --seed N`. time limit: 300 s
 
 import { assert, suite } from '../harness.ts'
 import { allTargets } from './all-targets.ts'
@@ -21,7 +21,7 @@ for (const target of allTargets()) {
     if (failure) {
       const { error, input } = failure
       const shown = JSON.stringify(input.slice(0, 300))
-      const replay = `node test/fuzz/main.ts --replay '${target.name}=${saved(input)}'`
+      const replay = `npm run fuzz -- --replay '${target.name}=${saved(input)}'`
       throw new Error(`${error.message}\n  input: ${shown}\n  replay it with: ${replay}`,
         { cause: error })
     }

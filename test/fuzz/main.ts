@@ -1,8 +1,8 @@
 // The fuzzer's command line:
 //
-//   node test/fuzz/main.ts --minutes M --seed N    every target in turns, for so long
-//   --only WORDS                                   targets whose name contains one of the words
-//   --replay TARGET=BASE64                         one saved input
+//   npm run fuzz -- --minutes M --seed N    every target in turns, for so long
+//   --only WORDS                            targets whose name contains one of the words
+//   --replay TARGET=BASE64                  one saved input
 //
 // Each failing input is printed in base64, as short as it could be made, with how to replay it.
 
@@ -95,5 +95,5 @@ function report(tally: Tally, { input, error }: Failure): void {
   tally.failures++
   console.log(`FAIL ${tally.target.name}: ${error.stack}\n${input.length} characters: ` +
     `${JSON.stringify(input.slice(0, 400))}\nreplay it with:\n` +
-    `node test/fuzz/main.ts --replay '${tally.target.name}=${saved(input)}'`)
+    `npm run fuzz -- --replay '${tally.target.name}=${saved(input)}'`)
 }
