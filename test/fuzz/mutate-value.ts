@@ -2,7 +2,7 @@
 // notes of other kinds and sites, and what all members of a federation can do: signed again with
 // the real key, so that nothing but the content is wrong.
 
-import { signNote } from '../../protocol/base/note.ts'
+import { isKeyName, signNote } from '../../protocol/base/note.ts'
 import type { Signer } from '../../protocol/base/note.ts'
 import { keyFor } from '../sim/identity.ts'
 import type { Random } from '../sim/random.ts'
@@ -18,6 +18,10 @@ const ends = [
 const amounts = [
   '0', '1', '-1', '01', '', '1000000', '9223372036854775807', '9223372036854775808',
   '9007199254740993', '9'.repeat(30),
+]
+const taskRanges = [
+  '', '0', '1-4', '0-999', '0-1000', '0-99999', '0-999999999', '999999999', '0-1000000000', '4-1',
+  Array.from({ length: 9_000 }, (_, at) => 2 * at).join(','),
 ]
 const keys = ['kind', 'a', 'constructor', '__proto__', 'to_string', 'n', 'site', 'A', 'kind_']
 
@@ -133,6 +137,7 @@ function changedText(value: string, chance: Random, pool: Pool): string {
     return chance.chance(100) ? pool.like(value, chance) : mutateNote(value, chance, pool)
   }
   if (/^[0-9]{1,19}$/.test(value) && chance.chance(600)) return chance.pick(amounts)
+  if (/^[0-9,-]{0,99}$/.test(value) && chance.chance(400)) return chance.pick(taskRanges)
   switch (chance.int(5)) {
     case 0:
     case 1:
@@ -197,7 +202,7 @@ function signed(text: string, signer: Signer): string | undefined {
 /** The real key of one of the sites of tests, or of their user. */
 function signerNamed(name: string, { signers }: Pool): Signer | undefined {
   const [owner = '', gridnode, third = '', fourth] = name.split('/')
-  if (gridnode !== 'gridnode' || !signers.has(owner)) return undefined
+  if (gridnode !== 'gridnode' || !signers.has(owner) || !isKeyName(name)) return undefined
   const use = fourth !== undefined ? 'log'
     : third === 'root' ? 'root' : third === 'user' ? 'user'
     : /^w[0-9]+$/.test(third) ? 'witness' : 'statement'

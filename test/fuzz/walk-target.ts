@@ -18,6 +18,8 @@ import { walk } from './traffic.ts'
 
 const countersMax = 250
 const heardMax = 150
+/** Of one table, at the end of a walk of a dozen jobs. */
+const recordsMax = 2_500
 const liarName = 'site-c.example'
 
 /** An input is the number of a walk. */
@@ -80,6 +82,9 @@ function checkHonestSite(site: Site, liar: Site | undefined): void {
   for (const [, { accused, what }] of view(site).entries('evidence')) {
     demand(accused === liar?.name,
       `${site.name} has proof against ${accused}, which is honest: ${what}`)
+  }
+  for (const [table, records] of site.tables) {
+    demand(records.size <= recordsMax, `${site.name} keeps ${records.size} records of ${table}`)
   }
   const names = [...view(site).entries('counters')].map(([name]) => name)
   demand(names.length <= countersMax, `${names.length} counters: ${names.slice(0, 300).join(' ')}`)
