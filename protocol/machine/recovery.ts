@@ -114,7 +114,9 @@ export function onHistory(
 ): void {
   const { view } = turn
   if (isQuarantined(turn)) return
-  if (!isRecovering(view, from)) return onProof(turn, from, message, react)
+  // Of an epoch that we have opened ourselves nothing is taken back: it was not to be lost again.
+  if (isProof(turn, from, message.issued)) return
+  if (!isRecovering(view, from)) return onOthers(turn, from, message, react)
   const before = openHead(view).frontier.size
   const needed = message.publics.filter((note) => isNeeded(turn, note))
   for (const note of needed) logPublic(view, turn.self.site, note)
@@ -175,23 +177,30 @@ function takeBack(
   }
 }
 
-/** [RECOVER-1] */
-function onProof(
-  turn: Turn, from: SiteName, message: MessageOf<'history'>, react: React,
-): void {
+/** [RECOVER-1] Whether one of these is a word of ours, of this epoch, that our log lacks. */
+function isProof(turn: Turn, from: SiteName, issued: readonly string[]): boolean {
   const { view, self } = turn
-  if (view.get('histories', from)) view.remove('histories', from)
   const last = directionOf(view, self.site, from)
-  for (const note of message.issued) {
+  const { epoch } = openHead(view)
+  for (const note of issued) {
     const parsed = parseStatement(note)
     const said = parsed.ok ? parsed.value.statement : undefined
     if (!said || said.kind === 'federation' || said.from !== self.site || said.to !== from) continue
-    if (said.e < last.e || (said.e === last.e && said.n <= last.n)) continue
+    if (said.e < epoch || (said.e === last.e && said.n <= last.n)) continue
     if (!isOwnWord(view, self.site, note)) continue
-    const held = `statement ${said.n} of epoch ${said.e}`
-    return quarantine(turn, from, `it has shown ${held} of ours under our own signature, and our `
-      + `ledger ends at ${last.n} of epoch ${last.e}`)
+    quarantine(turn, from, `it has shown statement ${said.n} of epoch ${said.e} of ours under our `
+      + `own signature, and our ledger ends at ${last.n} of epoch ${last.e}`)
+    return true
   }
+  return false
+}
+
+/** Nothing of ours is lost: what the peer said, and we had acknowledged, may be. */
+function onOthers(
+  turn: Turn, from: SiteName, message: MessageOf<'history'>, react: React,
+): void {
+  const { view } = turn
+  if (view.get('histories', from)) view.remove('histories', from)
   // What answers words of ours that we have lost must not come before them.
   if (!view.get('heardPeers', from)) return
   for (const note of message.received) if (!takeStatement(turn, from, note, react)) break

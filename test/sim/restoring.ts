@@ -111,6 +111,8 @@ const noticeMs = 5_000
 export interface RestorePlan {
   /** Puts the disks of one or two sites back to what they were. */
   restore(chance: Random): void
+  /** A record rots, so nothing starts; after a while the operator puts a backup in its place. */
+  rot(chance: Random): void
 }
 
 /** Backups of all sites, taken all the time; operators who look after theirs. */
@@ -120,7 +122,7 @@ export function planRestores(world: RestoreWorld): RestorePlan {
   const chance = random(world.profile.seed, 'backups')
   const backUp = (): void => {
     const machine = chance.pick(machines)
-    if (machine.federation) {
+    if (machine.federation && machine.disk.damage() === undefined) {
       const kept = backups.get(machine) ?? []
       kept.push({ takenMs: time.now(), copy: machine.disk.copy() })
       backups.set(machine, kept.slice(-backupsKept))
@@ -135,7 +137,8 @@ export function planRestores(world: RestoreWorld): RestorePlan {
     }
     time.after(noticeMs, notice)
   }
-  if (world.profile.faults.restoreEveryMs > 0) {
+  const { restoreEveryMs, rotEveryMs } = world.profile.faults
+  if (restoreEveryMs > 0 || rotEveryMs > 0) {
     backUp()
     notice()
   }
@@ -144,9 +147,10 @@ export function planRestores(world: RestoreWorld): RestorePlan {
       ?? backups.get(machine)?.[0]
     if (!backup) return false
     if (how === 'unnoticed' && isBusy(backup.copy)) return false
+    if (machine.disk.damage() === undefined && isForgetful(machine, backup.copy)) return false
     if (machine.process) crash(machine, 'its disk is put back')
     machine.disk.putBack(backup.copy)
-    machine.restored = how
+    if (machine.restored !== 'known') machine.restored = how
     machine.restores++
     if (!keepsMark) machine.mark = undefined
     backups.set(machine, backups.get(machine)!.filter(({ takenMs }) => takenMs <= backup.takenMs))
@@ -155,6 +159,15 @@ export function planRestores(world: RestoreWorld): RestorePlan {
     return true
   }
   return {
+    rot(by) {
+      const machine = by.pick(machines)
+      const kept = backups.get(machine) ?? []
+      const isLost = kept.length === 0 || kept.some(({ copy }) => isForgetful(machine, copy))
+      if (isLost || machine.restored !== 'no') return
+      if (machine.process) crash(machine, 'its disk is damaged')
+      machine.disk.rot()
+      time.after(by.between(2_000, 40_000), () => putBack(machine, 'known', by.chance(500)))
+    },
     restore(by) {
       // Who does not follow the guide is caught by its peers, if they have not lost anything.
       const isCareless = (one: Machine): boolean => one.restored === 'unnoticed' && !isHeard(one)
@@ -167,6 +180,17 @@ export function planRestores(world: RestoreWorld): RestorePlan {
         putBack(first, 'known', by.chance(500))
       }
     },
+  }
+
+  /** Somebody whose admission only this disk holds would have to be invited anew. */
+  function isForgetful(machine: Machine, copy: DiskCopy): boolean {
+    return machines.some(({ identity, federation }) => {
+      const { site } = identity
+      const isOther = federation && site !== machine.identity.site
+      if (!isOther || copy.get('members')?.has(site)) return false
+      return !machines.some((other) => other !== machine && other.identity.site !== site &&
+        other.disk.damage() === undefined && other.disk.has('members', site))
+    })
   }
 
   /** Every peer has said since how much it holds. */
