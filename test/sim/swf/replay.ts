@@ -43,8 +43,8 @@ export function replayLogs(options: ReplayOptions, say: (line: string) => void):
     const name = basename(path).replace(/(-cln)?\.swf(\.gz)?$/, '')
     const window = { fromSeconds, hours }
     const one = workload(log, { name, site, window })
-    say(`${name}: ${one.processors} processors, ${one.jobs.length} jobs in ${hours} h from second ` +
-      `${fromSeconds}, load ${offeredLoad(log, window).toFixed(2)}` +
+    say(`${name}: ${one.processors} processors, ${one.jobs.length} jobs in ${hours} h from ` +
+      `second ${fromSeconds}, load ${offeredLoad(log, window).toFixed(2)}` +
       [...log.skipped].map(([why, lines]) => `; ${lines} lines skipped: ${why}`).join(''))
     return one
   })
