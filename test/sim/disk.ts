@@ -24,6 +24,10 @@ export interface Disk {
   records(table: string): ReadonlyMap<string, string>
   /** All that lies there now. */
   copy(): DiskCopy
+  /** A record has rotted: the checks of the store refuse a start, whatever it was. */
+  rot(): void
+  /** What the checks of the store find. */
+  damage(): string | undefined
   /** Nothing else lies there from now on; no process runs. */
   putBack(copy: DiskCopy): void
 }
@@ -46,6 +50,7 @@ export function openDisk(time: VirtualTime, chance: Random, commitMsMax: number)
   const tables = new Map<string, Map<string, string>>()
   let underWay: Batch | undefined
   let failing = false
+  let damaged: string | undefined
 
   const recordsOf = (table: string): Map<string, string> => {
     let records = tables.get(table)
@@ -99,7 +104,18 @@ export function openDisk(time: VirtualTime, chance: Random, commitMsMax: number)
     },
     records: recordsOf,
     copy: () => new Map([...tables].map(([table, records]) => [table, new Map(records)])),
+    rot() {
+      const full = [...tables].filter(([, records]) => records.size > 0)
+      if (full.length === 0) return
+      const [table, records] = chance.pick(full)
+      const key = chance.pick([...records.keys()])
+      const text = records.get(key)!
+      records.set(key, text.slice(0, chance.int(text.length)))
+      damaged = `${table} ${key} is not what was written`
+    },
+    damage: () => damaged,
     putBack(copy) {
+      damaged = undefined
       tables.clear()
       for (const [table, records] of copy) tables.set(table, new Map(records))
     },

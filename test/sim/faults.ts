@@ -85,6 +85,7 @@ export function planFaults(world: FaultWorld): FaultPlan {
   planSlowerFaults(world, every)
   const restores = planRestores(world)
   every('restore', faults.restoreEveryMs, (chance) => restores.restore(chance))
+  every('rot', faults.rotEveryMs, (chance) => restores.rot(chance))
   every('disk', faults.diskFailureEveryMs, (chance) => {
     const up = running()
     if (up.length > 0) chance.pick(up).disk.failNext()

@@ -20,6 +20,11 @@ const harmless = new Set([
   'histories',
 ])
 
+/** Signed by their authors and passed on by anybody. */
+const passedOn: ReadonlySet<Message['kind']> = new Set([
+  'offers', 'members', 'heads', 'evidence', 'charter',
+])
+
 export function startHostility(world: World): void {
   const { garbageEveryMs } = world.profile.faults
   if (garbageEveryMs === 0) return
@@ -92,8 +97,7 @@ function borrowed(victim: Machine, from: SiteName, heard: Overheard): void {
   const decoded = decodeMessage(heard.encoded)
   if (!decoded.ok || heard.from === from) return
   const { kind } = decoded.value
-  // Signed by their authors and passed on by anybody.
-  if (kind === 'offers' || kind === 'members') return
+  if (passedOn.has(kind)) return
   if (decoded.value.kind === 'statements') return notTaken(victim, from, decoded.value.notes)
   const tables = stepped(victim, from, heard.encoded).map(({ table }) => table)
   demand(tables.every((table) => harmless.has(table)), 'law 7', () =>

@@ -134,6 +134,6 @@ export function checkLeases(machine: Machine): void {
   }
 }
 
-function isSteady({ skewMs, profile, restores }: Machine): boolean {
-  return skewMs === profile.skewMs && restores === 0
+function isSteady({ skewMs, profile, restores, disk }: Machine): boolean {
+  return skewMs === profile.skewMs && restores === 0 && disk.damage() === undefined
 }

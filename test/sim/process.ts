@@ -24,9 +24,17 @@ import { raiseMark, repairIfNeeded } from './restoring.ts'
 import { summaryOf } from './transcript.ts'
 import { startWatch } from './watch.ts'
 
+/** Its operator may have put a backup in place of a damaged disk. */
+const startAgainMs = 5_000
+
 export function startMachine(machine: Machine): void {
   const { world, identity, disk, federation } = machine
   if (machine.process || !federation) return
+  const damage = disk.damage()
+  if (damage !== undefined) {
+    world.log(machine, `does not start: ${damage}`)
+    return void world.time.after(startAgainMs, () => startMachine(machine))
+  }
   repairIfNeeded(machine)
   const { time, network } = world
   const self = selfOf(machine, federation)

@@ -107,7 +107,7 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   {
     name: 'restores',
     faults: {
-      restoreEveryMs: 40_000, crashEveryMs: 40_000, breakEveryMs: 60_000,
+      restoreEveryMs: 40_000, rotEveryMs: 90_000, crashEveryMs: 40_000, breakEveryMs: 60_000,
       partitionEveryMs: 60_000, loss: 30, doubled: 30, overtaking: 100, delayMsMax: 150,
     },
   },
@@ -118,7 +118,7 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   {
     name: 'all',
     faults: {
-      restoreEveryMs: 120_000,
+      restoreEveryMs: 120_000, rotEveryMs: 240_000,
       loss: 80, doubled: 60, overtaking: 200, delayMsMax: 300,
       crashEveryMs: 15_000, breakEveryMs: 30_000, partitionEveryMs: 40_000,
       outageEveryMs: 60_000, diskFailureEveryMs: 200_000,

@@ -152,6 +152,11 @@ function openAt(world: World, machine: Machine): string[] {
   for (const [id, { home }] of rows('openBids')) {
     if (!left.has(home)) open.push(`${site}: open bid ${id}`)
   }
+  const heard = tables.get('heardPeers')
+  for (const { identity } of honest(world.machines)) {
+    const isHeard = identity.site === site || heard?.has(identity.site)
+    if (!isHeard) open.push(`${site} has not heard ${identity.site}`)
+  }
   if (!machine.scheduler.idle() && !world.profile.liar) open.push(`${site}: its scheduler is busy`)
   return open
 }
