@@ -84,10 +84,13 @@ export function askHold(
   const grant = said.grant === '' ? undefined : view.get('ledgerGrants', said.grant)
   if (said.grant !== '') {
     if (grant?.grantee !== home) return unknownReference(`allocation of ${home}`, said.grant)
-    const raised = home === self ? mayBeRaised(view, home, grant.sid) : 0n
+    // What is taken back of an epoch before was covered when it was said, with what others had
+    // answered by then and this log may lack.
+    const isNew = home === self && said.e === openHead(view).epoch
+    const raised = isNew ? mayBeRaised(view, home, grant.sid) : 0n
     const free = clampMicrocredits(grant.amount - grant.held - grant.spent - raised)
     // Only the grantee's own log knows all that was asked of it [LEDGER-11].
-    const over = home === self ? said.amount > free : said.amount > grant.amount
+    const over = isNew ? said.amount > free : said.amount > grant.amount
     if (over) return refuse({ reason: 'over_grant', free, amount: said.amount })
     const sums = microcreditsMax - grant.held - grant.spent
     if (said.amount > sums) return tooMuch('amount', sums, said.amount)

@@ -2,18 +2,22 @@
 // two books differ or stopped a node.
 
 import { assert, suite } from '../harness.ts'
+import { toHex } from '../../protocol/base/crypto.ts'
 import type { Sid } from '../../protocol/base/ids.ts'
 import { microcreditsMax } from '../../protocol/base/units.ts'
 import { contractLifeMs } from '../../protocol/rules/ledger-holds.ts'
 import { ownProposalsMax } from '../../protocol/rules/ledger-accounts.ts'
-import { directionKey } from '../../protocol/rules/ledger-book.ts'
-import { balanceOf, directionOf, exposure, holdState } from '../../protocol/rules/ledger.ts'
+import { directionKey, ledgerHead } from '../../protocol/rules/ledger-book.ts'
+import {
+  balanceOf, directionOf, exposure, holdState, logPublic, openEpoch, restoreStatement, sealGenesis,
+} from '../../protocol/rules/ledger.ts'
 import { pairState } from '../../protocol/rules/ledger-pairs.ts'
 import type { StatementInput } from '../../protocol/rules/statement.ts'
+import { rootSigner } from '../../protocol/rules/statement.ts'
 import type { Deal, TestSite } from './ledger-sites.ts'
 import {
-  acceptInput, agreedDeal, credits, federation, hear, heldInput, holdInput, must, offerInput, say,
-  start, tariffInput, tell, trySay, usageInput, view,
+  acceptInput, agreedDeal, credits, federation, hear, heldInput, holdInput, keyFor, must,
+  offerInput, say, start, step, tariffInput, tell, trySay, usageInput, view,
 } from './ledger-sites.ts'
 
 const t = suite('crossing words, one by one')
@@ -163,6 +167,52 @@ t('an agreement to an offer that many newer ones have replaced changes nothing',
   must(hear(home, host, agreed.note))
   for (const { note } of newer) must(hear(host, home, note))
   assert.equal(stateAt(home, at), stateAt(host, at))
+})
+
+t('a restored site takes back what it asked of an allocation before it hears who declined', () => {
+  const sites = () => federation('home.example', 'one.example', 'two.example') as
+    [TestSite, TestSite, TestSite]
+  const all = sites()
+  const restored = sites()
+  // Both come to the same bytes, up to the backup.
+  const [first, again] = [all, restored].map(([home, one, two]) => {
+    const others = [home, one, two]
+    const spread = (from: TestSite, input: StatementInput): Sid => {
+      const { note, sid } = say(from, input)
+      for (const at of others) if (at !== from) must(step(at, (v) => logPublic(v, at.name, note)))
+      return sid
+    }
+    spread(home, {
+      kind: 'policy', to: '*', at: start, about: 'federation', version: 1, witnesses: [],
+      quorum: 0, authorities: [one.name],
+    })
+    const grant = spread(one, {
+      kind: 'grant', to: '*', at: start, grantee: home.name, name: 'a', amount: credits(100),
+      starts: start, until: start + 1,
+    })
+    return { grant, deals: [agreedDeal(home, one), agreedDeal(home, two)] as const }
+  })
+  const [one, two] = first?.deals ?? []
+  if (!one || !two || !again) throw new Error('two deals each')
+  const { home, host } = one
+  const lost = say(home, holdInput(one, 80, { grant: first?.grant }))
+  must(hear(host, home, lost.note))
+  tell(host, home, { kind: 'declined', to: home.name, at: start, hold: lost.sid, reason: '-' })
+  const next = say(home, holdInput(two, 80, { grant: first?.grant }))
+  const [back] = restored
+  const genesis = must(sealGenesis(rootSigner(back.name, back.root), {
+    fed: ledgerHead(view(back))?.federation as never, site: back.name, at: start,
+    keys: {
+      ...back.keys, log: toHex(keyFor(back.name, 'log 2').publicKey),
+      statement: toHex(keyFor(back.name, 'statement 2').publicKey),
+    },
+    after: { epoch: 1, genesis: view(back).get('ledgerMembers', back.name)?.genesis as Sid,
+      closes: [] },
+  })).note
+  must(step(back, (v) => openEpoch(v, back.name, genesis)))
+  for (const [{ note }, peer] of [[lost, one.host], [next, two.host]] as const) {
+    must(step(back, (v) => restoreStatement(v, back.name, peer.name, note)))
+  }
 })
 
 t('no contract is agreed to when its home may have forgotten it', () => {

@@ -168,6 +168,8 @@ export function checkMoney({ site, leaves, machine }: Log): void {
       demand(amount >= of.claimed && amount <= of.amount, 'I5', () =>
         `${site}: usage ${sid} claims ${amount} after ${of.claimed} of ${of.amount}`)
       of.claimed = amount
+      // Nothing is left to accept of it.
+      if (body['final'] === 1 && of.accepted >= amount) of.held = false
     }
     if (kind === 'accept') {
       demand(amount <= of.claimed, 'I5', () =>
