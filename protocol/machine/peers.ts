@@ -23,7 +23,7 @@ import {
 } from '../rules/membership.ts'
 import { parseStatement } from '../rules/statement.ts'
 import { charterDigest, sendCharter } from './charter.ts'
-import { grantCredit, onPeerUp as deliverOnUp } from './delivery.ts'
+import { askCounter, grantCredit, onPeerUp as deliverOnUp } from './delivery.ts'
 import type { Answer } from './effects.ts'
 import { onPeerDown as forgetShown, sayAllAbout, sayEvidenceKnown } from './evidence.ts'
 import type { EventOf } from './events.ts'
@@ -79,6 +79,8 @@ export function onExchange(turn: Turn): void {
   sayEvidenceKnown(turn, next)
   askHead(turn, next)
   passHeads(turn, next)
+  // [DELIVER-3] What it said of its counter may be lost, and without it nothing is begun with it.
+  if (!turn.view.get('heardPeers', next)) askCounter(turn, next)
 }
 
 function sendSummary(turn: Turn, to: SiteName): void {

@@ -67,6 +67,16 @@ t('[DELIVER-3] a lost first word is asked for again', () => {
   assert.equal(creditLimit(view(b), a.name, b.name), microcredits(9n))
 })
 
+t('[DELIVER-3] a lost first word is asked for again though there is nothing to say', () => {
+  const [world, a, b] = federation(2) as [World, Site, Site]
+  a.tables.get('heardPeers')?.clear()
+  reconnect(world, a, b)
+  a.out.length = 0
+  b.out.length = 0
+  pass(world, 60_000)
+  assert.ok(view(a).get('heardPeers', b.name))
+})
+
 t('[DELIVER-3] a database from before what the peer holds contradicts nothing', () => {
   const [world, a, b] = federation(2) as [World, Site, Site]
   const backup = copyOf(a.tables)
