@@ -99,7 +99,7 @@ plant('protocol/ imports in the order base, rules, machine', [
 plant('the rules import along the walk', [
   [award, "import { a } from './bid.ts'", undefined],
   [award, "import { a } from './contract.ts'", /award stands before contract/],
-  [award, "export { a } from './settle.ts'", /award stands before settle/],
+  [award, "export { a } from './reputation.ts'", /award stands before reputation/],
   ['protocol/rules/unheard-of.ts', 'export const a = 1', /add 'unheard-of' to the walk/],
 ])
 

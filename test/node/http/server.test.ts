@@ -195,7 +195,8 @@ t('refuses with a stable word and says what was expected', async (ctx) => {
   assert.match(await said('GET', '/v1/jobs?state=all&state=open'), '400 malformed: expected state')
   assert.equal(await said('GET', '/v1/jobs/abcd/log?follow=yes'),
     '400 malformed: expected follow to be 0 or 1, got "yes"')
-  assert.match(await said('GET', '/v1/ledger/notes?from=-1'), '400 malformed: expected from to be a')
+  assert.match(await said('GET', '/v1/ledger/notes?from=-1'),
+    '400 malformed: expected from to be a')
   assert.match(await said('POST', '/v1/credit', '{"site":'), '400 malformed: expected JSON: ')
   assert.match(await said('POST', '/v1/credit', '{"site":"A B","limit":"7"}'), '400 malformed: ')
   assert.match(await said('POST', '/v1/invites', '{"valid_seconds":1}'), '400 malformed: ')
