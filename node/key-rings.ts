@@ -9,11 +9,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KeyPair } from '../protocol/base/crypto.ts'
 import { toHex } from '../protocol/base/crypto.ts'
+import type { MemberKeys } from '../protocol/rules/ledger-book.ts'
+import { erasOf } from '../protocol/rules/ledger-keys.ts'
 import type { SiteKeys } from '../protocol/rules/statement.ts'
+import { parseStatement } from '../protocol/rules/statement.ts'
 import { createFile, syncDirectory } from './files.ts'
 import type { Keys, runningKeyUses } from './identity.ts'
 import { keyPath, makeKey, readKey } from './identity.ts'
 import { Problem } from './problem.ts'
+import { StoreError } from './store/store-error.ts'
 
 const noteName = 'renewal'
 const folderName = 'keys'
@@ -68,6 +72,23 @@ export function openRing<Use extends RingUse>(
 /** From here on the ring counts as used. */
 export function keepNote(ring: string, note: string): void {
   createFile(join(ring, noteName), note, 0o600)
+}
+
+/**
+ * A ledger that does not know the newest keys is older than they are. @throws StoreError QUARANTINE
+ */
+export function demandNewestKeys(directory: string, member: MemberKeys | undefined): void {
+  const ring = readRings(directory).findLast(({ note }) => note !== undefined)
+  const parsed = ring?.note === undefined ? undefined : parseStatement(ring.note)
+  const said = parsed?.ok ? parsed.value.statement : undefined
+  if (!ring || !member || !said || said.kind === 'federation') return
+  const isKnown = said.kind === 'key'
+    ? erasOf(member).some(({ keys }) => keys.statement === said.statement)
+    : said.e <= member.epoch
+  if (isKnown) return
+  throw new StoreError('QUARANTINE', `the root key has signed ${ring.directory}/${noteName}, and the `
+    + 'database does not know it: it was restored from a backup, or gridnode ledger recover was '
+    + 'interrupted. Run gridnode ledger recover')
 }
 
 /**

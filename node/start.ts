@@ -27,7 +27,7 @@ import { openPayerReplays } from './ledger/replay-payer.ts'
 import { startLogServer } from './ledger/serve-log.ts'
 import type { SnapshotFiles } from './ledger/snapshot-files.ts'
 import { openSnapshotFiles, snapshotsDirectory } from './ledger/snapshot-files.ts'
-import { readNamedKeys } from './key-rings.ts'
+import { demandNewestKeys, readNamedKeys } from './key-rings.ts'
 import type { Lanes } from './lanes.ts'
 import { openLanes } from './lanes.ts'
 import { paced } from './local/job-streams.ts'
@@ -114,6 +114,7 @@ export async function start(options: StartOptions): Promise<RunningNode> {
     const store = opened.add(await openStore(join(directory, databaseName)), (db) => db.close())
     const tables = await store.loadAll()
     await checkMark(join(directory, markName), store, get(tables, 'ledgerHead', 'head'))
+    demandNewestKeys(directory, get(tables, 'ledgerMembers', config.site.name))
     const named = get(tables, 'ledgerMembers', config.site.name)?.keys
     const keys = named ? readNamedKeys(directory, named) : readKeys(directory, runningKeyUses)
     const self = selfOf(config, keys, tables)

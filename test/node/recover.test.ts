@@ -12,7 +12,7 @@ import { openHead } from '../../protocol/rules/ledger-book.ts'
 import { parseStatement } from '../../protocol/rules/statement.ts'
 import { init } from '../../node/enrol.ts'
 import { keyPath, readKey } from '../../node/identity.ts'
-import { readNamedKeys, readRings } from '../../node/key-rings.ts'
+import { demandNewestKeys, readNamedKeys, readRings } from '../../node/key-rings.ts'
 import { recover, rotate } from '../../node/recover.ts'
 import { acquireLock } from '../../node/lock.ts'
 import { exportLedger } from '../../node/store/ledger-export.ts'
@@ -112,6 +112,18 @@ t('interrupted behind the note, the next run goes on behind it', async (ctx) => 
   await recover({ directory })
   cpSync(join(directory, 'keys', 'e2'), join(copy, 'keys', 'e2'), { recursive: true })
   assert.equal((await recover({ directory: copy })).epoch, 3)
+})
+
+t('a ledger that does not know the newest keys is older than they are', async (ctx) => {
+  const directory = await founded(ctx)
+  const first = await read(directory, (view) => view.get('ledgerMembers', site)!)
+  demandNewestKeys(directory, first)
+  await rotate({ directory })
+  const second = await read(directory, (view) => view.get('ledgerMembers', site)!)
+  demandNewestKeys(directory, second)
+  assert.throws(() => demandNewestKeys(directory, first), /gridnode ledger recover/)
+  await recover({ directory })
+  assert.throws(() => demandNewestKeys(directory, second), /the database does not know it/)
 })
 
 t('needs the root key, a stopped node and a database', async (ctx) => {

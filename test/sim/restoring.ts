@@ -37,8 +37,9 @@ export function raiseMark(machine: Machine): void {
 }
 
 /** Why a start is refused: what lies on the disk is not what was shown. */
-export function behindMark({ mark, disk }: Machine): string | undefined {
+export function behindMark({ mark, disk, renewals }: Machine): string | undefined {
   const head = disk.get('ledgerHead', 'head') as CoreTables['ledgerHead'] | undefined
+  if (head && head.epoch <= renewals.length) return 'its keys are of a later epoch'
   if (!mark || !head) return undefined
   if (head.epoch !== mark.epoch) return `it is of epoch ${head.epoch}, the mark of ${mark.epoch}`
   if (head.frontier.size < mark.size) {
