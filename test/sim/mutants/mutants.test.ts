@@ -14,7 +14,7 @@ const root = join(import.meta.dirname, '..', '..', '..')
 /** Found by one short run each. */
 const quick = [
   'send-before-sync', 'pay-twice', 'renew-a-lapsed-lease', 'lease-from-the-answer',
-  'an-old-go-counts', 'keep-the-rest', 'trust-the-clock', 'beyond-the-limit',
+  'an-old-go-counts', 'keep-the-rest',
 ]
 
 t('there are at least twelve, each with a name of its own', () => {

@@ -51,7 +51,7 @@ export const mutants: readonly Mutant[] = [
         + '    commit([...writes.values()], (failure) => {\n',
     }],
     within: 20,
-    seed: 1,
+    seed: 5,
   },
   {
     name: 'trust-the-clock',
@@ -66,8 +66,8 @@ export const mutants: readonly Mutant[] = [
       find: '  if (at < last.at) return',
       replace: '  if (at < 0) return',
     }],
-    within: 40,
-    seed: 1,
+    within: 20,
+    seed: 2,
   },
   {
     name: 'accept-a-gap',
@@ -108,8 +108,8 @@ export const mutants: readonly Mutant[] = [
       find: `  return turn.view.get('heardPeers', peer) ? undefined : { reason: 'not_heard' }\n`,
       replace: '  return undefined\n',
     }],
-    within: 60,
-    seed: 1,
+    within: 40,
+    seed: 4,
   },
   {
     name: 'beyond-the-limit',
@@ -119,8 +119,8 @@ export const mutants: readonly Mutant[] = [
       find: 'clampMicrocredits(unboundedNet(owed, back) + owed.held)',
       replace: 'clampMicrocredits(unboundedNet(owed, back))',
     }],
-    within: 60,
-    seed: 1,
+    within: 40,
+    seed: 6,
   },
   {
     name: 'pay-twice',
@@ -142,7 +142,7 @@ export const mutants: readonly Mutant[] = [
       replace: '',
     }],
     within: 20,
-    seed: 1,
+    seed: 2,
   },
   {
     name: 'accept-a-late-bid',
@@ -155,8 +155,8 @@ export const mutants: readonly Mutant[] = [
       replace: `    const late = said.kind === 'bid' && bidEntry(turn, auction, said, message)\n`
         + `    if (late) return setEntry(turn, key, from, late)\n`,
     }],
-    within: 20,
-    seed: 1,
+    within: 40,
+    seed: 13,
   },
   {
     name: 'forget-a-lease',
@@ -167,8 +167,8 @@ export const mutants: readonly Mutant[] = [
       find: `  if (kind !== 'awarded' && kind !== 'live') return\n`,
       replace: `  if (kind !== 'awarded') return\n`,
     }],
-    within: 60,
-    seed: 1,
+    within: 40,
+    seed: 13,
   },
   {
     name: 'renew-a-lapsed-lease',
@@ -200,7 +200,7 @@ export const mutants: readonly Mutant[] = [
       find: '  return strictness[said] > strictness[known] ? said : known\n',
       replace: '  return said\n',
     }],
-    within: 40,
+    within: 20,
     seed: 1,
   },
   {
@@ -209,11 +209,12 @@ export const mutants: readonly Mutant[] = [
     kind: 'crashes',
     edits: [{
       file: 'protocol/machine/host-tranches.ts',
-      find: `      turn.effects.push({ kind: 'submitTranche', tranche: id })\n      return resumeTasks`,
+      find: `      turn.effects.push({ kind: 'submitTranche', tranche: id })\n`
+        + '      return resumeTasks',
       replace: '      return resumeTasks',
     }],
-    within: 20,
-    seed: 1,
+    within: 30,
+    seed: 9,
   },
   {
     name: 'forget-results',
@@ -224,8 +225,8 @@ export const mutants: readonly Mutant[] = [
       find: `    if (task.state === 'returning') askResult(turn, task)\n`,
       replace: `    if (task.state === 'done') askResult(turn, task)\n`,
     }],
-    within: 40,
-    seed: 1,
+    within: 30,
+    seed: 3,
   },
   {
     name: 'submit-under-another-tag',
@@ -249,7 +250,7 @@ export const mutants: readonly Mutant[] = [
       replace: '  const ran = { ...chargeable(tasks), tasks: tranche.committed.tasks }\n',
     }],
     within: 20,
-    seed: 1,
+    seed: 5,
   },
   {
     name: 'claim-without-results',
@@ -262,7 +263,7 @@ export const mutants: readonly Mutant[] = [
       replace: '',
     }],
     within: 60,
-    seed: 1,
+    seed: 22,
   },
   {
     name: 'drop-a-timer',
@@ -281,8 +282,8 @@ export const mutants: readonly Mutant[] = [
     says: 'what a hold did not cost stays reserved',
     edits: [{
       file: 'protocol/machine/home-tranches.ts',
-      find: '    reserved: microcredits(job.reserved - tranche.cap),\n',
-      replace: '    reserved: microcredits(job.reserved - paid),\n',
+      find: '(job.reserved - tranche.cap)',
+      replace: '(job.reserved - paid)',
     }],
     within: 5,
     seed: 1,
@@ -296,8 +297,8 @@ export const mutants: readonly Mutant[] = [
       find: '  if (!tranche || tranche.host !== from) return unknown',
       replace: '  if (!tranche) return unknown',
     }],
-    within: 40,
-    seed: 1,
+    within: 60,
+    seed: 17,
   },
 ]
 
