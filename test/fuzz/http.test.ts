@@ -53,7 +53,9 @@ t(`takes ${requests} changed requests and goes on`, async (ctx) => {
   const ignore = (): undefined => undefined
   const report = {
     debug: ignore, info: ignore, warn: ignore,
-    error: (what: string, fields: unknown) => void failures.push(`${what} ${JSON.stringify(fields)}`),
+    error: (what: string, fields: unknown) => {
+      failures.push(`${what} ${JSON.stringify(fields)}`)
+    },
   } as unknown as Report
   const node = new Proxy({} as LocalNode, { get: () => () => Promise.resolve(ok(anything())) })
   const socketPath = join(ctx.tmp(), 'api.sock')

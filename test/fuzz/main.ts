@@ -3,10 +3,15 @@
 //   npm run fuzz -- --minutes M --seed N    every target in turns, for so long
 //   --only WORDS                            targets whose name contains one of the words
 //   --replay TARGET=BASE64                  one saved input
+//   --replay TARGET=@FILE                   one that was too long to print
 //
 // Each failing input is printed in base64, as short as it could be made, with how to replay it.
 
+import { readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { sha256Hex } from '../../protocol/base/crypto.ts'
 import { allTargets } from './all-targets.ts'
 import { bytesKept, keptBytesMax } from './memory.ts'
 import type { Failure, Target } from './target.ts'
@@ -37,7 +42,9 @@ async function replay(text: string): Promise<void> {
   const target = targets.find(({ name }) => name === text.slice(0, split))
   if (!target) throw new Error(`no target '${text.slice(0, split)}'; there are: ${targets.map(
     ({ name }) => name).join(', ')}`)
-  const failure = await tryOut(target, opened(text.slice(split + 1)))
+  const given = text.slice(split + 1)
+  const base64 = given.startsWith('@') ? readFileSync(given.slice(1), 'latin1') : given
+  const failure = await tryOut(target, opened(base64))
   console.log(failure ? failure.error.stack : 'it holds')
   process.exitCode = failure ? 1 : 0
 }
@@ -91,9 +98,19 @@ async function oneTurn(tally: Tally, seed: number, until: number): Promise<void>
   }
 }
 
+const printedMax = 20_000
+
+/** The input for the command line, or the file that it was written to. */
+function kept(input: string): string {
+  if (input.length <= printedMax) return saved(input)
+  const file = join(tmpdir(), `gridnode-fuzz-${sha256Hex(saved(input)).slice(0, 12)}`)
+  writeFileSync(file, saved(input))
+  return `@${file}`
+}
+
 function report(tally: Tally, { input, error }: Failure): void {
   tally.failures++
   console.log(`FAIL ${tally.target.name}: ${error.stack}\n${input.length} characters: ` +
     `${JSON.stringify(input.slice(0, 400))}\nreplay it with:\n` +
-    `npm run fuzz -- --replay '${tally.target.name}=${saved(input)}'`)
+    `npm run fuzz -- --replay '${tally.target.name}=${kept(input)}'`)
 }
