@@ -1,6 +1,7 @@
 // The simulator's command line from inside: a campaign is bounded and counted, a command replays
 // what it says, a failing run is made smaller. The last word is a campaign over seeds that nobody
-// has tried: a short one, and in CI a longer one. time limit: 400 s
+// has tried: a short one, and in CI a longer one.
+// time limit: 400 s
 
 import { randomInt } from 'node:crypto'
 import { assert, suite } from '../harness.ts'

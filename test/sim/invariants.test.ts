@@ -17,11 +17,15 @@ function logs(): readonly Machine[] {
   return run(profileOf(4, { kind: 'calm', sites: 3, jobs: 6 })).world.machines
 }
 
+function inOrder(entries: ReadonlyMap<string, string>): [string, string][] {
+  return [...entries].toSorted(([a], [b]) => a < b ? -1 : 1)
+}
+
 /** Changes the first leaf of any site that `by` finds something to change in. */
 function change(machines: readonly Machine[], by: (note: string) => string | undefined): void {
   for (const machine of machines) {
     const entries = machine.disk.records('ledgerEntries') as Map<string, string>
-    for (const [key, text] of [...entries].toSorted()) {
+    for (const [key, text] of inOrder(entries)) {
       const changed = by(unpack(text) as string)
       if (changed === undefined) continue
       entries.set(key, pack(changed))
@@ -51,7 +55,7 @@ t('hold over a run that kept them', () => checkInvariants(logs()))
 t('I1: a leaf that is another one', () => {
   const machines = logs()
   const entries = machines[1]!.disk.records('ledgerEntries') as Map<string, string>
-  const [first] = [...entries].toSorted()
+  const [first] = inOrder(entries)
   entries.set(first![0], pack(`${unpack(first![1]) as string} `))
   assert.throws(() => checkInvariants(machines), /I1: .* do not make the root/)
 })
@@ -69,7 +73,7 @@ t('I3: a statement that only one of the two has', () => {
   const machines = logs()
   const [longest] = machines.toSorted((a, b) => leavesOf(b).length - leavesOf(a).length)
   const entries = longest!.disk.records('ledgerEntries') as Map<string, string>
-  const accepts = [...entries].toSorted().filter(([, text]) =>
+  const accepts = inOrder(entries).filter(([, text]) =>
     (unpack(text) as string).includes(`"to":"${longest!.identity.site}"`))
   entries.delete(accepts.at(-1)![0])
   headAsItIs(longest!)

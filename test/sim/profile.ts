@@ -89,7 +89,7 @@ const kinds: readonly { readonly name: string; readonly faults: Partial<Faults> 
   { name: 'lossy', faults: {
       loss: 150, doubled: 80, overtaking: 300, delayMsMax: 400, breakEveryMs: 30_000,
     } },
-  { name: 'crashes', faults: { 
+  { name: 'crashes', faults: {
       crashEveryMs: 8_000, diskFailureEveryMs: 120_000, changes: 150, clockEveryMs: 60_000,
       drainEveryMs: 90_000,
     } },

@@ -1,6 +1,7 @@
 // The simulator over a hundred seeds, and what it must show besides: that a seed replays
 // exactly, that a site alone goes on working, that old messages change nothing, that a home which
-// never returns or a host that lost its results keeps nobody waiting. time limit: 400 s
+// never returns or a host that lost its results keeps nobody waiting.
+// time limit: 400 s
 
 import type { JobId } from '../../protocol/base/ids.ts'
 import { pack } from '../../protocol/base/record.ts'

@@ -85,7 +85,7 @@ function tried(
     })
     thread.on('error', (error) => {
       clearTimeout(limit)
-      reject(error)
+      reject(error instanceof Error ? error : new Error(String(error)))
     })
   })
 }

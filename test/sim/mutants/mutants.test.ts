@@ -1,6 +1,7 @@
 // The simulator can fail: planted bugs are found. A few of them here, by seeds that are known to
-// find them, or by the first ones; all of them by `node test/sim/mutants/main.ts`. Every change still
-// fits the sources. time limit: 300 s
+// find them, or by the first ones; all of them by `node test/sim/mutants/main.ts`. Every change
+// still fits the sources.
+// time limit: 300 s
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
