@@ -8,6 +8,7 @@ import { unpack } from '../../protocol/base/record.ts'
 import { draft } from '../../protocol/base/tables.ts'
 import { endWork, sealEpoch, takeRenewal } from '../../protocol/machine/restore.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
+import type { Direction } from '../../protocol/rules/ledger-book.ts'
 import { entryKey, openHead } from '../../protocol/rules/ledger-book.ts'
 import { rootSigner, statementSigner } from '../../protocol/rules/statement.ts'
 import type { DiskCopy } from './disk.ts'
@@ -177,7 +178,7 @@ export function planRestores(world: RestoreWorld): RestorePlan {
       if (by.chance(250)) {
         putBack(first, 'known', by.chance(500))
         if (second !== first) putBack(second, 'known', by.chance(500))
-      } else if (!by.chance(400) || !putBack(first, 'unnoticed', false)) {
+      } else if (!by.chance(400) || !areWhole(first) || !putBack(first, 'unnoticed', false)) {
         putBack(first, 'known', by.chance(500))
       }
     },
@@ -191,6 +192,20 @@ export function planRestores(world: RestoreWorld): RestorePlan {
       if (!isOther || copy.get('members')?.has(site)) return false
       return !machines.some((other) => other !== machine && other.identity.site !== site &&
         other.disk.damage() === undefined && other.disk.has('members', site))
+    })
+  }
+
+  /** All others hold what they ever held: what only `one` forgets somebody knows. */
+  function areWhole(one: Machine): boolean {
+    return machines.every((other) => {
+      const tables = other.process?.loop.tables
+      if (other === one || !other.federation) return true
+      if (!tables || other.restored !== 'no') return false
+      const { epoch } = tables.get('ledgerHead')?.get('head') as CoreTables['ledgerHead']
+      const directions = (tables.get('ledgerDirections') ?? new Map()) as Map<string, Direction>
+      return other.restores === 0 || machines.every(({ identity, federation }) =>
+        identity.site === other.identity.site || !federation
+        || directions.get(`${other.identity.site}>${identity.site}`)?.e === epoch)
     })
   }
 
