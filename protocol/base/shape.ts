@@ -91,9 +91,8 @@ export function integer(bounds: { readonly min: number; readonly max: number }):
   const { min, max } = bounds
   return {
     decode(value, path) {
-      if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max) {
-        return value as number
-      }
+      const isWhole = Number.isSafeInteger(value) && !Object.is(value, -0)
+      if (isWhole && (value as number) >= min && (value as number) <= max) return value as number
       throw mismatch(path, `an integer from ${min} to ${max}`, value)
     },
   }

@@ -7,6 +7,7 @@ import { readDirectives } from '../../protocol/rules/directives.ts'
 import { readJobOption } from '../../protocol/rules/job-options.ts'
 import { formatJoinToken, parseJoinToken } from '../../protocol/rules/membership.ts'
 import { treatSbatchOption } from '../../protocol/rules/sbatch.ts'
+import { apiPaths } from '../../node/http/api.ts'
 import { routes } from '../../node/http/handlers.ts'
 import type { LocalNode } from '../../node/http/local-node.ts'
 import {
@@ -73,7 +74,7 @@ t('a supervisor\'s record holds no exit code or time that a report cannot carry'
   assert.ok(Number.isSafeInteger(parseTimes(`${'9'.repeat(20)}m1s`)))
 })
 
-t('half a surrogate pair in JSON of the local API stops at its door', async () => {
+t('what JSON can say and no statement can hold stops at the door of the local API', async () => {
   const node = new Proxy({} as LocalNode, {
     get: () => () => {
       throw new Error('the node was asked')
@@ -84,10 +85,11 @@ t('half a surrogate pair in JSON of the local API stops at its door', async () =
     '{"verb":"settle","site":"a","amount":"5","payer":"us","reference":"\\udc00"}',
     '{"verb":"forgive_balance","site":"a","amount":"5","reference":"x\\ud800x"}',
   ]
-  const route = routes.find(({ path }) => path.endsWith('/word') || path.endsWith('/words'))!
-  for (const word of words) {
-    const handled = await route.handle({
-      node, name: '', query: new URLSearchParams(), body: Buffer.from(word),
+  const asked = words.map((word) => [apiPaths.ledgerWord, word] as const)
+  const policy = '{"witnesses":["b"],"quorum":-0,"authorities":[]}'
+  for (const [path, body] of [...asked, [apiPaths.policy, policy] as const]) {
+    const handled = await routes.find((route) => route.path === path)!.handle({
+      node, name: '', query: new URLSearchParams(), body: Buffer.from(body),
       signal: new AbortController().signal,
     })
     assert.refused(handled, 'malformed')
