@@ -31,6 +31,8 @@ function number(text: string): number {
   return Number(text)
 }
 
+/** Longer inputs go to a file. */
+const printedMax = 20_000
 const words = values.only?.split(',') ?? ['']
 const targets = allTargets().filter(({ name }) => words.some((word) => name.includes(word)))
 
@@ -97,8 +99,6 @@ async function oneTurn(tally: Tally, seed: number, until: number): Promise<void>
     report(tally, { target: target.name, input: '', error })
   }
 }
-
-const printedMax = 20_000
 
 /** The input for the command line, or the file that it was written to. */
 function kept(input: string): string {

@@ -215,10 +215,11 @@ const api = (corpus: Corpus): Target[] => [{
   async check(input) {
     const [at = '', name = '', query = '', ...body] = input.split('\n')
     const route = routes[Number(at) % routes.length]
-    if (!route) return
+    const whole = Buffer.from(body.join('\n'))
+    if (!route || whole.length > Math.max(route.bodyBytesMax, 1_000)) return
     const outcome = await route.handle({
       node, name: name.slice(0, urlMax), query: new URLSearchParams(query.slice(0, urlMax)),
-      body: Buffer.from(body.join('\n')),
+      body: whole,
       signal: new AbortController().signal,
     })
     demand(outcome.ok || typeof outcome.refusal.detail === 'string', 'an answer')
