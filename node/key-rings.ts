@@ -87,8 +87,8 @@ export function demandNewestKeys(directory: string, member: MemberKeys | undefin
     : said.e <= member.epoch
   if (isKnown) return
   throw new StoreError('QUARANTINE', `the root key has signed ${ring.directory}/${noteName}, and `
-    + 'the database does not know it: it was restored from a backup, or gridnode ledger recover was '
-    + 'interrupted. Run gridnode ledger recover')
+    + 'the database does not know it: it was restored from a backup, or gridnode ledger recover '
+    + 'was interrupted. Run gridnode ledger recover')
 }
 
 /**

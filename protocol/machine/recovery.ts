@@ -140,7 +140,7 @@ export function onHistory(
   view.put('troubles', from, { detail, epochMs: turn.now })
 }
 
-/** Own words to everybody, and prices, which contracts name: our log is filled with nothing else. */
+/** Own words to everybody, and prices, which contracts name; nothing else fills our log. */
 function isNeeded({ view, self }: Turn, note: string): boolean {
   const parsed = parseStatement(note)
   const said = parsed.ok ? parsed.value.statement : undefined

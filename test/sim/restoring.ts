@@ -201,11 +201,11 @@ export function planRestores(world: RestoreWorld): RestorePlan {
       const tables = other.process?.loop.tables
       if (other === one || !other.federation) return true
       if (!tables || other.restored !== 'no') return false
-      const { epoch } = tables.get('ledgerHead')?.get('head') as CoreTables['ledgerHead']
+      const head = tables.get('ledgerHead')?.get('head') as CoreTables['ledgerHead'] | undefined
       const directions = (tables.get('ledgerDirections') ?? new Map()) as Map<string, Direction>
       return other.restores === 0 || machines.every(({ identity, federation }) =>
         identity.site === other.identity.site || !federation
-        || directions.get(`${other.identity.site}>${identity.site}`)?.e === epoch)
+        || directions.get(`${other.identity.site}>${identity.site}`)?.e === head?.epoch)
     })
   }
 

@@ -115,7 +115,8 @@ export function placesTaken(
 ): Omit<EventOf<'placeTaken'>, 'at'>[] {
   const all = [...keys]
   return places.flatMap((place) => {
-    const [first, second] = all.filter((key) => key.startsWith(`${place}/`)).map((key): Included => {
+    const there = all.filter((key) => key.startsWith(`${place}/`))
+    const [first, second] = there.map((key): Included => {
       const kept = read('receipts', key.slice(place.length + 1)) as KeptReceipt
       const index = read('ledgerNumbers', numberKey(site, kept.peer, kept)) as number
       return { leaf: read('ledgerEntries', entryKey(index)) as string, proof: kept.proof }
