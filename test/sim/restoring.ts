@@ -165,15 +165,13 @@ export function planRestores(world: RestoreWorld): RestorePlan {
       const machine = by.pick(machines)
       const kept = backups.get(machine) ?? []
       const isLost = kept.length === 0 || kept.some(({ copy }) => isForgetful(machine, copy))
-      if (isLost || machine.restored !== 'no') return
+      if (isLost || machine.restored !== 'no' || isUnsafe()) return
       if (machine.process) crash(machine, 'its disk is damaged')
       machine.disk.rot()
       time.after(by.between(2_000, 40_000), () => putBack(machine, 'known', by.chance(500)))
     },
     restore(by) {
-      // Who does not follow the guide is caught by its peers, if they have not lost anything.
-      const isCareless = (one: Machine): boolean => one.restored === 'unnoticed' && !isHeard(one)
-      if (machines.some(isCareless)) return
+      if (isUnsafe()) return
       const [first, second] = [by.pick(machines), by.pick(machines)]
       if (by.chance(250)) {
         putBack(first, 'known', by.chance(500))
@@ -182,6 +180,11 @@ export function planRestores(world: RestoreWorld): RestorePlan {
         putBack(first, 'known', by.chance(500))
       }
     },
+  }
+
+  /** Who does not follow the guide is caught by its peers, if they have not lost anything. */
+  function isUnsafe(): boolean {
+    return machines.some((machine) => machine.restored === 'unnoticed' && !isHeard(machine))
   }
 
   /** Somebody whose admission only this disk holds would have to be invited anew. */
