@@ -4,12 +4,14 @@
 import type { Hash } from '../../protocol/base/ids.ts'
 import type { Tables } from '../../protocol/base/tables.ts'
 import { microcredits } from '../../protocol/base/units.ts'
-import { endWork, sealEpoch, takeRenewal } from '../../protocol/machine/restore.ts'
 import {
-  balanceOf, creditLimit, directionOf, issueStatement,
+  endWork, sealEpoch, sealRotation, takeRenewal,
+} from '../../protocol/machine/restore.ts'
+import {
+  balanceOf, creditLimit, directionOf, isOwnWord, issueStatement,
 } from '../../protocol/rules/ledger.ts'
 import { account, openHead } from '../../protocol/rules/ledger-book.ts'
-import { rootSigner, statementSigner } from '../../protocol/rules/statement.ts'
+import { rootSigner, sealStatement, statementSigner } from '../../protocol/rules/statement.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
 import { assert, suite } from '../harness.ts'
 import { keyFor, must } from '../sim/identity.ts'
@@ -70,6 +72,16 @@ function grant(world: World, site: Site, to: Site, limit: bigint): void {
   })
 }
 
+/** What lies beside the keys: the root key's notes. */
+const renewals = new Map<string, string[]>()
+t.before.each(() => renewals.clear())
+
+function takeLost(site: Site, note: string): void {
+  const trial = view(site)
+  must(takeRenewal(trial, note))
+  commit(site, trial.writes())
+}
+
 /** What `gridnode ledger recover` does. */
 function recover(world: World, site: Site): void {
   const { identity } = site
@@ -84,6 +96,7 @@ function recover(world: World, site: Site): void {
   const root = rootSigner(site.name, identity.root)
   const { note } = must(sealEpoch(trial, root, { keys, at: world.nowMs }))
   must(takeRenewal(trial, note))
+  renewals.set(site.name, [...renewals.get(site.name) ?? [], note])
   endWork(trial, { now: world.nowMs, keepResultsMs: 86_400_000 })
   commit(site, trial.writes())
   const statement = statementSigner(site.name, epoch, made('statement'))
@@ -208,4 +221,86 @@ t('[RECOVER-2] a peer fills the log of who begins anew with nothing but prices',
     publics_end: 0, pruned: 0, cursor: 'b',
   })
   assert.equal(openHead(view(a)).frontier.size, before)
+})
+
+t('[RECOVER-2] what a peer tells unasked is no answer to words that we have lost', () => {
+  const [world, home, host] = federation(2) as [World, Site, Site]
+  const old = backup(host)
+  work(world, home, host, '1')
+  restore(host, old)
+  recover(world, host)
+  start(world, host)
+  const { e, n } = directionOf(view(home), home.name, host.name)
+  const received = [...home.cold].flatMap(([key, note]) =>
+    key.startsWith('ledgerEntries/') && String(note).includes(`"from":"${home.name}"`)
+      && String(note).includes(`"to":"${host.name}"`) ? [note as string] : [])
+  assert.ok(received.length > 1 && n > 1 && e === 1)
+  const before = directionOf(view(host), home.name, host.name)
+  tell(world, home, host, {
+    kind: 'history', issued: [], issued_end: 0, received, received_end: 1, publics: [],
+    publics_end: 0, pruned: 0, cursor: '',
+  })
+  assert.equal(directionOf(view(host), home.name, host.name), before, 'nothing of it is taken')
+  meet(world, home, host)
+  pass(world, 20_000)
+  mirrored(home, host)
+})
+
+t('[RECOVER-3] restored again in its new epoch, and its peer meanwhile, too', () => {
+  const [world, home, host] = federation(2) as [World, Site, Site]
+  const first = [backup(home), backup(host)] as const
+  work(world, home, host, '1')
+  for (const round of [1, 2, 3]) {
+    restore(host, first[1])
+    for (const note of renewals.get(host.name) ?? []) takeLost(host, note)
+    recover(world, host)
+    start(world, host)
+    if (round === 2) {
+      restore(home, first[0])
+      recover(world, home)
+      start(world, home)
+    }
+    meet(world, home, host)
+    pass(world, 20_000)
+    mirrored(home, host)
+    grant(world, host, home, BigInt(10 ** 9 + round))
+    pass(world, 5_000)
+    const limit = creditLimit(view(home), host.name, home.name)
+    assert.equal(limit, microcredits(BigInt(10 ** 9 + round)))
+  }
+  assert.equal(openHead(view(host)).epoch, 4)
+})
+
+t('[PEER-3] new keys: what the old one signs counts nowhere any more', () => {
+  const [world, a, b] = federation(2) as [World, Site, Site]
+  const last = directionOf(view(a), a.name, b.name)
+  const stolen = a.identity.signer
+  const made = keyFor(a.name, 'second statement')
+  const trial = view(a)
+  const witness = toHex(keyFor(a.name, 'second witness').publicKey)
+  const { note } = must(sealRotation(trial, rootSigner(a.name, a.identity.root), {
+    statement: toHex(made.publicKey), witness, at: world.nowMs,
+  }))
+  must(takeRenewal(trial, note))
+  commit(a, trial.writes())
+  const signer = { ...stolen, statement: statementSigner(a.name, 1, made) }
+  a.identity = { ...a.identity, signer }
+  a.self = { ...a.self, signer }
+  start(world, a)
+  meet(world, a, b)
+  pass(world, 20_000)
+  assert.equal(view(b).get('ledgerMembers', a.name)?.keys.statement, toHex(made.publicKey))
+  const fed = a.self.federation
+  const { note: forged } = must(sealStatement({
+    kind: 'credit', to: b.name, limit: microcredits(1n), e: 1, fed, from: a.name, n: last.n + 1,
+    prev: last.sid, at: world.nowMs,
+  }, stolen.statement))
+  tell(world, a, b, { kind: 'statements', notes: [forged], have: 0, have_e: 1, heard: 1 })
+  assert.equal(directionOf(view(b), a.name, b.name).n, last.n, 'it opens nothing')
+  assert.match(view(b).get('troubles', a.name)?.detail ?? '', /bad_signature/)
+  assert.equal(isOwnWord(view(a), a.name, forged), false)
+  grant(world, a, b, 77n)
+  pass(world, 10_000)
+  assert.equal(creditLimit(view(b), a.name, b.name), microcredits(77n))
+  mirrored(a, b)
 })
