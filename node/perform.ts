@@ -17,7 +17,7 @@ import type { PayerReplays } from './ledger/replay-payer.ts'
 import { readEntries, readPlaces, searchName } from './ledger/read-entries.ts'
 import { dropEntries } from './ledger/prune.ts'
 import type { SnapshotFiles } from './ledger/snapshot-files.ts'
-import { headMessage } from './ledger/show-head.ts'
+import { deniedHead, headMessage } from './ledger/show-head.ts'
 import { historyMessage } from './ledger/tell-history.ts'
 import { get } from './local/tables.ts'
 import type { Watchers } from './local/watchers.ts'
@@ -52,8 +52,12 @@ export function perform(parts: PerformParts, effect: Effect): void {
       parts.network.send(effect.to, encodeMessage(effect.message))
       return
     case 'showHead': {
-      const { to, known, also } = effect
+      const { to, known, also, roots } = effect
       return clearing.run(`head ${to}`, async () => {
+        const denied = await deniedHead(parts.log, roots)
+        if (denied !== undefined) {
+          return host.loop.push({ kind: 'headDenied', from: to, size: denied })
+        }
         parts.network.send(to, encodeMessage(await headMessage(parts.log, { known, also })))
       })
     }

@@ -27,3 +27,13 @@ export async function headMessage(
     also_proof: await proofFrom(held.also),
   }
 }
+
+/** The size of a head that we signed and whose root our tree does not have; undefined if none. */
+export async function deniedHead(
+  log: Pick<LiveLog, 'rootAt'>, roots: readonly { readonly size: number, readonly root: string }[],
+): Promise<number | undefined> {
+  for (const { size, root } of roots) {
+    if (toHex(await log.rootAt(size)) !== root) return size
+  }
+  return undefined
+}

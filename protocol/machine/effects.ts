@@ -33,6 +33,8 @@ export type Effect =
       /** Sizes of heads that it holds, 0 for none; at most the ledger's. */
       readonly known: number
       readonly also: number
+      /** Roots that we have signed for these sizes, hexadecimal; our tree must have them. */
+      readonly roots: readonly { readonly size: number; readonly root: string }[]
     }
   /** The newest head, one and the same to several witnesses; `known` as in `showHead`. */
   | {

@@ -54,6 +54,8 @@ export type Event = { readonly at: number } & (
     }
   | { readonly kind: 'policyRequested'; readonly request: string; readonly policy: PolicyWish }
   | { readonly kind: 'grantRequested'; readonly request: string; readonly grant: GrantFields }
+  /** A peer holds a head that our key signed and that is no head of our ledger. */
+  | { readonly kind: 'headDenied'; readonly from: SiteName; readonly size: number }
   /** Our head of that size was signed and shown. */
   | { readonly kind: 'headShown'; readonly size: number; readonly note: string }
   /** A home's log was replayed: whether it covers the hold, and if not, why. */

@@ -22,6 +22,7 @@ import type { View } from '../base/tables.ts'
 import { openHead } from '../rules/ledger-book.ts'
 import { erasOf, logVerifier } from '../rules/ledger-keys.ts'
 import { logOrigin, witnessSignerName } from '../rules/statement.ts'
+import type { EventOf } from './events.ts'
 import { noteHeads } from './evidence.ts'
 import type { MessageOf } from './messages.ts'
 import { headNoteBytesMax, headsPerMessage } from './messages.ts'
@@ -57,9 +58,11 @@ export function onHeadWanted(
   turn: Turn, from: SiteName, message: MessageOf<'head_wanted'>,
 ): void {
   const { site, frontier } = openHead(turn.view)
+  const roots: { size: number, root: string }[] = []
   const sizes = [message.known, message.also].map((note) => {
     const held = note === '' ? undefined : openedHead(turn.view, note)
     if (held?.site !== site || held.checkpoint.origin !== originOf(turn, site)) return 0
+    roots.push({ size: held.checkpoint.size, root: toHex(held.checkpoint.rootHash) })
     if (held.checkpoint.size > frontier.size) {
       quarantine(turn, from, `it holds a signed head of ours with ${held.checkpoint.size} entries, `
         + `our ledger has ${frontier.size}`)
@@ -68,7 +71,13 @@ export function onHeadWanted(
   })
   const [known = 0, also = 0] = sizes
   if (Math.max(known, also) > frontier.size) return
-  turn.effects.push({ kind: 'showHead', to: from, known, also })
+  turn.effects.push({ kind: 'showHead', to: from, known, also, roots })
+}
+
+/** Our key has signed a head that our tree never had: what we have grown since is another story. */
+export function onHeadDenied(turn: Turn, { from, size }: EventOf<'headDenied'>): void {
+  quarantine(turn, from, `it holds a signed head of ours with ${size} entries that are not those `
+    + 'of our ledger')
 }
 
 export function onHead(turn: Turn, from: SiteName, message: MessageOf<'head'>): void {

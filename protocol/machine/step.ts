@@ -18,7 +18,9 @@ import * as evidence from './evidence.ts'
 import { onEntriesRead } from './evidence-search.ts'
 import type { Message } from './messages.ts'
 import { decodeMessage } from './messages.ts'
-import { onChallengeDue, onCosigned, onHead, onHeadWanted, onHeads } from './heads.ts'
+import {
+  onChallengeDue, onCosigned, onHead, onHeadDenied, onHeadWanted, onHeads,
+} from './heads.ts'
 import { keepOffer, onOfferExpiry, refreshOffer } from './offers.ts'
 import * as peers from './peers.ts'
 import * as receipts from './receipts.ts'
@@ -128,6 +130,7 @@ function route(turn: Turn, event: Event): void {
       onTrancheRemoved(turn, event.tranche)
       return refresh(turn)
     case 'headShown': return onHeadShown(turn, event)
+    case 'headDenied': return onHeadDenied(turn, event)
     case 'payerReplayed': return onPayerReplayed(turn, event)
     case 'resultTaken': return onResultTaken(turn, event)
     case 'resultFailed': return onResultFailed(turn, event)

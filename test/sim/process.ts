@@ -14,6 +14,7 @@ import { createLoop } from '../../node/loop.ts'
 import type { Happening } from '../../node/loop.ts'
 import { performWork } from './effects.ts'
 import {
+  deniedIn,
   entriesRead, headShown, placesTaken, proofShown, receiptsShown, replayed,
 } from './show-head.ts'
 import { checkWrites } from './lives.ts'
@@ -163,7 +164,12 @@ function performLog(machine: Machine, process: Process, effect: LogWork): void {
     if (message) world.network.send(identity.site, to, encodeMessage(message))
   }
   switch (effect.kind) {
-    case 'showHead': return tell(effect.to, headShown(reader(machine), identity.log, effect))
+    case 'showHead': {
+      const denied = deniedIn(reader(machine), effect)
+      return denied === undefined
+        ? tell(effect.to, headShown(reader(machine), identity.log, effect))
+        : process.loop.push({ kind: 'headDenied', from: effect.to, size: denied })
+    }
     case 'showHeads': {
       for (const { site, known } of effect.to) {
         const shown = headShown(reader(machine), identity.log, { known, also: 0 })

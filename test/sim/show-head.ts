@@ -4,7 +4,7 @@
 import { formatCheckpoint, parseCheckpoint } from '../../protocol/base/checkpoint.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
-import { consistencyProof, inclusionProof, root } from '../../protocol/base/merkle.ts'
+import { consistencyProof, frontierAt, inclusionProof, root } from '../../protocol/base/merkle.ts'
 import { parseNote, signNote } from '../../protocol/base/note.ts'
 import { formatTlogProof } from '../../protocol/base/tlog-proof.ts'
 import type { SiteName } from '../../protocol/base/ids.ts'
@@ -123,4 +123,15 @@ export function placesTaken(
     })
     return first && second ? [{ kind: 'placeTaken', first, second }] : []
   })
+}
+
+/** The size of a head that we signed and whose root the tree on the disk does not have. */
+export function deniedIn(
+  read: Read, { roots }: Pick<Extract<Effect, { kind: 'showHead' }>, 'roots'>,
+): number | undefined {
+  const nodeAt = (level: number, at: number): Uint8Array =>
+    read('ledgerNodes', nodeKey(level, at)) as Uint8Array
+  const size = (read('ledgerHead', 'head') as LedgerHead | undefined)?.frontier.size ?? 0
+  const known = roots.filter((one) => one.size <= size)
+  return known.find((one) => toHex(root(frontierAt(one.size, nodeAt))) !== one.root)?.size
 }
