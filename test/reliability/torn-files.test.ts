@@ -9,21 +9,32 @@
 //
 //   GRIDNODE_TORN_SEED=N   the places of an earlier run again
 
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import {
   cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { StoreError } from '../../node/store/store-error.ts'
+import { createInterface } from 'node:readline'
+import type { StoreError } from '../../node/store/store-error.ts'
 import { assert, suite } from '../harness.ts'
-import type { Told, Writer } from './histories.ts'
-import { goesOn, goesOnFrom, openWriter } from './histories.ts'
+import type { Told } from './histories.ts'
+import { goesOn, openWriter } from './histories.ts'
+import type { Attempt, Outcome } from './programs/try-damage.ts'
 
 const t = suite('torn files')
 const seed = Number(process.env['GRIDNODE_TORN_SEED'] ?? randomInt(2 ** 31))
 process.stdout.write(`seed of the places: GRIDNODE_TORN_SEED=${seed}\n`)
 const flipsPerFile = 20
 const blockBytes = 512
+const program = join(import.meta.dirname, 'programs', 'try-damage.ts')
+/** Serves one attempt after the other; another one follows when it was ended by one. */
+const trials: { child: ChildProcess | undefined, ended: number } = { child: undefined, ended: 0 }
+
+t.after(() => {
+  trials.child?.stdin?.end()
+})
 
 interface History {
   readonly source: string
@@ -39,10 +50,14 @@ interface Damage {
 
 type Ending =
   /** Found while opening. */
-  | { readonly kind: 'closed', readonly error: StoreError }
+  | { readonly kind: 'closed', readonly error: Said }
   /** Found in the ledger's own entries when they were read; the head was right. */
-  | { readonly kind: 'unreadable', readonly error: StoreError }
+  | { readonly kind: 'unreadable', readonly error: Said }
   | { readonly kind: 'went on', readonly size: number }
+  /** LevelDB itself gave up, and the process with it: nothing was said. */
+  | { readonly kind: 'gave up' }
+
+type Said = Pick<StoreError, 'code' | 'message'>
 
 /** Tables and a write-ahead log; a mark in its middle, and statements after it. */
 async function history(scratch: string): Promise<History> {
@@ -75,16 +90,32 @@ function lastOf(told: readonly Told[], kind?: Told['kind']): number {
 async function tryDamage(
   directory: string, told: readonly Told[], scratch: string,
 ): Promise<Ending> {
-  let writer: Writer | undefined
-  try {
-    writer = await openWriter(directory)
-    return { kind: 'went on', size: await goesOnFrom(writer, told, scratch) }
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error
-    return { kind: writer ? 'unreadable' : 'closed', error }
-  } finally {
-    await writer?.close()
+  // A new process begins to number its exports anew.
+  const own = join(scratch, `trials-${trials.ended}`)
+  mkdirSync(own, { recursive: true })
+  const line = `${JSON.stringify({ directory, told, scratch: own } satisfies Attempt)}\n`
+  trials.child ??= spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'ignore'] })
+  const { child } = trials
+  const outcome = await new Promise<Outcome | undefined>((resolve) => {
+    const lines = createInterface({ input: child.stdout! })
+    lines.once('line', (text) => {
+      lines.close()
+      resolve(JSON.parse(text) as Outcome)
+    })
+    child.once('exit', () => resolve(undefined))
+    child.stdin!.write(line)
+  })
+  child.removeAllListeners('exit')
+  if (!outcome) {
+    trials.child = undefined
+    trials.ended += 1
+    assert.equal(child.signalCode, 'SIGABRT')
+    return { kind: 'gave up' }
   }
+  if (outcome.kind === 'failed') throw new Error(outcome.message)
+  if (outcome.kind === 'went on') return outcome
+  const { kind, code, message } = outcome
+  return { kind, error: { code: code as StoreError['code'], message } }
 }
 
 function damagesTo(source: string): Damage[] {
@@ -137,7 +168,7 @@ for (const counted of [true, false]) {
       const ending = await tryDamage(directory, wanted, scratch).catch((cause: unknown) => {
         throw new Error(`${what}: ${String(cause)} (GRIDNODE_TORN_SEED=${seed})`, { cause })
       })
-      if (ending.kind !== 'went on') demandClear(what, ending.error)
+      if ('error' in ending) demandClear(what, ending.error)
       if (ending.kind === 'closed') assert.ok(!existsSync(join(directory, 'db.opening')))
       endings.push(ending)
       rmSync(directory, { recursive: true })
@@ -145,17 +176,19 @@ for (const counted of [true, false]) {
     const last = lastOf(told)
     const closed = endings.filter(({ kind }) => kind === 'closed').length
     const unreadable = endings.filter(({ kind }) => kind === 'unreadable').length
+    const gaveUp = endings.filter(({ kind }) => kind === 'gave up').length
+    const harmless = endings.filter(({ kind }) => kind === 'went on').length
     const shorter = endings.filter((one) => one.kind === 'went on' && one.size < last).length
     process.stdout.write(`  ${endings.length} damages: ${closed} kept it closed, ${unreadable} `
-      + `were found when entries were read, ${endings.length - closed - unreadable} harmed nothing `
-      + `that was told (${shorter} lost unmarked entries at the end)\n`)
+      + `were found when entries were read, ${gaveUp} made LevelDB give up, ${harmless} harmed `
+      + `nothing that was told (${shorter} lost unmarked entries at the end)\n`)
     assert.ok(closed > 0)
     assert.equal(shorter > 0, !counted)
   }, { timeoutSeconds: 140 })
 }
 
 /** What a person is told names a file or directory and what to do. */
-function demandClear(what: string, { code, message }: StoreError): void {
+function demandClear(what: string, { code, message }: Said): void {
   assert.ok(code === 'QUARANTINE' || code === 'CORRUPT', `${what}: ${code}: ${message}`)
   assert.match(message, /damaged|missing|has lost|only \d+|others/)
 }
