@@ -14,7 +14,7 @@ import { credits, instant, jsonText, plural, table } from '../output.ts'
 export const federation: Command = {
   usage: [
     '[options]',
-    'policy --witness SITE... [--quorum N] [--authority SITE...]',
+    'policy --witness SITE [--quorum N] [--authority SITE]',
     'grant SITE NAME CREDITS [--for TIME]',
   ],
   about:

@@ -30,15 +30,16 @@ export const wordOptions: OptionTable = {
 }
 
 export const wordUsage = [
-  '[options] open',
-  '[options] accept HOLD [CREDITS]',
-  '[options] dispute HOLD --contest CREDITS --reason TEXT [--doc FILE]',
-  '[options] resolve HOLD --offer CREDITS | --agree [CREDITS] | --clause | --ruling FILE',
-  '[options] forgive HOLD|SITE CREDITS [--reference TEXT]',
-  '[options] rule HOLD CREDITS',
-  '[options] settle SITE CREDITS --paid-by us|them --reference TEXT',
-  '[options] settle --agree STATEMENT',
-  '[options] close SITE [--forgive]',
+  'open',
+  'accept HOLD [CREDITS]',
+  'dispute HOLD --contest CREDITS --reason TEXT [--doc FILE]',
+  'resolve HOLD --offer CREDITS | --agree [CREDITS]',
+  'resolve HOLD --clause | --ruling FILE',
+  'forgive HOLD|SITE CREDITS [--reference TEXT]',
+  'rule HOLD CREDITS',
+  'settle SITE CREDITS --paid-by us|them --reference TEXT',
+  'settle --agree STATEMENT',
+  'close SITE [--forgive]',
 ]
 
 type Run = (context: Context, words: readonly string[]) => Promise<number>

@@ -16,10 +16,9 @@ import { wordOptions, wordUsage, wordVerbs } from './ledger-words.ts'
 
 export const ledger: Command = {
   usage: [
-    '[options]', '[options] entries', '[options] export DIR', '[options] credit SITE CREDITS',
-    '[options] receipt SID|INDEX', 'receipt check FILE --ledger DIR...', '[options] digest DAY',
-    '[options] documents JOB', '[options] snapshot', '[options] prune', '[options] recover',
-    '[options] rotate',
+    '[options]', 'entries', 'export DIR', 'credit SITE CREDITS',
+    'receipt SID|INDEX', 'receipt check FILE --ledger DIR...', 'digest DAY',
+    'documents JOB', 'snapshot', 'prune', 'recover', 'rotate',
     ...wordUsage,
   ],
   about:

@@ -2,6 +2,7 @@
 // open, and the verdict.
 
 import { formatCredits, formatDuration } from '../../protocol/base/units.ts'
+import type { PairReport } from '../../protocol/rules/audit-pairs.ts'
 import type { Context } from '../command.ts'
 import { wrap } from '../command.ts'
 import { instant, plural, printable, table } from '../output.ts'
@@ -116,22 +117,28 @@ function hanging(text: string, width: number): string {
 
 function pairsText(report: VerifyReport, layout: Parameters<typeof table>[2]): string {
   const amount = (value: bigint): string => formatCredits(value).replace(' cr', '')
+  const { pairs } = report
+  // Columns that are zero everywhere say nothing.
+  const sums = ([
+    ['DISPUTED', (pair) => pair.disputed], ['BY CLAUSE', (pair) => pair.byClause],
+    ['SETTLED', (pair) => pair.settled],
+  ] as const satisfies readonly (readonly [string, (pair: PairReport) => bigint])[])
+    .filter(([, of]) => pairs.some((pair) => of(pair) !== 0n))
   return table(
     [
       { title: 'DEBTOR', shrinkTo: 8 },
       { title: 'OWES', shrinkTo: 8 },
       { title: 'AGREED', align: 'right' },
       { title: 'CLAIMED', align: 'right' },
-      { title: 'DISPUTED', align: 'right' },
-      { title: 'SETTLED', align: 'right' },
+      ...sums.map(([title]) => ({ title, align: 'right' as const })),
       { title: 'HELD', align: 'right' },
       { title: 'LIMIT', align: 'right' },
-      { title: 'SEEN BY' },
-      { title: 'COMPLETE UP TO' },
+      { title: 'SEEN BY', shrinkTo: 4 },
+      { title: 'COMPLETE UP TO', shrinkTo: 11 },
     ],
-    report.pairs.map((pair) => [
-      pair.debtor, pair.creditor, amount(pair.agreed), amount(pair.claimed), amount(pair.disputed),
-      amount(pair.settled), amount(pair.held), amount(pair.limit), pair.seen,
+    pairs.map((pair) => [
+      pair.debtor, pair.creditor, amount(pair.agreed), amount(pair.claimed),
+      ...sums.map(([, of]) => amount(of(pair))), amount(pair.held), amount(pair.limit), pair.seen,
       pair.completeUntilEpochMs === 0 ? '' : instant(pair.completeUntilEpochMs),
     ]),
     layout,
@@ -144,9 +151,9 @@ function verdictText(context: Context, report: VerifyReport): string {
   switch (report.verdict) {
     case 'holds':
       return `${style.green('all holds')}: ${plural(report.logs.length, 'ledger')}, ` +
-        `${plural(entries, 'entry', 'entries')}, federation ${report.federation}` +
+        `${plural(entries, 'entry', 'entries')}, federation ${report.federation}\n` +
         `${report.completeUntilEpochMs === 0 ? '' :
-          `; complete up to ${instant(report.completeUntilEpochMs)} by the sites' own clocks`}\n`
+          `complete up to ${instant(report.completeUntilEpochMs)} by the sites' own clocks\n`}`
     case 'broken':
       return `${style.red('something does not hold')}: ` +
         `${plural(report.findings.length + report.findingsMore, 'fault')}, listed above\n`
