@@ -50,7 +50,7 @@ t('receipts, documents, a light audit and a snapshot of a job that was paid', as
   })
   const [a, b] = federation.sites as [Site, Site]
   const job = await submit(a, {
-    script: '#!/bin/sh\necho done\n', options: { place: 'remote' },
+    script: '#!/bin/sh\nsleep 2\necho done\n', options: { place: 'remote' },
   })
   assert.equal((await ended(a, job)).state, 'done')
   await settled(federation)

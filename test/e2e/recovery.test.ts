@@ -87,7 +87,7 @@ async function endWalk({ home: from, job, input, side }: Walk): Promise<JobDetai
   return detail
 }
 
-/** All the usage that was accepted for the job: each remote task once. */
+/** All that was claimed for the job in the end: each remote task once, and paid as claimed. */
 async function paidOnce(from: Site, job: string): Promise<void> {
   const detail = await jobOf(from, job)
   const remote = detail.contracts.filter(({ site }) => site !== from.name)
@@ -96,12 +96,17 @@ async function paidOnce(from: Site, job: string): Promise<void> {
   const contracts = of('contract').map(({ sid }) => sid)
     .filter((sid) => remote.some(({ contract }) => sid.startsWith(contract)))
   const holds = of('hold').filter(({ body }) => contracts.includes(String(body['contract'])))
-  const paid = of('accept').filter(({ body }) => holds.some(({ sid }) => sid === body['hold']))
-  const usages = paid.map(({ body }) => entries.find(({ sid }) => sid === body['usage'])!)
+  const ours = ({ body }: LedgerEntryRow): boolean => holds.some(({ sid }) => sid === body['hold'])
+  const usages = of('usage').filter((entry) => entry.body['final'] === 1 && ours(entry))
+  // What was accepted is cumulative; what came to nothing is done without a word.
+  const paid = new Map(of('accept').filter(ours).map(({ body }) =>
+    [String(body['hold']), BigInt(String(body['amount']))]))
   const tasks = usages.reduce((sum, { body }) => sum + Number(body['tasks']), 0)
   const atHome = detail.taskRows.filter(({ site }) => site === from.name).length
   assert.equal(tasks, taskCount - atHome, 'each remote task is paid once')
-  const amount = paid.reduce((sum, { body }) => sum + BigInt(String(body['amount'])), 0n)
+  const claimed = usages.reduce((sum, { body }) => sum + BigInt(String(body['amount'])), 0n)
+  const amount = [...paid.values()].reduce((sum, one) => sum + one, 0n)
+  assert.equal(amount, claimed, 'what was claimed is paid')
   assert.equal(BigInt(detail.spent), amount, 'the job says what the ledger says')
 }
 
