@@ -1,10 +1,7 @@
 // The host's records and the small changes that everything at the host makes of them.
 
-import { sha256Hex } from '../base/crypto.ts'
-import { encode } from '../base/encoding.ts'
-import type { Hash, TrancheId } from '../base/ids.ts'
+import type { TrancheId } from '../base/ids.ts'
 import { rangesValues, subtractRanges } from '../base/ranges.ts'
-import { unshape } from '../base/shape.ts'
 import type { TaskReport } from '../rules/run.ts'
 import type { HostContract, HostTask, HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
@@ -12,11 +9,6 @@ import type { Turn } from './turn.ts'
 import { setTimer } from './turn.ts'
 
 export const retryMsMin = 2_000
-
-/** Commits to the reports that a claim is for, without telling them to who lacks the salt. */
-export function meterHash({ salt }: HostTranche, reports: readonly TaskReport[]): Hash {
-  return sha256Hex('gridnode/v1/meter\n', encode([salt, unshape(reports)]))
-}
 
 /** What the home is told of a task. */
 export function toldOf(task: HostTask): TaskReport {

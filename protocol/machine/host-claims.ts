@@ -17,9 +17,9 @@ import { rangesHave, rangesValues, subtractRanges } from '../base/ranges.ts'
 import type { HoldRecord } from '../rules/ledger-book.ts'
 import { chargeFor } from '../rules/ledger-holds.ts'
 import type { TaskReport, UsageTotal } from '../rules/run.ts'
-import { chargeable, mostUsage } from '../rules/run.ts'
+import { chargeable, meterCommitment, mostUsage } from '../rules/run.ts'
 import { say } from './delivery.ts'
-import { forgetContract, leaseLives, meterHash, resultsTaken, toldOf } from './host-book.ts'
+import { forgetContract, leaseLives, resultsTaken, toldOf } from './host-book.ts'
 import { watchClaim } from './host-clause.ts'
 import { keepDocuments } from './kept-documents.ts'
 import type { HostTranche } from './state.ts'
@@ -62,7 +62,7 @@ function claim(turn: Turn, tranche: HostTranche, hold: Sid): void {
     return said ? close(turn, tranche) : claimLater(turn, tranche)
   }
   const said = record.claimedFinal === 1
-    || claimFinally(turn, tranche, { record, ran, meter: meterHash(tranche, tasks) })
+    || claimFinally(turn, tranche, { record, ran, meter: meterCommitment(tranche.salt, tasks) })
   if (!said) return claimLater(turn, tranche)
   keepDocuments(turn, tranche, tasks)
   setTimer(turn, `claim/${tranche.id}`, undefined)

@@ -13,9 +13,9 @@ import { clip } from '../base/clip.ts'
 import { rangesValues } from '../base/ranges.ts'
 import { chargeFor } from '../rules/ledger-holds.ts'
 import type { TaskReport } from '../rules/run.ts'
-import { mostUsage, usageSoFar } from '../rules/run.ts'
+import { meterCommitment, mostUsage, usageSoFar } from '../rules/run.ts'
 import { say } from './delivery.ts'
-import { leaseLives, meterHash, retryMsMin, toldOf } from './host-book.ts'
+import { leaseLives, retryMsMin, toldOf } from './host-book.ts'
 import { checkExposure } from './host-exposure.ts'
 import type { HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
@@ -79,7 +79,7 @@ function claimSoFar(turn: Turn, tranche: HostTranche): void {
   if (amount <= hold.claimed) return
   const said = say(turn, {
     kind: 'usage', to: tranche.home, hold: hold.sid, amount, final: 0, ...usage,
-    meter: meterHash(tranche, reports),
+    meter: meterCommitment(tranche.salt, reports),
   })
   if (said.ok) count(turn, 'interim_claims')
   else count(turn, `usage_refused_${said.refusal.reason}`)

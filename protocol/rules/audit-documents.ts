@@ -27,7 +27,7 @@ import { trancheCommitment, trancheDocumentShape, trancheTasks } from './contrac
 import type { JobDocument } from './job.ts'
 import { jobNoteBytesMax, readJob } from './job.ts'
 import type { TaskReport, UsageTotal } from './run.ts'
-import { chargeable, taskReportShape } from './run.ts'
+import { chargeable, meterCommitment, taskReportShape } from './run.ts'
 import type { ContractOffer, HoldFields, Statement, UsageFields } from './statement.ts'
 
 const bidNoteBytesMax = 64 * 1024
@@ -60,11 +60,6 @@ export interface ReadDocument {
   readonly hash: Hash
   /** What is wrong with the statement that commits to it, if anything is. */
   readonly mismatch: (said: Statement, before: UsageTotal | undefined) => string | undefined
-}
-
-/** What a usage's `meter` commits to. */
-export function meterCommitment(salt: string, reports: readonly TaskReport[]): Hash {
-  return sha256Hex('gridnode/v1/meter\n', encode([salt, unshape(reports)]))
 }
 
 /** The line for a document, without its newline. */

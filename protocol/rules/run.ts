@@ -9,9 +9,12 @@
 // [RUN-6] What a host stops by its own right is `stopped`: what it ran is charged, and it goes
 //   elsewhere.
 
+import { sha256Hex } from '../base/crypto.ts'
+import { encode } from '../base/encoding.ts'
+import type { Hash } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import type { Shaped } from '../base/shape.ts'
-import { integer, list, oneOf, record, text } from '../base/shape.ts'
+import { integer, list, oneOf, record, text, unshape } from '../base/shape.ts'
 import { mulDivDown } from '../base/units.ts'
 
 const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
@@ -83,6 +86,11 @@ export function meteredUsage(options: {
   // A year of a machine with terabytes is beyond what a number holds exactly.
   const gib_s = Number(mulDivDown(BigInt(elapsedMs), BigInt(options.memoryMib), 1000n * 1024n))
   return { core_s, gib_s }
+}
+
+/** What a usage's `meter` commits to: the reports, hidden from who lacks the tranche's salt. */
+export function meterCommitment(salt: string, reports: readonly TaskReport[]): Hash {
+  return sha256Hex('gridnode/v1/meter\n', encode([salt, unshape(reports)]))
 }
 
 export interface UsageTotal {

@@ -4,8 +4,9 @@
 import { assert, suite } from '../harness.ts'
 import { sha256Hex } from '../../protocol/base/crypto.ts'
 import type { PrivateDocument } from '../../protocol/rules/audit-documents.ts'
+import { meterCommitment } from '../../protocol/rules/run.ts'
 import {
-  formatDocument, meterCommitment, openDocuments, readDocument,
+  formatDocument, openDocuments, readDocument,
 } from '../../protocol/rules/audit-documents.ts'
 import { openReplay } from '../../protocol/rules/audit.ts'
 import { trancheCommitment } from '../../protocol/rules/contract.ts'
