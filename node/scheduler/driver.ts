@@ -13,6 +13,31 @@ export interface Resources {
   readonly coresPerTask: number
   readonly memoryBytesPerTask: number
   readonly walltimeSeconds: number
+  /** Graphics processors in all; undefined = none. */
+  readonly gpusPerTask?: number
+  /**
+   * How the task lies on nodes; the sums are the three numbers above. Undefined = all in one node.
+   */
+  readonly chunks?: readonly Chunk[]
+  readonly licences?: readonly { readonly name: string; readonly count: number }[]
+}
+
+/** So many nodes that each give the task so much. */
+export interface Chunk {
+  readonly nodes: number
+  readonly coresPerNode: number
+  readonly memoryBytesPerNode: number
+  readonly gpusPerNode: number
+}
+
+/** The local account that a task runs under; the node must be root to use another than its own. */
+export interface LocalAccount {
+  readonly name: string
+  readonly uid: number
+  readonly gid: number
+  /** All of its groups, `gid` among them. */
+  readonly groups: readonly number[]
+  readonly home: string
 }
 
 export interface TaskRun {
@@ -34,6 +59,13 @@ export interface Submission {
   readonly environment: Readonly<Record<string, string>>
   readonly resources: Resources
   readonly queue?: string
+  /** Undefined: the node's own. */
+  readonly account?: LocalAccount
+  /**
+   * Absolute: the path under which a task sees its own directory, beside its real one, for scripts
+   * that name the directory they were submitted from. Only where `abilities.seenAt`.
+   */
+  readonly seenAt?: string
 }
 
 /**
@@ -57,8 +89,8 @@ export interface EndedTask {
 }
 
 export type TaskStatus =
-  | { readonly kind: 'queued' }
-  | { readonly kind: 'running'; readonly startedEpochMs: number }
+  | { readonly kind: 'queued'; readonly held?: true }
+  | { readonly kind: 'running'; readonly startedEpochMs: number; readonly suspended?: true }
   | EndedTask
 
 export interface Observation {
@@ -99,7 +131,31 @@ export interface Abilities {
   /** A task that uses more memory than it asked for is ended with `memory`. */
   readonly memoryEnforced: boolean
   readonly walltimeEnforced: boolean
+  readonly requeue: boolean
+  /** The scheduler knows advance reservations. */
+  readonly reservations: boolean
+  readonly gpus: boolean
+  readonly licences: boolean
+  /** A task may take several nodes of one kind. */
+  readonly nodes: boolean
+  /** A task may take chunks of several kinds. */
+  readonly chunks: boolean
+  /** Tasks can run under another account than the node's. */
+  readonly accounts: boolean
+  readonly seenAt: boolean
 }
+
+/** What may be done to tasks besides cancelling; each is idempotent but `signal` and `requeue`. */
+export type ControlVerb =
+  | { readonly kind: 'hold' | 'release' | 'suspend' | 'resume' | 'requeue' }
+  /** A name without SIG, such as USR1; to all processes of the task. */
+  | { readonly kind: 'signal'; readonly name: string }
+
+/** `unable`: this scheduler cannot. `state`: not in the state that the tasks are in. */
+export type ControlRefusal =
+  | { readonly reason: 'unable'; readonly words: string }
+  | { readonly reason: 'state'; readonly words: string }
+  | { readonly reason: 'refused'; readonly words: string }
 
 /**
  * In order of precedence; `words` are the scheduler's own, or say what was expected and what came.
@@ -134,8 +190,11 @@ export class SchedulerFailure extends Error {
   }
 }
 
+export type DriverKind =
+  | 'embedded' | 'slurm' | 'grid-engine' | 'pbs' | 'torque' | 'lsf' | 'htcondor' | 'fake'
+
 export interface Driver {
-  readonly kind: 'embedded' | 'slurm' | 'fake'
+  readonly kind: DriverKind
   readonly abilities: Abilities
   start(): Promise<void>
   /** Ends no running task. */
@@ -155,6 +214,13 @@ export interface Driver {
     taskIndexes: readonly number[] | 'all',
     signal: AbortSignal,
   ): Promise<void>
+  /** Tasks that have ended, and tags that are not known, are passed over. */
+  control(
+    tag: string,
+    taskIndexes: readonly number[] | 'all',
+    verb: ControlVerb,
+    signal: AbortSignal,
+  ): Promise<Outcome<undefined, ControlRefusal>>
   /**
    * The caller has recorded the results; the tag is not reported again. Running tasks are not
    * ended.

@@ -15,7 +15,7 @@ import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { SchedulerFailure } from './driver.ts'
 import type {
-  Abilities, Capacity, Driver, Observation, Submission, SubmitRefusal,
+  Abilities, Capacity, ControlRefusal, ControlVerb, Driver, Observation, Submission, SubmitRefusal,
 } from './driver.ts'
 import {
   addTranche, capacityOf, emptyBook, enqueue, nextStarts, observations, setEnded, setRunning,
@@ -89,6 +89,8 @@ export class EmbeddedDriver implements Driver {
   readonly abilities: Abilities = {
     arrays: true, hold: false, signal: false, suspend: false, startEstimate: false,
     accounting: true, memoryEnforced: true, walltimeEnforced: true,
+    requeue: false, reservations: false, gpus: false, licences: false, nodes: false,
+    chunks: false, accounts: false, seenAt: false,
   }
   readonly config: EmbeddedConfig
   readonly #listeners: (() => void)[] = []
@@ -173,6 +175,14 @@ export class EmbeddedDriver implements Driver {
         task.cancelledSamples = 0
       }
     }
+  }
+
+  async control(
+    _tag: string,
+    _taskIndexes: readonly number[] | 'all',
+    { kind }: ControlVerb,
+  ): Promise<Outcome<undefined, ControlRefusal>> {
+    return refuse({ reason: 'unable', words: `${kind} is not done here` })
   }
 
   async forget(tag: string): Promise<void> {

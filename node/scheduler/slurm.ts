@@ -13,7 +13,7 @@ import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { SchedulerFailure } from './driver.ts'
 import type {
-  Abilities, Capacity, Driver, Observation, Submission, SubmitRefusal,
+  Abilities, Capacity, ControlRefusal, ControlVerb, Driver, Observation, Submission, SubmitRefusal,
 } from './driver.ts'
 import {
   batchScript, cancelArguments, countsArguments, findArguments, nodesArguments, queryArguments,
@@ -93,6 +93,8 @@ export class SlurmDriver implements Driver {
     this.abilities = {
       arrays: true, hold: false, signal: false, suspend: false, startEstimate: false,
       accounting: true, memoryEnforced: config.memoryEnforced ?? false, walltimeEnforced: true,
+      requeue: false, reservations: false, gpus: false, licences: false, nodes: false,
+      chunks: false, accounts: false, seenAt: false,
     }
   }
 
@@ -211,6 +213,14 @@ export class SlurmDriver implements Driver {
       throw new SchedulerFailure(failureOf(stderr), `scancel failed: ${stderr.trim()}`)
     }
     this.#hint(session)
+  }
+
+  async control(
+    _tag: string,
+    _taskIndexes: readonly number[] | 'all',
+    { kind }: ControlVerb,
+  ): Promise<Outcome<undefined, ControlRefusal>> {
+    return refuse({ reason: 'unable', words: `${kind} is not done here` })
   }
 
   async forget(tag: string): Promise<void> {

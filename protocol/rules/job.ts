@@ -66,6 +66,65 @@ export const jobDocumentShape = record({
   sites: list(siteName(), { max: 64 }),
   /** Give up when no task could be placed for so long. */
   start_within_seconds: integer({ min: 1, max: 366 * 86_400 }),
+  /** Graphics processors of a task in all; absent: none. */
+  gpus: optional(integer({ min: 1, max: 65_536 })),
+  /**
+   * So many nodes that each give a task so much; `cores`, `memory_mib` and `gpus` are the sums.
+   * Absent: a task lies in one node.
+   */
+  chunks: optional(list(
+    record({
+      nodes: integer({ min: 1, max: 65_536 }),
+      cores: integer({ min: 1, max: 65_536 }),
+      memory_mib: integer({ min: 1, max: 2 ** 32 }),
+      gpus: integer({ min: 0, max: 1_024 }),
+    }),
+    { min: 1, max: 16 },
+  )),
+  licences: optional(list(
+    record({
+      name: text({ bytesMax: 64, pattern: /^[A-Za-z0-9._@:-]{1,64}$/ }),
+      count: integer({ min: 1, max: 65_536 }),
+    }),
+    { min: 1, max: 16 },
+  )),
+  /** An expression over what clusters publish: the larger, the better; absent: by `policy`. */
+  rank: optional(text({ bytesMax: 4_096 })),
+  /** When the job may begin; `job` is the id of one of the same home, '' with singleton. */
+  after: optional(list(
+    record({
+      kind: oneOf('after', 'afterok', 'afternotok', 'afterany', 'aftercorr', 'singleton'),
+      job: text({ bytesMax: 12, pattern: /^([0-9a-f]{12})?$/ }),
+      delay_seconds: integer({ min: 0, max: 366 * 86_400 }),
+    }),
+    { min: 1, max: 256 },
+  )),
+  /** 1: any one of `after` is enough. */
+  after_any: optional(integer({ min: 0, max: 1 })),
+  /** 1: waits for its owner's `release`. */
+  hold: optional(integer({ min: 0, max: 1 })),
+  /** Not before this moment, milliseconds since 1970. */
+  begin_ms: optional(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })),
+  /** What its owner thinks of it among their own jobs, 1024 when absent; the larger, the sooner. */
+  priority: optional(integer({ min: 0, max: 2_047 })),
+  /** A queue of the home. */
+  queue: optional(text({ bytesMax: 63, pattern: /^[A-Za-z0-9._-]{1,63}$/ })),
+  project: optional(text({ bytesMax: 63, pattern: /^[A-Za-z0-9._-]{1,63}$/ })),
+  /** 0: a task that was started is not started again elsewhere. */
+  rerun: optional(integer({ min: 0, max: 1 })),
+  /** Whose run-time variables a task finds beside ours; absent: none. */
+  dialect: optional(oneOf('slurm', 'pbs', 'torque', 'lsf', 'grid_engine')),
+  /**
+   * Where the owner wants the streams, as patterns of the dialect; '' = by default. `join` 1: both
+   * in `out`.
+   */
+  streams: optional(record({
+    out: text({ bytesMax: limits.pathBytes }),
+    error: text({ bytesMax: limits.pathBytes }),
+    join: integer({ min: 0, max: 1 }),
+  })),
+  /** The absolute path under which a task sees its directory: where it was submitted from. */
+  seen_at: optional(text({ bytesMax: limits.pathBytes, pattern: /^\/[^\u0000]*$/ })),
 })
 
 export type JobDocument = Shaped<typeof jobDocumentShape>

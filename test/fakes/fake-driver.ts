@@ -9,7 +9,8 @@ import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { SchedulerFailure } from '../../node/scheduler/driver.ts'
 import type {
-  Abilities, Capacity, Driver, EndedHow, Observation, Submission, SubmitRefusal,
+  Abilities, Capacity, ControlRefusal, ControlVerb, Driver, EndedHow, Observation, Submission,
+  SubmitRefusal,
 } from '../../node/scheduler/driver.ts'
 import {
   addTranche, capacityOf, emptyBook, enqueue, nextStarts, observations, setEnded, setRunning,
@@ -243,6 +244,8 @@ export class FakeDriver implements Driver {
   readonly abilities: Abilities = {
     arrays: true, hold: false, signal: false, suspend: false, startEstimate: false,
     accounting: true, memoryEnforced: true, walltimeEnforced: true,
+    requeue: false, reservations: false, gpus: false, licences: false, nodes: false,
+    chunks: false, accounts: false, seenAt: false,
   }
   readonly cluster: FakeCluster
   readonly #listeners: (() => void)[] = []
@@ -288,6 +291,14 @@ export class FakeDriver implements Driver {
   ): Promise<void> {
     await this.#ask('cancel', signal, () => this.cluster.cancel(tag, taskIndexes))
     this.hint()
+  }
+
+  async control(
+    _tag: string,
+    _taskIndexes: readonly number[] | 'all',
+    { kind }: ControlVerb,
+  ): Promise<Outcome<undefined, ControlRefusal>> {
+    return refuse({ reason: 'unable', words: `${kind} is not done here` })
   }
 
   async forget(tag: string): Promise<void> {
