@@ -9,7 +9,7 @@ import { importsOf, type Import } from './source-text.ts'
 export const rulesInOrder: readonly string[] = [
   'statement-fields', 'statement', 'ruling', 'tariff', 'membership',
   'job', 'job-options', 'sbatch', 'directives', 'requirements',
-  'offer', 'announce', 'queue-wait', 'bid', 'award', 'contract', 'stage', 'stage-outputs', 'run',
+  'offer', 'announce', 'queue-wait', 'bid', 'award', 'late-binding', 'contract', 'stage', 'stage-outputs', 'run',
   'digest', 'clause',
   'ledger-refusal', 'ledger-book', 'ledger-keys', 'ledger-accounts', 'ledger-holds',
   'ledger-pairs', 'ledger-publics', 'ledger-entry', 'ledger', 'ledger-state',
@@ -67,7 +67,8 @@ function relativeProblem(path: string, one: Import): string | undefined {
     if (lazyForCli.includes(target)) {
       return one.dynamic ? undefined : `${target} is loaded with import(), where it is needed`
     }
-    return under(target, ['protocol/', 'cli/', 'node/http/api.ts'], 'cli/')
+    const seen = ['protocol/', 'cli/', 'node/http/api.ts', 'node/http/batch-api.ts']
+    return under(target, seen, 'cli/')
   }
   return `${folder ?? path} is no folder of the architecture`
 }

@@ -14,6 +14,7 @@ import {
 import { jobNoteBytesMax } from '../../protocol/rules/job.ts'
 import { grantNamePattern, witnessesMax } from '../../protocol/rules/statement.ts'
 import { apiPaths } from './api.ts'
+import { batchPaths } from './batch-api.ts'
 import type { ApiRefusal, LocalNode } from './local-node.ts'
 import { operatorWord, wordShape } from './word-shape.ts'
 
@@ -58,6 +59,7 @@ const entriesDefault = 100
 const entriesMax = 1_000
 const jobsDefault = 100
 const jobsMax = 1_000
+const batchMax = 10_000
 /** More than the longest name of a tile. */
 const logPathMax = 128
 const inviteSecondsMax = 90 * 86_400
@@ -158,6 +160,38 @@ export const routes: readonly Route[] = [
       return file.ok ? ok({ kind: 'bytes', ...file.value }) : file
     }),
     query: ['path'],
+  },
+  get(batchPaths.batch, ['jobs', 'state', 'user', 'limit'], async ({ node, query }) => {
+    const named = query.get('jobs')?.split(',')
+    if (named && (named.length > jobsMax || !named.every((one) => /^[0-9a-f]{12}$/.test(one)))) {
+      return malformed(`expected ?jobs= with at most ${jobsMax} whole ids, 12 of 0-9 and a-f each`)
+    }
+    const state = oneOf(query, 'state', ['open', 'all'])
+    if (!state.ok) return state
+    const limit = count(query, 'limit', { min: 1, max: batchMax, otherwise: jobsMax })
+    if (!limit.ok) return limit
+    const user = query.get('user') ?? undefined
+    return json(await node.batch({ jobs: named, state: state.value, user, limit: limit.value }))
+  }),
+  {
+    ...job(batchPaths.tree(id), async ({ node, name, query }) => {
+      const task = taskOf(query)
+      return task.ok ? json(await node.tree(name, task.value)) : task
+    }),
+    query: ['task'],
+  },
+  {
+    ...job(batchPaths.treeFile(id), async ({ node, name, query, signal }) => {
+      const task = taskOf(query)
+      if (!task.ok) return task
+      const path = query.get('path') ?? ''
+      if (path === '' || Buffer.byteLength(path) > limits.pathBytes) {
+        return malformed('expected ?path= with the path of a file as the tree has it')
+      }
+      const file = await node.treeFile(name, { task: task.value, path }, signal)
+      return file.ok ? ok({ kind: 'bytes', ...file.value }) : file
+    }),
+    query: ['task', 'path'],
   },
   get(apiPaths.offers, ['where'], async ({ node, query }) =>
     json(await node.offers(query.get('where') ?? undefined))),
@@ -276,6 +310,10 @@ function job(path: string, handle: Handle): Route {
     const came = JSON.stringify(call.name.slice(0, 64))
     return malformed(`expected a job's id, 4 to 12 of 0-9 and a-f, got ${came}`)
   })
+}
+
+function taskOf(query: URLSearchParams): Outcome<number, ApiRefusal> {
+  return count(query, 'task', { min: 0, max: limits.taskNumberMax, otherwise: 0 })
 }
 
 function malformed(detail: string): { readonly ok: false; readonly refusal: ApiRefusal } {

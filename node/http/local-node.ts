@@ -19,6 +19,7 @@ import type {
 import type {
   DigestAnswer, DocumentsAnswer, PairAnswer, PruneAnswer, ReceiptAnswer, SnapshotAnswer,
 } from './api.ts'
+import type { BatchRow, ResultTree } from './batch-api.ts'
 
 /** The closed words of `ApiError`, each with its HTTP status. */
 export const apiStatus = {
@@ -62,6 +63,14 @@ export interface JobsQuery {
   readonly state: 'open' | 'ended' | 'all'
   readonly user: string | undefined
   /** 1 to 1,000. */
+  readonly limit: number
+}
+
+export interface BatchQuery {
+  /** Whole ids; undefined = all. */
+  readonly jobs: readonly string[] | undefined
+  readonly state: 'open' | 'all'
+  readonly user: string | undefined
   readonly limit: number
 }
 
@@ -111,6 +120,13 @@ export interface LocalNode {
   results(id: string): Reply<readonly ResultFile[]>
   /** `path` as `results` gave it. */
   resultFile(id: string, path: string, signal: AbortSignal): Reply<FileStream>
+  /** Newest first; jobs that are not known are left out. */
+  batch(query: BatchQuery): Reply<readonly BatchRow[]>
+  /** `conflict` while the task has not ended. */
+  tree(id: string, task: number): Reply<ResultTree>
+  treeFile(
+    id: string, file: { readonly task: number; readonly path: string }, signal: AbortSignal,
+  ): Reply<FileStream>
   /** All when `where` is undefined; `bad_expression` with the position. */
   offers(where: string | undefined): Reply<readonly OfferRow[]>
   peers(): Reply<readonly PeerRow[]>

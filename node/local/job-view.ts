@@ -123,7 +123,7 @@ export function jobDetail(tables: Tables, job: Job): JobDetail {
   }
 }
 
-function taskRow(task: HomeTask): TaskRow {
+export function taskRow(task: HomeTask): TaskRow {
   const { report } = task
   return {
     task: task.task,

@@ -34,6 +34,7 @@ import type { ChunkStore } from '../staging/chunk-store.ts'
 import { systemCode } from '../staging/staging-error.ts'
 import { exportLedger } from '../store/ledger-export.ts'
 import type { Store } from '../store/level.ts'
+import { batchRows, resultTree, treeFile } from './batch-view.ts'
 import { federationView } from './federation-view.ts'
 import { fileBytes, jobEvents, taskLog } from './job-streams.ts'
 import { resultFiles } from './job-results.ts'
@@ -205,6 +206,20 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
       if (!found) return no('not_found', `job ${job.value.id} has no result ${path}`)
       const bytes = fileBytes(chunks, found.file)
       return ok({ sizeBytes: found.file.sizeBytes, bytes })
+    },
+
+    batch: (query) => Promise.resolve(ok(batchRows(tables, query))),
+
+    async tree(id, task) {
+      const job = jobOf(id)
+      if (!job.ok) return job
+      return resultTree({ tables, chunks }, job.value.id, task).catch(stagingRefusal)
+    },
+
+    async treeFile(id, file) {
+      const job = jobOf(id)
+      if (!job.ok) return job
+      return treeFile({ tables, chunks }, job.value.id, file).catch(stagingRefusal)
     },
 
     offers(where) {

@@ -115,6 +115,18 @@ export function fakeNode(): FakeNode {
     async results() {
       return ok([{ path: 'out/a', sizeBytes: 5, executable: false }])
     },
+    async batch(query) {
+      ask('batch', query)
+      return ok([])
+    },
+    async tree(id, task) {
+      ask('tree', id, task)
+      return ok({ files: [], directories: [] })
+    },
+    async treeFile(id, file) {
+      ask('treeFile', id, file)
+      return refuse({ reason: 'not_found', detail: 'no such file' })
+    },
     async resultFile(id, path, signal) {
       ask('resultFile', id, path)
       const sizeBytes = path === 'short' ? 11 : path === 'long' ? 9 : 10
