@@ -78,6 +78,11 @@ export function subtractRanges(left: Ranges, right: Ranges): Ranges {
   return rest
 }
 
+/** What is in both. */
+export function commonRanges(left: Ranges, right: Ranges): Ranges {
+  return subtractRanges(left, subtractRanges(left, right))
+}
+
 /** The `count` smallest members, and the rest. */
 export function takeRanges(ranges: Ranges, count: number): { taken: Ranges; rest: Ranges } {
   const taken: [number, number][] = []

@@ -24,6 +24,13 @@ import { grantNamePattern } from './statement.ts'
 
 const name = text({ bytesMax: 128, pattern: /^[^\u0000-\u001f\u007f]{1,128}$/ })
 
+/** One thing that a job waits for; `job` is the id of one of the same home, '' with singleton. */
+export const afterShape = record({
+  kind: oneOf('after', 'afterok', 'afternotok', 'afterany', 'aftercorr', 'singleton'),
+  job: text({ bytesMax: 12, pattern: /^([0-9a-f]{12})?$/ }),
+  delay_seconds: integer({ min: 0, max: 366 * 86_400 }),
+})
+
 export const jobDocumentShape = record({
   name,
   user: text({ bytesMax: 64, pattern: /^[A-Za-z0-9._-]{1,64}$/ }),
@@ -90,15 +97,8 @@ export const jobDocumentShape = record({
   )),
   /** An expression over what clusters publish: the larger, the better; absent: by `policy`. */
   rank: optional(text({ bytesMax: 4_096 })),
-  /** When the job may begin; `job` is the id of one of the same home, '' with singleton. */
-  after: optional(list(
-    record({
-      kind: oneOf('after', 'afterok', 'afternotok', 'afterany', 'aftercorr', 'singleton'),
-      job: text({ bytesMax: 12, pattern: /^([0-9a-f]{12})?$/ }),
-      delay_seconds: integer({ min: 0, max: 366 * 86_400 }),
-    }),
-    { min: 1, max: 256 },
-  )),
+  /** When the job may begin. */
+  after: optional(list(afterShape, { min: 1, max: 256 })),
   /** 1: any one of `after` is enough. */
   after_any: optional(integer({ min: 0, max: 1 })),
   /** 1: waits for its owner's `release`. */
