@@ -143,6 +143,15 @@ export function absolutePath(): Field<string> {
     typeof input === 'string' && /^\/[^\u0000]{0,4000}$/.test(input) ? input : undefined)
 }
 
+export function absolutePaths(): Field<readonly string[]> {
+  return field('a list of absolute paths such as ["/opt/software"]', (input) => {
+    if (!Array.isArray(input) || input.length > 64) return undefined
+    const list: readonly unknown[] = input
+    const fits = list.every((one) => typeof one === 'string' && /^\/[^\u0000]{0,4000}$/.test(one))
+    return fits ? (list as readonly string[]) : undefined
+  })
+}
+
 export interface ListenAddress {
   /** An IP address. */
   readonly host: string

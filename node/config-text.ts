@@ -60,6 +60,13 @@ kind = ${JSON.stringify(choices.scheduler)}
 ${off(embedded)}cores = ${cores}
 ${off(embedded)}memory = ${JSON.stringify(memory)}
 #walltime_max = "24h"
+# embedded: what a task sees of this machine. With bubblewrap: the system read-only, its own
+# directory, an empty /tmp, no home directories, nothing of this node. "auto": where bubblewrap
+# works; "none": everything that this node's account sees. sandbox_show: directories in the hidden
+# ones that tasks may read all the same; sandbox_network = false: no network.
+#sandbox = "auto"
+#sandbox_show = []
+#sandbox_network = true
 # slurm: the configuration file (SLURM_CONF), the directory of sbatch and the others, and the
 # partition. By default what the commands find, the PATH, and the cluster's default partition.
 #conf = "/etc/slurm/slurm.conf"

@@ -28,6 +28,11 @@ export interface EmbeddedConfig {
   readonly cores: number
   readonly memoryBytes: number
   readonly walltimeSecondsMax: number
+  /** What is put around a task; `auto`: bubblewrap where it works. */
+  readonly sandbox: 'auto' | 'bubblewrap' | 'none'
+  /** Hidden by the sandbox otherwise, such as what lies in home directories. */
+  readonly sandboxShow: readonly string[]
+  readonly sandboxNetwork: boolean
   /** 1000 = the reference core. */
   readonly speedPermille: number
 }
@@ -157,6 +162,9 @@ function embeddedSchema(machine: Machine) {
       `${machine.memoryBytes}B`,
     ),
     walltime_max: v.optional(fields.seconds({ min: 1, max: yearSeconds }), '24h'),
+    sandbox: v.optional(fields.word('auto', 'bubblewrap', 'none'), 'auto'),
+    sandbox_show: v.optional(fields.absolutePaths(), []),
+    sandbox_network: v.optional(fields.flag(), true),
     draining,
     speed,
   })
@@ -477,6 +485,9 @@ function buildScheduler(read: SchedulerRead): EmbeddedConfig | SlurmConfig {
     cores: read.cores!,
     memoryBytes: read.memory!,
     walltimeSecondsMax: read.walltime_max!,
+    sandbox: read.sandbox!,
+    sandboxShow: read.sandbox_show!,
+    sandboxNetwork: read.sandbox_network!,
     speedPermille,
   }
 }

@@ -139,6 +139,7 @@ export async function submitTranche(
         memoryBytesPerTask: contract.memoryMib * 2 ** 20,
         walltimeSeconds: contract.walltimeSeconds,
       },
+      ...(document.seen_at !== undefined && { seenAt: document.seen_at }),
     }, deadline)
     if (submitted.ok) {
       parts.loop.push({ kind: 'trancheSubmitted', tranche: id, localId: submitted.value.localId })

@@ -12,7 +12,7 @@ import { get } from './local/tables.ts'
 import { Problem } from './problem.ts'
 import type { Driver } from './scheduler/driver.ts'
 import { EmbeddedDriver } from './scheduler/embedded.ts'
-import { SlurmDriver } from './scheduler/slurm.ts'
+import { slurmDriver } from './scheduler/slurm.ts'
 
 const roundRetryMsMin = 2_000
 const roundRetryMsMax = 60_000
@@ -85,10 +85,16 @@ export function driverFor(config: Config, directory: string): Driver {
       memoryBytes: scheduler.memoryBytes,
       walltimeSecondsMax: scheduler.walltimeSecondsMax,
       speedPermille: scheduler.speedPermille,
+      ...(scheduler.sandbox !== 'none' && {
+        sandbox: {
+          kind: scheduler.sandbox, hide: [directory], show: scheduler.sandboxShow,
+          network: scheduler.sandboxNetwork,
+        },
+      }),
     })
   }
   const { confPath, binDirectory, partition, extraArguments, memoryEnforced } = scheduler
-  return new SlurmDriver({
+  return slurmDriver({
     stateDirectory: join(directory, 'slurm'),
     ...(confPath !== undefined && { confPath }),
     ...(binDirectory !== undefined && { binDirectory }),

@@ -3,7 +3,7 @@
 // byte. An address-space limit (ulimit -v) would be exact and wrong: many runtimes reserve far more
 // than they use.
 
-import { appendFileSync, statSync, truncateSync } from 'node:fs'
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { proportionalBytes, readSessions } from './process-table.ts'
 
@@ -44,31 +44,45 @@ const noteBytesMax = 64
  */
 export function boundOutput(directory: string, bytesMax: number, cut: Set<string>): void {
   for (const stream of streams) {
-    const path = outputPath(directory, stream)
-    try {
-      // The last line of a stream that an earlier node has cut is not to be cut again.
-      const allowance = cut.has(stream) ? 0 : noteBytesMax
-      if (statSync(path).size <= bytesMax + allowance) continue
-      truncateSync(path, bytesMax)
+    // The last line of a stream that an earlier node has cut is not to be cut again.
+    const allowance = cut.has(stream) ? 0 : noteBytesMax
+    withOutput(directory, stream, (file) => {
+      if (fstatSync(file).size <= bytesMax + allowance) return
+      ftruncateSync(file, bytesMax)
       cut.add(stream)
-    } catch {
-      // The task removed it, or its directory; then there is nothing to bound.
-    }
+    })
   }
 }
 
 /** Says in a cut stream's last line that it was cut; once, when the task has ended. */
 export function markCutOutput(directory: string, bytesMax: number, cut: Set<string>): void {
+  const words = `\n[output beyond ${bytesMax} bytes was dropped]\n`
   for (const stream of cut) {
-    try {
-      const words = `\n[output beyond ${bytesMax} bytes was dropped]\n`
-      appendFileSync(outputPath(directory, stream), words)
-    } catch {
-      // As above.
-    }
+    withOutput(directory, stream, (file) => writeSync(file, words))
   }
 }
 
-function outputPath(directory: string, stream: string): string {
-  return join(directory, '.gridnode', stream)
+/**
+ * The task may have put anything in the file's place, and we may be root: no link is followed, and
+ * only a plain file that has no other name is touched.
+ */
+function withOutput(directory: string, stream: string, work: (file: number) => void): void {
+  const { O_APPEND, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
+  try {
+    const own = openSync(join(directory, '.gridnode'), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+    try {
+      const flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK
+      const file = openSync(join('/proc/self/fd', String(own), stream), flags)
+      try {
+        const stats = fstatSync(file)
+        if (stats.isFile() && stats.nlink === 1) work(file)
+      } finally {
+        closeSync(file)
+      }
+    } finally {
+      closeSync(own)
+    }
+  } catch {
+    // The task removed it, or its directory; then there is nothing to bound.
+  }
 }

@@ -27,6 +27,10 @@ import { adoptedWatch } from './embedded-watch.ts'
 import type { AdoptedWatch } from './embedded-watch.ts'
 import { run, spawnDetached } from './exec.ts'
 import { bootId, sendSignal } from './process-table.ts'
+import type { SandboxOptions } from './sandbox.ts'
+import {
+  openSandbox, sandboxWords, seenAtFault, streamWords, temporaryName,
+} from './sandbox.ts'
 import { claimCancelled, supervisorArgv } from './supervisor.ts'
 import { faultOf, taskEnvironment, trancheStore } from './tranche-store.ts'
 import type { TrancheStore } from './tranche-store.ts'
@@ -49,6 +53,8 @@ export interface EmbeddedConfig {
   readonly tasksQueuedMax?: number
   /** How often memory and output are looked at; 1,000 when left out. */
   readonly sampleMs?: number
+  /** `auto`: where bubblewrap works; none when left out. */
+  readonly sandbox?: { readonly kind: 'auto' | 'bubblewrap' } & SandboxOptions
 }
 
 interface Note {
@@ -86,7 +92,8 @@ const secondSignalSamples = 3
 
 export class EmbeddedDriver implements Driver {
   readonly kind = 'embedded'
-  readonly abilities: Abilities = {
+  /** What the sandbox adds is known after `start`. */
+  abilities: Abilities = {
     arrays: true, hold: false, signal: false, suspend: false, startEstimate: false,
     accounting: true, memoryEnforced: true, walltimeEnforced: true,
     requeue: false, reservations: false, gpus: false, licences: false, nodes: false,
@@ -95,6 +102,7 @@ export class EmbeddedDriver implements Driver {
   readonly config: EmbeddedConfig
   readonly #listeners: (() => void)[] = []
   #session: Session | undefined
+  #sandbox: SandboxOptions | undefined
 
   constructor(config: EmbeddedConfig) {
     this.config = config
@@ -103,6 +111,10 @@ export class EmbeddedDriver implements Driver {
   async start(): Promise<void> {
     if (this.#session) return
     await run(['timeout', '--version'], { timeoutMs: 10_000 })
+    this.#sandbox = await openSandbox(this.config.sandbox)
+    const sandboxed = this.#sandbox !== undefined
+    const accounts = sandboxed && process.getuid?.() === 0
+    this.abilities = { ...this.abilities, seenAt: sandboxed, accounts }
     mkdirSync(this.#recordsDirectory, { recursive: true, mode: 0o700 })
     const session: Session = {
       book: emptyBook(this.config.cores, this.config.memoryBytes),
@@ -225,6 +237,8 @@ export class EmbeddedDriver implements Driver {
       const words = `expected queue ${this.#queue}, the only one here, got ${submission.queue}`
       return { reason: 'queueUnknown', words }
     }
+    const unable = this.#unable(submission)
+    if (unable !== undefined) return { reason: 'refused', words: unable }
     const asked: readonly [what: string, most: number, came: number][] = [
       ['cores', this.config.cores, coresPerTask],
       ['bytes of memory', this.config.memoryBytes, memoryBytesPerTask],
@@ -239,6 +253,15 @@ export class EmbeddedDriver implements Driver {
     if (book.tasksQueued + submission.tasks.length <= most) return undefined
     const words = `${book.tasksQueued} tasks wait and at most ${most} may; submit again later`
     return { reason: 'full', words }
+  }
+
+  #unable({ seenAt, account }: Submission): string | undefined {
+    if (account !== undefined && !this.abilities.accounts) {
+      return `expected no other account, got ${account.name}: the node is not root, or has no sandbox`
+    }
+    if (seenAt === undefined) return undefined
+    return this.abilities.seenAt ? seenAtFault(seenAt)
+      : 'expected no path to show the directory under: there is no sandbox'
   }
 
   #add(session: Session, entry: {
@@ -338,17 +361,15 @@ export class EmbeddedDriver implements Driver {
 
   #launch(session: Session, task: Task): boolean {
     const { submission } = task.tranche
-    try {
-      mkdirSync(join(task.directory, '.gridnode'), { recursive: true })
-    } catch {
-      // The supervisor will find the same and record that the task could not run in its directory.
-    }
+    // What is another account's is made before it is: its owner may put links into it.
+    if (submission.account === undefined) this.#makeOwn(task.directory)
     const argv = supervisorArgv({
       base: task.base,
       directory: task.directory,
       walltimeSeconds: submission.resources.walltimeSeconds,
       graceSeconds: this.#graceSeconds,
-      command: submission.command,
+      streams: submission.account === undefined ? '.gridnode' : '',
+      command: this.#commandOf(task),
     })
     const started = spawnDetached(argv, {
       env: { ...session.environment, ...taskEnvironment(submission, task.taskIndex) },
@@ -358,6 +379,22 @@ export class EmbeddedDriver implements Driver {
     if (!started) return false
     setRunning(session.book, task, started.pid, clock.now())
     return true
+  }
+
+  #makeOwn(directory: string): void {
+    try {
+      mkdirSync(join(directory, '.gridnode'), { recursive: true })
+      if (this.#sandbox) mkdirSync(join(directory, temporaryName), { recursive: true })
+    } catch {
+      // The supervisor will find the same and record that the task could not run in its directory.
+    }
+  }
+
+  #commandOf({ tranche: { submission }, directory }: Task): string[] {
+    const { command, seenAt, account } = submission
+    if (!this.#sandbox) return [...command]
+    const around = sandboxWords(this.#sandbox, { directory, seenAt, account })
+    return [...around, ...streamWords(account), ...command]
   }
 
   #supervisorExited(session: Session, task: Task): void {

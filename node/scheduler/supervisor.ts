@@ -15,8 +15,11 @@ import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'nod
 import type { EndedHow } from './driver.ts'
 
 const script = `
-base=$1 directory=$2 walltime=$3 grace=$4
-shift 4
+base=$1 directory=$2 walltime=$3 grace=$4 streams=$5
+shift 5
+ulimit -c 0
+out=/dev/null error=/dev/null
+[ -z "$streams" ] || { out=$streams/stdout error=$streams/stderr; }
 how= child= interrupted=
 halt() {
   interrupted=1
@@ -35,7 +38,7 @@ set -C
 { echo "start $$ $born $boot" >"$base.start"; } 2>/dev/null || exit 120
 set +C
 if cd "$directory"; then
-  timeout -k "$grace" "$walltime" "$@" </dev/null >>.gridnode/stdout 2>>.gridnode/stderr &
+  timeout -k "$grace" "$walltime" "$@" </dev/null >>"$out" 2>>"$error" &
   child=$!
   [ -z "$how" ] || halt "$how" "$signal"
   wait "$child"
@@ -71,6 +74,8 @@ export interface SupervisorStart {
   readonly directory: string
   readonly walltimeSeconds: number
   readonly graceSeconds: number
+  /** Below the directory; '' when the command opens its streams itself. */
+  readonly streams: '.gridnode' | ''
   readonly command: readonly string[]
 }
 
@@ -78,7 +83,7 @@ export function supervisorArgv(start: SupervisorStart): string[] {
   return [
     'sh', '-c', script, 'gridnode-task',
     start.base, start.directory, String(start.walltimeSeconds), String(start.graceSeconds),
-    ...start.command,
+    start.streams, ...start.command,
   ]
 }
 
@@ -92,7 +97,7 @@ export type StartRecord =
   /** Made but not written: its maker is between two system calls, or died there. */
   | { readonly kind: 'torn'; readonly epochMs: number }
   | { readonly kind: 'cancelled'; readonly epochMs: number }
-  /** By a batch job, `start JOB`: see slurm-commands.ts. */
+  /** By a batch job, `start JOB`: see batch-script.ts. */
   | { readonly kind: 'claimed'; readonly job: string; readonly epochMs: number }
   | {
       readonly kind: 'started'
@@ -107,7 +112,7 @@ export function readStart(base: string): StartRecord {
   if (!file) return { kind: 'absent' }
   const { text, epochMs } = file
   if (text === 'cancelled\n') return { kind: 'cancelled', epochMs }
-  const job = /^start (\d+)\n$/.exec(text)?.[1]
+  const job = /^start ([\w.[\]@#-]{1,200})\n$/.exec(text)?.[1]
   if (job !== undefined) return { kind: 'claimed', job, epochMs }
   const match = /^start (\d+) (\d+) ([0-9a-f-]+)\n$/.exec(text)
   if (!match) return { kind: 'torn', epochMs }

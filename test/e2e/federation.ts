@@ -1,6 +1,7 @@
 // A federation of real processes for the tests here: made by the same init, invite and join that
 // people use, with short times, and questions that tests ask of it again and again.
 
+import { spawnSync } from 'node:child_process'
 import { join as joinPath } from 'node:path'
 import type {
   ExportAnswer, InviteAnswer, JobDetail, LedgerEntryRow, LedgerSummary, OfferRow, PeerRow,
@@ -14,7 +15,7 @@ import { verifyLogs } from '../../cli/verify/verify.ts'
 import type { Context } from '../harness.ts'
 import { assert, eventually } from '../harness.ts'
 import type { Site } from './site.ts'
-import { freePort, siteAt } from './site.ts'
+import { freePort, program, siteAt } from './site.ts'
 
 export interface SitePlan {
   readonly name: string
@@ -28,6 +29,15 @@ export interface SitePlan {
 export interface FederationPlan {
   readonly sites: readonly SitePlan[]
   readonly set?: Readonly<Record<string, string>>
+  /** Where each site runs and listens; on 127.0.0.1 of this machine when left out. */
+  readonly network?: Network
+}
+
+export interface Network {
+  /** A multiaddr. */
+  listen(site: string): string
+  /** Words before a command that run it where the site is. */
+  within(site: string): readonly string[]
 }
 
 export interface Federation {
@@ -50,6 +60,7 @@ const quick = {
 
 /** All sites up, each with the offers of all. The first founds, the others join by its token. */
 export async function openFederation(ctx: Context, plan: FederationPlan): Promise<Federation> {
+  const { network } = plan
   const directory = ctx.tmp()
   const sites: Site[] = []
   for (const [index, one] of plan.sites.entries()) {
@@ -57,22 +68,28 @@ export async function openFederation(ctx: Context, plan: FederationPlan): Promis
     await init({
       directory: own,
       site: one.name,
-      listen: [`/ip4/127.0.0.1/tcp/${await freePort()}`],
+      listen: [network?.listen(one.name) ?? `/ip4/127.0.0.1/tcp/${await freePort()}`],
       ...(index === 0 && { found: 'testers' }),
       ...(one.scheduler && { scheduler: one.scheduler }),
       ...(one.scheduler !== 'slurm' && {
         cores: one.cores ?? 2, memoryBytes: (one.memoryMib ?? 4_096) * 2 ** 20,
       }),
-      set: { ...quick, ...plan.set, ...one.set },
+      set: {
+        ...quick,
+        // Tasks of tests tell what they did in files outside.
+        ...(one.scheduler !== 'slurm' && { 'scheduler.sandbox': '"none"' }),
+        ...plan.set, ...one.set,
+      },
     })
-    sites.push(siteAt(ctx, one.name, own))
+    sites.push(siteAt(ctx, one.name, own, network?.within(one.name)))
   }
   const [founder, ...others] = sites
   await founder!.start()
   for (const site of others) {
     const { token } = await founder!.client.post<InviteAnswer>(
       apiPaths.invites, { valid_seconds: 600 })
-    await join({ directory: site.directory, token })
+    if (network) runThere(network.within(site.name), ['join', '--dir', site.directory, token])
+    else await join({ directory: site.directory, token })
   }
   await Promise.all(others.map((site) => site.start()))
   const federation: Federation = {
@@ -84,8 +101,19 @@ export async function openFederation(ctx: Context, plan: FederationPlan): Promis
   return federation
 }
 
+/** A command of the program, where a site is; its output. */
+export function runThere(within: readonly string[], words: readonly string[]): string {
+  const [command = program, ...others] = [...within, program, ...words]
+  const ran = spawnSync(command, others, { encoding: 'utf8', timeout: 60_000 })
+  if (ran.status === 0) return ran.stdout
+  const why = ran.error?.message ?? ran.stderr
+  throw new Error(`gridnode ${words[0]} ended with ${ran.status}: ${why}\n${ran.stdout}`)
+}
+
 /** Every site that runs is linked to every other, has its offer, and is owed no statement. */
-export async function everybodyMeets({ sites }: Pick<Federation, 'sites'>): Promise<void> {
+export async function everybodyMeets(
+  { sites }: Pick<Federation, 'sites'>, timeoutSeconds = 40,
+): Promise<void> {
   const up = sites.filter((site) => site.running())
   for (const { name, client } of up) {
     await eventually(async () => {
@@ -95,7 +123,7 @@ export async function everybodyMeets({ sites }: Pick<Federation, 'sites'>): Prom
       const met = (one: Site): boolean => one.name === name ||
         peers.some((row) => row.site === one.name && row.undelivered === 0)
       return up.every((one) => here(one) && met(one))
-    }, { timeoutSeconds: 40, what: `${name} sees all other sites` })
+    }, { timeoutSeconds, what: `${name} sees all other sites` })
   }
 }
 

@@ -34,6 +34,9 @@ t('has a default for all but the name and the addresses', () => {
     cores: 8,
     memoryBytes: 16 * 2 ** 30,
     walltimeSecondsMax: 86_400,
+    sandbox: 'auto',
+    sandboxShow: [],
+    sandboxNetwork: true,
     speedPermille: 1_000,
   })
   assert.equal(config.market.windowMs, 1_000)
