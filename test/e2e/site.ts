@@ -45,7 +45,7 @@ export interface Launched {
 }
 
 /** Becomes the node by exec, so that its pid is the node's. */
-const program = join(import.meta.dirname, '..', '..', 'cli', 'gridnode')
+export const program = join(import.meta.dirname, '..', '..', 'cli', 'gridnode')
 
 /** Where the search begins differs from process to process. */
 let portsTried = process.pid * 17
@@ -64,14 +64,16 @@ export async function freePort(): Promise<number> {
   }
 }
 
-export function siteAt(ctx: Context, name: string, directory: string): Site {
+/** @param within words before the command that starts the node; they become it by exec */
+export function siteAt(
+  ctx: Context, name: string, directory: string, within: readonly string[] = [],
+): Site {
+  const [command, ...words] = [...within, program, 'start', '--dir', directory]
   const client = openClient(directory)
   let current: Launched | undefined
   let log = ''
   const launch = (): Launched => {
-    const child = spawn(program, ['start', '--dir', directory], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
+    const child = spawn(command, words, { stdio: ['ignore', 'ignore', 'pipe'] })
     let own = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       own += text
