@@ -86,10 +86,21 @@ export interface EndedTask {
   readonly endedEpochMs: number
   readonly cpuMs?: number
   readonly memoryBytesPeak?: number
+  /** What the scheduler says of an end that was not the command's own. */
+  readonly words?: string
+}
+
+export interface QueuedTask {
+  readonly kind: 'queued'
+  readonly held?: true
+  /** When the scheduler expects to start it; only where `abilities.startEstimate`. */
+  readonly startsEpochMs?: number
+  /** Why it waits, in the scheduler's own words. */
+  readonly words?: string
 }
 
 export type TaskStatus =
-  | { readonly kind: 'queued'; readonly held?: true }
+  | QueuedTask
   | { readonly kind: 'running'; readonly startedEpochMs: number; readonly suspended?: true }
   | EndedTask
 
@@ -117,6 +128,13 @@ export interface Capacity {
   readonly tasksQueued: number
   readonly tasksRunning: number
   readonly queues: readonly QueueCapacity[]
+  /** 1 when left out. */
+  readonly nodesTotal?: number
+  /** Graphics processors; none when left out. */
+  readonly gpusTotal?: number
+  readonly gpusFree?: number
+  /** That the scheduler counts, as many as there are in all. */
+  readonly licences?: readonly { readonly name: string; readonly count: number }[]
 }
 
 /** What a scheduler can do; a driver declares, it never pretends. */

@@ -4,7 +4,10 @@
 // (lists of array indexes are whole) and LC_ALL=C. Fields end with `|`, which no field that is
 // asked for can contain.
 
-import type { QueueCapacity, SchedulerFailureCode, SubmitRefusal } from './driver.ts'
+import { tagOfName } from './batch-script.ts'
+import { failureOf } from './batch-shell.ts'
+import type { BatchPhase, BatchRow } from './batch-tongue.ts'
+import type { QueueCapacity, SubmitRefusal } from './driver.ts'
 
 /** `-O` of squeue(1). */
 export const jobFields = [
@@ -16,90 +19,41 @@ export const nodeFields = [
   'NodeList', 'Partition', 'StateLong', 'CPUsState', 'Memory', 'AllocMem', 'Time',
 ].map((field) => `${field}:|`).join(',')
 
-/** Job names are `gn-<tag>`. */
-export function jobNameOf(tag: string): string {
-  return `gn-${tag}`
-}
-
-export type JobPhase =
-  | 'queued' | 'running' | 'completed' | 'failed' | 'timeout' | 'memory' | 'cancelled' | 'lost'
-
-/**
- * One line of squeue: a job, a task of an array, or the tasks of an array that still wait together.
- */
-export interface JobRow {
-  /** Of the whole array; the job's own for a single job. */
-  readonly jobId: string
-  /** Array indexes; `undefined` for a job that is no array. */
-  readonly positions: readonly number[] | undefined
-  readonly phase: JobPhase
-  readonly tag: string
-  /** 0 when there is none yet. */
-  readonly startSeconds: number
-  readonly endSeconds: number
-  /** 0-255, 128 + signal. */
-  readonly exitCode: number
-  readonly reason: string
-}
-
 /** Rows of our jobs; undefined when a line cannot be read, for then nothing should be concluded. */
-export function parseJobs(text: string): JobRow[] | undefined {
-  const rows: JobRow[] = []
+export function parseJobs(text: string): BatchRow[] | undefined {
+  const rows: BatchRow[] = []
   for (const line of text.split('\n')) {
     if (line.trim() === '') continue
     const fields = line.split('|')
     if (fields.length < 8) return undefined
     const [jobId = '', index = '', state = '', name = '', start, end, exit, reason = ''] = fields
-    const tag = /^gn-([0-9a-f]{16})$/.exec(name.trim())?.[1]
+    const tag = tagOfName(name)
     if (tag === undefined) continue
-    const phase = phaseOf(state)
+    const phase = phaseOf(state, reason)
     const positions = index === 'N/A' || index === '' ? undefined : parseIndexes(index)
     if (!/^[0-9]+$/.test(jobId) || phase === undefined || positions === null) return undefined
     rows.push({
-      jobId, positions, phase, tag, reason,
-      startSeconds: parseSeconds(start), endSeconds: parseSeconds(end),
+      jobId, positions, phase, tag, reason: reason === 'None' ? '' : reason,
+      startEpochMs: parseSeconds(start) * 1_000, endEpochMs: parseSeconds(end) * 1_000,
       exitCode: parseExit(exit ?? ''),
     })
   }
   return rows
 }
 
-/**
- * The row of each of a submission's `tasks` array indexes, as far as job `jobId` is mentioned. A
- * job by itself stands at 0; an array that was cancelled before any of it started no longer says
- * which indexes it had, so such a row stands for all that no other row names.
- */
-export function placeRows(
-  rows: readonly JobRow[],
-  jobId: string,
-  tasks: number,
-): Map<number, JobRow> {
-  const places = new Map<number, JobRow>()
-  const own = rows.filter((row) => row.jobId === jobId)
-  for (const row of own) {
-    for (const position of row.positions ?? []) places.set(position, row)
-  }
-  for (const row of own.filter(({ positions }) => positions === undefined)) {
-    for (let position = 0; position < tasks; position++) {
-      if (!places.has(position)) places.set(position, row)
-    }
-  }
-  return places
-}
-
 /** Of a JOB STATE CODE of squeue(1); undefined when we do not know it. */
-export function phaseOf(state: string): JobPhase | undefined {
+export function phaseOf(state: string, reason = ''): BatchPhase | undefined {
   switch (state.trim().split(/[ +]/)[0]) {
     case 'PENDING': case 'REQUEUED': case 'REQUEUE_FED': case 'REQUEUE_HOLD': case 'RESV_DEL_HOLD':
     case 'SPECIAL_EXIT':
-      return 'queued'
+      return /^JobHeld(User|Admin)$/.test(reason) ? 'held' : 'queued'
     // COMPLETING jobs still have processes, or Slurm does not know yet that they have not.
-    case 'RUNNING': case 'CONFIGURING': case 'COMPLETING': case 'SUSPENDED': case 'STOPPED':
-    case 'SIGNALING': case 'RESIZING': case 'STAGE_OUT':
+    case 'RUNNING': case 'CONFIGURING': case 'COMPLETING': case 'SIGNALING': case 'RESIZING':
+    case 'STAGE_OUT':
       return 'running'
-    case 'COMPLETED': return 'completed'
-    case 'FAILED': return 'failed'
-    case 'TIMEOUT': return 'timeout'
+    case 'SUSPENDED': case 'STOPPED': return 'suspended'
+    case 'COMPLETED': case 'FAILED': return 'exited'
+    case 'TIMEOUT': return 'walltime'
     case 'OUT_OF_MEMORY': return 'memory'
     case 'CANCELLED': case 'PREEMPTED': case 'DEADLINE': return 'cancelled'
     case 'NODE_FAIL': case 'BOOT_FAIL': case 'REVOKED': return 'lost'
@@ -222,47 +176,38 @@ export function parseCounts(text: string): { readonly queued: number; readonly r
   for (const line of text.split('\n')) {
     const [index = '', state = ''] = line.split('|')
     const phase = phaseOf(state)
-    if (phase === 'queued') queued += index === 'N/A' ? 1 : parseIndexes(index)?.length ?? 1
-    else if (phase === 'running') running++
+    if (phase === 'queued' || phase === 'held') {
+      queued += index === 'N/A' ? 1 : parseIndexes(index)?.length ?? 1
+    } else if (phase === 'running') running++
   }
   return { queued, running }
 }
 
-/** The last words of jobcomp/filetxt on tasks of `tags`, by `tag.position`. */
-export function parseCompletions(
-  text: string,
-  tags: ReadonlySet<string>,
-): Map<string, { readonly jobId: string; readonly phase: JobPhase; readonly exitCode: number }> {
-  const found = new Map<string, { jobId: string; phase: JobPhase; exitCode: number }>()
+/** The last words of jobcomp/filetxt on tasks of `tags`; of one task the last row is the latest. */
+export function parseCompletions(text: string, tags: ReadonlySet<string>): BatchRow[] {
+  const rows: BatchRow[] = []
   for (const line of text.split('\n')) {
-    const tag = / Name=gn-([0-9a-f]{16}) /.exec(line)?.[1]
+    const tag = tagOfName(/ Name=(\S+) /.exec(line)?.[1] ?? '')
     const phase = phaseOf(/ JobState=(\S+)/.exec(line)?.[1] ?? '')
     if (tag === undefined || !tags.has(tag) || phase === undefined) continue
-    const position = / ArrayTaskId=(\d+)/.exec(line)?.[1] ?? '0'
-    const jobId = / ArrayJobId=(\d+)/.exec(line)?.[1] ?? /^JobId=(\d+)/.exec(line)?.[1] ?? ''
-    found.set(`${tag}.${position}`, {
-      jobId, phase, exitCode: parseExit(/ ExitCode=(\S+)/.exec(line)?.[1] ?? ''),
+    const index = / ArrayTaskId=(\d{1,8})/.exec(line)?.[1]
+    rows.push({
+      tag, phase,
+      jobId: / ArrayJobId=(\d+)/.exec(line)?.[1] ?? /^JobId=(\d+)/.exec(line)?.[1] ?? '',
+      positions: index === undefined ? undefined : [Number(index)],
+      // The log has times of day without a zone.
+      startEpochMs: 0, endEpochMs: 0, reason: '',
+      exitCode: parseExit(/ ExitCode=(\S+)/.exec(line)?.[1] ?? ''),
     })
   }
-  return found
-}
-
-const unreachableWords = new RegExp([
-  'unable to contact slurm', 'connection refused', 'timed out', 'connect failure', 'zero bytes',
-  'standby', 'authentication', 'munge', 'unexpected message', 'connection failure', 'resolve',
-  'fetch config', 'host unreachable', 'no route to host', 'temporarily unable',
-].join('|'), 'i')
-
-/** Why a command that failed gave no answer. */
-export function failureOf(words: string): SchedulerFailureCode {
-  return unreachableWords.test(words) ? 'unreachable' : 'malformed'
+  return rows
 }
 
 /** What sbatch says when it says no; undefined when it did not get as far as being told. */
 export function refusalOf(stderr: string): SubmitRefusal | undefined {
   const words = stderr.replaceAll(/^sbatch: (error: )?/gm, '').trim().replaceAll('\n', '; ')
   const told = /submission failed|invalid|unrecognized/i.test(words)
-  if (unreachableWords.test(words) || !told) return undefined
+  if (failureOf(words) === 'unreachable' || !told) return undefined
   if (/partition/i.test(words)) return { reason: 'queueUnknown', words }
   const tooLarge = /node configuration is not|more processors|time limit|memory spec|array/i
   if (tooLarge.test(words)) return { reason: 'tooLarge', words }

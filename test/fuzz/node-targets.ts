@@ -21,9 +21,11 @@ import {
   frameKind, frameOf, readBody, readHeader, readText, textOf,
 } from '../../node/net/frames.ts'
 import type { Pipe } from '../../node/net/pipe.ts'
+import { placeRows } from '../../node/scheduler/batch-rows.ts'
+import { failureOf } from '../../node/scheduler/batch-shell.ts'
 import {
-  failureOf, parseCompletions, parseCounts, parseExit, parseIndexes, parseJobs, parseNodes,
-  parseSubmitted, parseTimeLimit, placeRows, refusalOf,
+  parseCompletions, parseCounts, parseExit, parseIndexes, parseJobs, parseNodes, parseSubmitted,
+  parseTimeLimit, refusalOf,
 } from '../../node/scheduler/slurm-output.ts'
 import { parseEnd, parseTimes } from '../../node/scheduler/supervisor.ts'
 import {
@@ -265,8 +267,8 @@ const texts: readonly Target[] = [
       .concat('0-3,9%5', '1-7:2', '768', '3:0', '2-12:00:00', '7;c'),
     check(input) {
       const rows = parseJobs(input) ?? []
-      for (const { exitCode, startSeconds, endSeconds, positions = [] } of rows) {
-        counts(exitCode, startSeconds, endSeconds, ...positions.slice(0, 1_000))
+      for (const { exitCode = 0, startEpochMs, endEpochMs, positions = [] } of rows) {
+        counts(exitCode, startEpochMs, endEpochMs, ...positions.slice(0, 1_000))
         demand(exitCode <= 255, `an exit code: ${exitCode}`)
       }
       placeRows(rows, rows[0]?.jobId ?? '1', 5)

@@ -3,9 +3,9 @@
 
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SlurmDriver } from '../../node/scheduler/slurm.ts'
+import { slurmDriver } from '../../node/scheduler/slurm.ts'
 import type { SlurmConfig } from '../../node/scheduler/slurm.ts'
-import type { Submission, TaskStatus } from '../../node/scheduler/driver.ts'
+import type { Driver, Submission, TaskStatus } from '../../node/scheduler/driver.ts'
 import { assert, eventually, suite } from '../harness.ts'
 import type { Context } from '../harness.ts'
 import { driverSuite } from '../suites/driver.ts'
@@ -51,7 +51,7 @@ async function prepare(ctx: Context, own?: SlurmCluster): Promise<Rig> {
   return {
     cluster, root, config, coresTotal: cluster.coresTotal, coresTooMany: 64, timeoutSeconds: 90,
     async open() {
-      const driver = new SlurmDriver(config)
+      const driver = slurmDriver(config)
       await driver.start()
       return driver
     },
@@ -107,14 +107,14 @@ function submissionOf(rig: Rig, tag: string, script: string): Submission {
   }
 }
 
-async function open(ctx: Context, rig: Rig): Promise<SlurmDriver> {
-  const driver = new SlurmDriver(rig.config)
+async function open(ctx: Context, rig: Rig): Promise<Driver> {
+  const driver = slurmDriver(rig.config)
   await driver.start()
   ctx.after(() => driver.stop())
   return driver
 }
 
-async function until(driver: SlurmDriver, kind: TaskStatus['kind']): Promise<TaskStatus> {
+async function until(driver: Driver, kind: TaskStatus['kind']): Promise<TaskStatus> {
   return await eventually(async () => {
     const [seen] = await driver.query(never)
     return seen?.status.kind === kind ? seen.status : undefined

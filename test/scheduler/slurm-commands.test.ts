@@ -3,7 +3,10 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
-  batchScript, cancelArguments, claimedElsewhereCode, formatIndexes, quote, submitArguments,
+  batchScript, claimedElsewhereCode, formatIndexes, quote,
+} from '../../node/scheduler/batch-script.ts'
+import {
+  cancelArguments, slurmScript, submitArguments,
 } from '../../node/scheduler/slurm-commands.ts'
 import type { Submission } from '../../node/scheduler/driver.ts'
 import { run } from '../../node/scheduler/exec.ts'
@@ -61,7 +64,7 @@ t('runs the right task in the right place, once', async (ctx) => {
   const environment = { COLOUR: "red 'and' $blue\nnext" }
   const print = 'printf "%s,%s,%s,%s" "$GRIDNODE_TASK_ID" "$GRIDNODE_TRANCHE" "$COLOUR" "$1"'
   const command = ['sh', '-c', `${print}; echo no >&2; exit 5`, 'name', "an 'argument'"]
-  const script = batchScript(submission({ tasks, environment, command }), {
+  const script = batchScript(submission({ tasks, environment, command }), slurmScript, {
     graceSeconds: 1, hintPath: join(root, 'hint'),
   })
   const env = {
@@ -88,7 +91,7 @@ t('keeps the walltime to the second and says so', async (ctx) => {
   const script = batchScript(submission({
     tasks: [{ taskIndex: 0, directory }], command: ['sleep', '100'],
     resources: { coresPerTask: 1, memoryBytesPerTask: 0, walltimeSeconds: 1 },
-  }), { graceSeconds: 1, hintPath: '/no/such/directory/hint' })
+  }), slurmScript, { graceSeconds: 1, hintPath: '/no/such/directory/hint' })
   const env = { PATH: process.env['PATH'] ?? '', SLURM_JOB_ID: '71' }
   const { code, stderr } = await run(['sh', '-s'], { timeoutMs, input: script, env })
   assert.equal([code, stderr], [143, ''])

@@ -2,9 +2,11 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { placeRows } from '../../node/scheduler/batch-rows.ts'
+import { failureOf } from '../../node/scheduler/batch-shell.ts'
 import {
-  failureOf, parseCompletions, parseCounts, parseExit, parseIndexes, parseJobs, parseNodes,
-  parseSubmitted, parseTimeLimit, phaseOf, placeRows, refusalOf,
+  parseCompletions, parseCounts, parseExit, parseIndexes, parseJobs, parseNodes, parseSubmitted,
+  parseTimeLimit, phaseOf, refusalOf,
 } from '../../node/scheduler/slurm-output.ts'
 import { assert, suite } from '../harness.ts'
 
@@ -21,7 +23,7 @@ t('reads jobs, arrays and what is not ours', () => {
   assert.equal(seen(1), [['running', 0, undefined]])
   assert.equal(seen(2), [['lost', 143, undefined]])
   assert.equal(seen(3), [
-    ['completed', 0, 1], ['failed', 3, 1], ['failed', 137, 1], ['queued', 0, 35],
+    ['exited', 0, 1], ['exited', 3, 1], ['exited', 137, 1], ['queued', 0, 35],
     ['running', 0, 1], ['running', 0, 1], ['running', 0, 1],
   ])
   assert.equal(seen(4), [['cancelled', 143, undefined]])
@@ -32,7 +34,9 @@ t('reads jobs, arrays and what is not ours', () => {
 t('reads a job that Slurm ended at its walltime', () => {
   const rows = parseJobs(fixture('squeue-timeout.txt'))
   const job = rows?.find((row) => row.tag === tagOf(1))
-  assert.equal([job?.phase, job && job.endSeconds - job.startSeconds >= 60], ['timeout', true])
+  assert.equal([job?.phase, job && job.endEpochMs - job.startEpochMs >= 60_000], [
+    'walltime', true,
+  ])
   // Array tasks that were cancelled while they waited together are gone without a trace.
   const own = rows?.filter((row) => row.tag === tagOf(3)) ?? []
   const array = own.flatMap((row) => row.positions ?? [])
@@ -127,12 +131,16 @@ t('counts what waits and runs', () => {
 t('finds the last words on a task in the job completion log', () => {
   const tags = new Set([tagOf(1), tagOf(2), tagOf(3)])
   const found = parseCompletions(fixture('jobcomp.txt'), tags)
-  const at = (key: string): unknown => [found.get(key)?.phase, found.get(key)?.exitCode]
-  assert.equal(at(`${tagOf(1)}.0`), ['timeout', 0])
-  assert.equal(found.get(`${tagOf(2)}.0`)?.phase, 'lost')
-  assert.equal(at(`${tagOf(3)}.1`), ['failed', 3])
-  assert.equal(at(`${tagOf(3)}.2`), ['failed', 137])
-  assert.equal([...found.keys()].some((key) => key.startsWith(tagOf(4))), false, 'not asked for')
+  const at = (digit: number, position?: number): unknown => {
+    const row = found.findLast(({ tag, positions }) =>
+      tag === tagOf(digit) && positions?.[0] === position)
+    return [row?.phase, row?.exitCode]
+  }
+  assert.equal(at(1), ['walltime', 0])
+  assert.equal((at(2) as unknown[])[0], 'lost')
+  assert.equal(at(3, 1), ['exited', 3])
+  assert.equal(at(3, 2), ['exited', 137])
+  assert.equal(found.some(({ tag }) => tag === tagOf(4)), false, 'not asked for')
 })
 
 t('tells a refusal from a scheduler that does not answer', () => {
