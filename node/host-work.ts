@@ -18,7 +18,7 @@ import type { Loop } from './loop.ts'
 import type { Network } from './net/door.ts'
 import { messageOf } from './problem.ts'
 import type { Report } from './report.ts'
-import type { Driver } from './scheduler/driver.ts'
+import type { Driver, Resources } from './scheduler/driver.ts'
 import type { ChunkStore } from './staging/chunk-store.ts'
 import { StagingError } from './staging/staging-error.ts'
 import { loadTree } from './staging/stored-tree.ts'
@@ -138,6 +138,7 @@ export async function submitTranche(
         coresPerTask: contract.cores,
         memoryBytesPerTask: contract.memoryMib * 2 ** 20,
         walltimeSeconds: contract.walltimeSeconds,
+        ...moreResources(document),
       },
       ...(document.seen_at !== undefined && { seenAt: document.seen_at }),
     }, deadline)
@@ -154,6 +155,17 @@ export async function submitTranche(
     const detail = messageOf(error)
     parts.report.warn('submitting failed; will look it up again', { tranche: id, error: detail })
     parts.loop.push({ kind: 'trancheSubmitFailed', tranche: id, detail })
+  }
+}
+
+function moreResources({ gpus, chunks, licences }: JobDocument): Partial<Resources> {
+  return {
+    ...(gpus !== undefined && { gpusPerTask: gpus }),
+    ...(chunks && { chunks: chunks.map((chunk) => ({
+      nodes: chunk.nodes, coresPerNode: chunk.cores,
+      memoryBytesPerNode: chunk.memory_mib * 2 ** 20, gpusPerNode: chunk.gpus,
+    })) }),
+    ...(licences && { licences }),
   }
 }
 

@@ -7,12 +7,14 @@
 
 import type { TrancheId } from '../protocol/base/ids.ts'
 import type { ObservedTask } from '../protocol/machine/events.ts'
-import type { CapacityRecord } from '../protocol/machine/state.ts'
+import type { CapacityMore, CapacityRecord } from '../protocol/machine/state.ts'
+import type { Ability } from '../protocol/rules/needs.ts'
+import { abilityWords } from '../protocol/rules/needs.ts'
 import { clock } from './clock.ts'
 import type { Loop } from './loop.ts'
 import { messageOf } from './problem.ts'
 import type { Report } from './report.ts'
-import type { Capacity, Driver, Observation } from './scheduler/driver.ts'
+import type { Abilities, Capacity, Driver, Observation } from './scheduler/driver.ts'
 
 export interface WatchOptions {
   readonly driver: Driver
@@ -34,6 +36,20 @@ export interface Watch {
 
 const timeoutMs = 60_000
 const hintGapMs = 20
+
+/** What there is beyond cores and memory; nothing is said where there is nothing. */
+function moreOf(abilities: Abilities, capacity: Capacity): { more?: CapacityMore } {
+  const able: Readonly<Record<Ability, boolean>> = {
+    nodes: abilities.nodes, chunks: abilities.chunks, gpus: abilities.gpus,
+    licences: abilities.licences, seen_at: abilities.seenAt,
+  }
+  const words = abilityWords.filter((word) => able[word])
+  if (words.length === 0) return {}
+  const { nodesTotal = 1, gpusTotal = 0, gpusFree = 0, licences = [] } = capacity
+  return { more: {
+    abilities: words, nodesTotal, gpusTotal, gpusFree, licences: licences.slice(0, 64),
+  } }
+}
 
 export function watchScheduler(options: WatchOptions): Watch {
   const { driver, loop, report } = options
@@ -94,6 +110,7 @@ export function watchScheduler(options: WatchOptions): Watch {
         Math.min(options.walltimeSecondsMax, largest((queue) => queue.walltimeSecondsMax)),
       spoolBytesFree,
       reachable: true,
+      ...moreOf(driver.abilities, capacity),
     }
   }
 

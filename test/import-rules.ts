@@ -8,7 +8,7 @@ import { importsOf, type Import } from './source-text.ts'
 /** The walk. A rules file imports only files that stand before it in this list. */
 export const rulesInOrder: readonly string[] = [
   'statement-fields', 'statement', 'ruling', 'tariff', 'membership',
-  'job', 'dependency', 'request', 'job-options', 'sbatch', 'directives', 'requirements',
+  'needs', 'job', 'dependency', 'request', 'job-options', 'sbatch', 'directives', 'requirements',
   'offer', 'announce', 'queue-wait', 'bid', 'award', 'late-binding', 'contract', 'stage', 'stage-outputs', 'run',
   'digest', 'clause',
   'ledger-refusal', 'ledger-book', 'ledger-keys', 'ledger-accounts', 'ledger-holds',

@@ -257,7 +257,7 @@ export class EmbeddedDriver implements Driver {
 
   #unable({ seenAt, account }: Submission): string | undefined {
     if (account !== undefined && !this.abilities.accounts) {
-      return `expected no other account, got ${account.name}: the node is not root, or has no sandbox`
+      return `expected no other account, got ${account.name}: the node is not root or unsandboxed`
     }
     if (seenAt === undefined) return undefined
     return this.abilities.seenAt ? seenAtFault(seenAt)

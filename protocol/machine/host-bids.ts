@@ -12,7 +12,7 @@ import { considerAnnouncement, sealBidAnswer } from '../rules/bid.ts'
 import { creditLimit, exposure } from '../rules/ledger.ts'
 import { capFor } from '../rules/tariff.ts'
 import { isFrozen } from './evidence.ts'
-import { committed, loadFactor, othersLeave } from './host-capacity.ts'
+import { committed, gpusLeft, holdingsOf, loadFactor, othersLeave } from './host-capacity.ts'
 import { exposedTo } from './host-exposure.ts'
 import { queueSeconds } from './host-queue.ts'
 import type { MessageOf } from './messages.ts'
@@ -67,6 +67,7 @@ export function onAnnounce(turn: Turn, from: SiteName, message: MessageOf<'annou
     cores: call.cores,
     memoryMib: call.memory_mib,
     walltimeSeconds: call.walltime_seconds,
+    ...(call.needs && call.needs.gpus > 0 && { gpus: call.needs.gpus }),
     expiresEpochMs,
   })
   setTimer(turn, `bid/${key}`, expiresEpochMs)
@@ -115,14 +116,13 @@ function standingFor(
   const paid = payable(turn, home, call)
   const left = paid - bids.worth
   return {
-    coresTotal: capacity.coresTotal,
     coresFree: free.cores,
     coresReserved: ours.cores,
     memoryMibTotal: capacity.memoryMibTotal,
     memoryMibFree: free.memoryMib,
     memoryMibReserved: ours.memoryMib,
-    coresPerTaskMax: capacity.coresPerTaskMax,
-    memoryMibPerTaskMax: capacity.memoryMibPerTaskMax,
+    ...holdingsOf(capacity),
+    gpusLeft: gpusLeft(turn),
     walltimeSecondsMax: capacity.walltimeSecondsMax,
     queueCores: Math.floor((capacity.coresTotal * self.market.queueAheadPermille) / 1000),
     bidsOpen: ours.bids,

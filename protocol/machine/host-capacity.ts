@@ -4,7 +4,8 @@
 
 import { limits } from '../base/limits.ts'
 import type { View } from '../base/tables.ts'
-import type { CoreTables, HostContract } from './state.ts'
+import type { Holdings } from '../rules/needs.ts'
+import type { CapacityRecord, CoreTables, HostContract } from './state.ts'
 import type { Turn } from './turn.ts'
 
 export interface Committed {
@@ -69,6 +70,35 @@ export function othersLeave(turn: Turn): Load {
     cores: Math.min(capacity.coresTotal, capacity.coresFree + ours.cores),
     memoryMib: Math.min(capacity.memoryMibTotal, capacity.memoryMibFree + ours.memoryMib),
   }
+}
+
+/** What the site has, as its own last look said. */
+export function holdingsOf(capacity: CapacityRecord): Holdings {
+  const { coresTotal, coresPerTaskMax, memoryMibPerTaskMax, more } = capacity
+  return {
+    coresTotal, coresPerTaskMax, memoryMibPerTaskMax,
+    abilities: more?.abilities ?? [], nodesTotal: more?.nodesTotal ?? 1,
+    gpusTotal: more?.gpusTotal ?? 0, licences: more?.licences ?? [],
+  }
+}
+
+/**
+ * As with cores: free, and ours that run, minus all of ours that are promised or have not ended.
+ */
+export function gpusLeft({ view, now }: Turn): number {
+  const more = view.get('capacity', 'own')?.more
+  if (!more) return 0
+  let [running, promised] = [0, 0]
+  for (const [, bid] of view.entries('openBids')) {
+    if (bid.expiresEpochMs > now) promised += bid.slots * (bid.gpus ?? 0)
+  }
+  for (const [, contract] of view.entries('hostContracts')) {
+    const { gpus = 0 } = contract
+    const idle = contract.open && contract.reservedUntilEpochMs > now ? contract.kept : 0
+    running += contract.running * gpus
+    promised += Math.max(contract.outstanding, idle) * gpus
+  }
+  return Math.min(more.gpusTotal, more.gpusFree + running) - promised
 }
 
 /** Prices rise in proportion to the load, from 1000 when idle to the site's maximum when full. */

@@ -45,6 +45,7 @@ export function onContractOffer(
     cores: terms.cores,
     memoryMib: terms.memory_mib,
     walltimeSeconds: terms.walltime_s,
+    ...(mine.gpus !== undefined && { gpus: mine.gpus }),
     leaseSeconds: terms.lease_s,
     slots: mine.bid.slots,
     queueSlots: mine.bid.queue_slots,

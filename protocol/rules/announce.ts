@@ -4,7 +4,8 @@
 // reason.
 //
 // Reasons a site is unfit, in order of precedence: placement [ANNOUNCE-1], unreachable
-// [ANNOUNCE-2], cores [ANNOUNCE-3], memory [ANNOUNCE-4], walltime [ANNOUNCE-5], requirements
+// [ANNOUNCE-2], cores [ANNOUNCE-3], memory [ANNOUNCE-4] and the others of needs.ts, walltime
+// [ANNOUNCE-5], requirements
 // [ANNOUNCE-6], credit [ANNOUNCE-7], budget [ANNOUNCE-8], not_shortlisted [ANNOUNCE-9].
 // A proven liar is not considered at all: frozen [ANNOUNCE-14].
 
@@ -17,11 +18,13 @@ import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { Shaped } from '../base/shape.ts'
 import { hash, hex, integer, optional, record, shaped, siteName, unshape } from '../base/shape.ts'
-import { formatBytes, formatCredits, formatDuration } from '../base/units.ts'
+import { formatCredits, formatDuration } from '../base/units.ts'
 import type { Microcredits } from '../base/units.ts'
 import type { JobDocument } from './job.ts'
+import type { Lack } from './needs.ts'
+import { lackOf, needsOf, needsShape } from './needs.ts'
 import type { ClusterOffer } from './offer.ts'
-import { offerAttributes } from './offer.ts'
+import { offerAttributes, offerHoldings } from './offer.ts'
 import type { Requirement } from './requirements.ts'
 
 export const announcementShape = record({
@@ -34,6 +37,8 @@ export const announcementShape = record({
   memory_mib: integer({ min: 1, max: 2 ** 32 }),
   walltime_seconds: integer({ min: 1, max: 366 * 86_400 }),
   inputs_bytes: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  /** Beyond cores, memory and time; absent: nothing. */
+  needs: optional(needsShape),
   /** The allocation that would pay; absent: the home's credit at the bidder. */
   grant: optional(hash()),
   /** How long the home collects bids, from when it sent this. */
@@ -65,7 +70,7 @@ export function readAnnouncement(
 
 /** The order is the order of precedence: the first that applies is the one shown. */
 export type UnfitReason =
-  | 'placement' | 'unreachable' | 'cores' | 'memory' | 'walltime' | 'requirements'
+  | 'placement' | 'unreachable' | Lack['reason'] | 'walltime' | 'requirements'
   | 'credit' | 'budget' | 'not_shortlisted' | 'frozen'
 
 export interface Unfit {
@@ -84,6 +89,8 @@ export interface Candidate {
   readonly taskCap: Microcredits
   /** How much more we may owe the site; undefined at home, where nothing is owed. */
   readonly creditLeft: Microcredits | undefined
+  /** Decides among equals where not all can be asked; drawn anew for each round of each job. */
+  readonly lot?: string
 }
 
 /** Why this site cannot win this job, or undefined when it may be asked. */
@@ -100,16 +107,9 @@ export function unfit(
   if (job.place === 'remote' && own) return { reason: 'placement', detail: 'the job leaves home' }
   if (!candidate.up) return { reason: 'unreachable', detail: 'no connection to the site' }
   if (candidate.apart !== undefined) return { reason: 'unreachable', detail: candidate.apart }
-  if (job.cores > offer.cores_per_task_max) {
-    const most = offer.cores_per_task_max
-    const detail = `a task wants ${job.cores} cores, the site has at most ${most}`
-    return { reason: 'cores', detail }
-  }
-  if (job.memory_mib > offer.memory_mib_per_task_max) {
-    const wanted = formatBytes(job.memory_mib * 2 ** 20)
-    const most = formatBytes(offer.memory_mib_per_task_max * 2 ** 20)
-    return { reason: 'memory', detail: `a task wants ${wanted}, the site has at most ${most}` }
-  }
+  const { cores, memory_mib } = job
+  const lack = lackOf({ cores, memory_mib, needs: needsOf(job) }, offerHoldings(offer))
+  if (!lack.ok) return lack.refusal
   if (job.walltime_seconds > offer.walltime_seconds_max) {
     const wanted = formatDuration(job.walltime_seconds)
     const most = formatDuration(offer.walltime_seconds_max)
@@ -137,11 +137,13 @@ function unaffordable(budgetLeft: Microcredits, candidate: Candidate): Unfit | u
 }
 
 /**
- * [ANNOUNCE-11] The most promising sites first: free slots, then price, then name (a total order).
+ * [ANNOUNCE-11] The most promising sites first: free slots, then price, then the lot, then name (a
+ * total order).
  */
 export function compareCandidates(left: Candidate, right: Candidate): number {
   const free = Number(right.offer.cores_free > 0) - Number(left.offer.cores_free > 0)
   if (free !== 0) return free
   if (left.taskCap !== right.taskCap) return left.taskCap < right.taskCap ? -1 : 1
-  return compareBytes(left.offer.site, right.offer.site)
+  return compareBytes(left.lot ?? '', right.lot ?? '')
+    || compareBytes(left.offer.site, right.offer.site)
 }

@@ -3,8 +3,8 @@
 // factor.
 //
 // Reasons to refuse, in order of precedence: scheduler_unknown [BID-1], cores [BID-2], memory
-// [BID-3], walltime [BID-4], credit [BID-5], draining [BID-6], too_many_bids [BID-7], spool
-// [BID-8], busy [BID-9].
+// [BID-3], ability, nodes, gpus and licences (needs.ts), walltime [BID-4], credit [BID-5], draining
+// [BID-6], too_many_bids [BID-7], spool [BID-8], busy [BID-9].
 
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
 import type { FederationId, SiteName } from '../base/ids.ts'
@@ -18,9 +18,12 @@ import {
 } from '../base/shape.ts'
 import { formatBytes, formatDuration } from '../base/units.ts'
 import type { Announcement } from './announce.ts'
+import type { Holdings } from './needs.ts'
+import { lackOf } from './needs.ts'
 
 const refusalReasons = [
-  'cores', 'memory', 'walltime', 'credit', 'draining', 'too_many_bids', 'spool',
+  'cores', 'memory', 'ability', 'nodes', 'gpus', 'licences', 'walltime', 'credit',
+  'draining', 'too_many_bids', 'spool',
   'busy', 'scheduler_unknown',
 ] as const
 
@@ -75,15 +78,14 @@ export function readBidAnswer(
 }
 
 /** What a host weighs when it is called. Reserved = open bids and open contracts. */
-export interface HostStanding {
-  readonly coresTotal: number
+export interface HostStanding extends Holdings {
   readonly coresFree: number
   readonly coresReserved: number
   readonly memoryMibTotal: number
   readonly memoryMibFree: number
   readonly memoryMibReserved: number
-  readonly coresPerTaskMax: number
-  readonly memoryMibPerTaskMax: number
+  /** Graphics processors that nobody has and nobody was promised. */
+  readonly gpusLeft: number
   readonly walltimeSecondsMax: number
   /** Cores' worth of tasks it takes beyond its free cores. */
   readonly queueCores: number
@@ -113,13 +115,8 @@ export function considerAnnouncement(
   const no = (
     reason: BidRefusalReason, detail: string,
   ): Outcome<never, { reason: BidRefusalReason; detail: string }> => refuse({ reason, detail })
-  if (call.cores > host.coresPerTaskMax) {
-    return no('cores', `a task wants ${call.cores} cores, at most ${host.coresPerTaskMax} here`)
-  }
-  if (call.memory_mib > host.memoryMibPerTaskMax) {
-    const [wanted, most] = [call.memory_mib, host.memoryMibPerTaskMax].map(mib)
-    return no('memory', `a task wants ${wanted}, at most ${most} here`)
-  }
+  const lack = lackOf(call, host)
+  if (!lack.ok) return lack
   if (call.walltime_seconds > host.walltimeSecondsMax) {
     const [wanted, most] = [call.walltime_seconds, host.walltimeSecondsMax].map(formatDuration)
     return no('walltime', `a task wants ${wanted}, at most ${most} here`)
@@ -150,7 +147,9 @@ function roomFor(call: Announcement, host: HostStanding): BidRoom {
   const byMemory = Math.floor(memoryLeft / call.memory_mib)
   // Nobody reserves more than it could pay for.
   const tasks = Math.min(call.tasks, host.tasksAffordable)
-  const slots = Math.max(0, Math.min(byCores, byMemory, tasks))
+  const gpus = call.needs?.gpus ?? 0
+  const byGpus = gpus === 0 ? tasks : Math.floor(host.gpusLeft / gpus)
+  const slots = Math.max(0, Math.min(byCores, byMemory, byGpus, tasks))
   // What is reserved beyond the free cores already waits; it uses up the queue's room.
   const queueLeft = host.queueCores + Math.min(0, coresLeft)
   // One that is wider than the whole queue waits alone, or it would never have its turn.
@@ -158,8 +157,4 @@ function roomFor(call: Announcement, host: HostStanding): BidRoom {
   const queued = Math.max(alone, Math.floor(queueLeft / call.cores))
   const queueSlots = Math.max(0, Math.min(queued, tasks - slots))
   return { slots, queueSlots, queueSeconds: host.secondsUntilStart }
-}
-
-function mib(count: number): string {
-  return formatBytes(count * 2 ** 20)
 }

@@ -87,6 +87,8 @@ export interface OpenBid {
   readonly cores: number
   readonly memoryMib: number
   readonly walltimeSeconds: number
+  /** Of a task; absent: none. */
+  readonly gpus?: number
   readonly expiresEpochMs: number
 }
 

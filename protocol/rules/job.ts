@@ -3,7 +3,7 @@
 // signature. Documents that travel keep their wire names (snake_case, unit last) in code too.
 //
 // Refusals in order of precedence: too_large [JOB-2], malformed [JOB-1], bad_signature [JOB-3],
-// bad_tasks [JOB-4], bad_environment [JOB-5].
+// bad_tasks [JOB-4], bad_environment [JOB-5], bad_chunks [NEED-7].
 
 import { exceedsBytes } from '../base/encoding.ts'
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
@@ -20,6 +20,7 @@ import {
   amount, hex, integer, list, oneOf, optional, record, shaped, siteName, text, unshape,
 } from '../base/shape.ts'
 import { formatBytes } from '../base/units.ts'
+import { chunkFault, chunkShape, licenceShape } from './needs.ts'
 import { grantNamePattern } from './statement.ts'
 
 const name = text({ bytesMax: 128, pattern: /^[^\u0000-\u001f\u007f]{1,128}$/ })
@@ -79,22 +80,8 @@ export const jobDocumentShape = record({
    * So many nodes that each give a task so much; `cores`, `memory_mib` and `gpus` are the sums.
    * Absent: a task lies in one node.
    */
-  chunks: optional(list(
-    record({
-      nodes: integer({ min: 1, max: 65_536 }),
-      cores: integer({ min: 1, max: 65_536 }),
-      memory_mib: integer({ min: 1, max: 2 ** 32 }),
-      gpus: integer({ min: 0, max: 1_024 }),
-    }),
-    { min: 1, max: 16 },
-  )),
-  licences: optional(list(
-    record({
-      name: text({ bytesMax: 64, pattern: /^[A-Za-z0-9._@:-]{1,64}$/ }),
-      count: integer({ min: 1, max: 65_536 }),
-    }),
-    { min: 1, max: 16 },
-  )),
+  chunks: optional(list(chunkShape, { min: 1, max: 16 })),
+  licences: optional(list(licenceShape, { min: 1, max: 16 })),
   /** An expression over what clusters publish: the larger, the better; absent: by `policy`. */
   rank: optional(text({ bytesMax: 4_096 })),
   /** When the job may begin. */
@@ -142,6 +129,7 @@ export interface SignedJob {
 export interface JobRefusal {
   readonly reason:
     | 'malformed' | 'too_large' | 'bad_signature' | 'bad_tasks' | 'bad_environment'
+    | 'bad_chunks'
   readonly detail: string
 }
 
@@ -196,6 +184,8 @@ export function readJob(note: string): Outcome<SignedJob, JobRefusal> {
   if (names.size !== document.environment.length) {
     return refuse({ reason: 'bad_environment', detail: 'a variable is set twice' })
   }
+  const fault = chunkFault(document)
+  if (fault !== undefined) return refuse({ reason: 'bad_chunks', detail: fault })
   const sid = sealed.value.sid
   return ok({ id: jobIdOf(sid), sid, note, document, tasks })
 }

@@ -14,8 +14,11 @@ import type { Signer, Verifier } from '../base/note.ts'
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { Shaped } from '../base/shape.ts'
+import type { Holdings } from './needs.ts'
+import { abilityWords, licenceShape } from './needs.ts'
 import {
-  amount, hash, integer, list, record, shaped, siteName, text, union, literal, unshape,
+  amount, hash, integer, list, oneOf, optional, record, shaped, siteName, text, union,
+  literal, unshape,
 } from '../base/shape.ts'
 
 const count = (): ReturnType<typeof integer> => integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
@@ -55,9 +58,28 @@ export const offerShape = record({
     }),
     { max: limits.attributesPerOffer },
   ),
+  /** What its scheduler can do for a task beyond the usual; absent: nothing. */
+  abilities: optional(list(oneOf(...abilityWords), { max: abilityWords.length })),
+  nodes_total: optional(count()),
+  gpus_total: optional(count()),
+  gpus_free: optional(count()),
+  licences: optional(list(licenceShape, { max: 64 })),
 })
 
 export type ClusterOffer = Shaped<typeof offerShape>
+
+/** What a task that needs more than cores, memory and time finds at the site. */
+export function offerHoldings(offer: ClusterOffer): Holdings {
+  return {
+    coresTotal: offer.cores_total,
+    coresPerTaskMax: offer.cores_per_task_max,
+    memoryMibPerTaskMax: offer.memory_mib_per_task_max,
+    nodesTotal: offer.nodes_total ?? 1,
+    gpusTotal: offer.gpus_total ?? 0,
+    abilities: offer.abilities ?? [],
+    licences: offer.licences ?? [],
+  }
+}
 
 /**
  * An offer with its note, as the directory keeps it; `expiresEpochMs` is on the keeper's own clock.

@@ -9,6 +9,8 @@ import type { Announcement } from '../../protocol/rules/announce.ts'
 import { sealAnnouncement } from '../../protocol/rules/announce.ts'
 import type { Bid, BidAnswer, HostStanding } from '../../protocol/rules/bid.ts'
 import { considerAnnouncement, readBidAnswer, sealBidAnswer } from '../../protocol/rules/bid.ts'
+import type { Asking, Needs } from '../../protocol/rules/needs.ts'
+import { needsOf } from '../../protocol/rules/needs.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
 import { must } from '../sim/identity.ts'
 import { jobWith } from '../sim/users.ts'
@@ -33,6 +35,11 @@ function standing(change: Partial<HostStanding> = {}): HostStanding {
     memoryMibReserved: 0,
     coresPerTaskMax: 8,
     memoryMibPerTaskMax: 4_096,
+    nodesTotal: 2,
+    gpusTotal: 4,
+    gpusLeft: 3,
+    abilities: ['gpus', 'licences', 'nodes'],
+    licences: [{ name: 'matlab', count: 2 }],
     walltimeSecondsMax: 3_600,
     queueCores: 8,
     bidsOpen: 0,
@@ -46,6 +53,10 @@ function standing(change: Partial<HostStanding> = {}): HostStanding {
   }
 }
 
+function needing(more: Partial<Asking>): Needs {
+  return needsOf({ cores: 1, memory_mib: 1, ...more })!
+}
+
 interface Case {
   call: Announcement
   host: HostStanding
@@ -56,6 +67,7 @@ type Fault = readonly [reason: string, call: Partial<Announcement>, host: Partia
 const faults: readonly Fault[] = [
   ['cores', { cores: 9 }, {}],
   ['memory', { memory_mib: 4_097 }, {}],
+  ['ability', { needs: needing({ seen_at: '/w' }) }, {}],
   ['walltime', { walltime_seconds: 3_601 }, {}],
   ['credit', {}, { tasksAffordable: 0 }],
   ['draining', {}, { draining: true }],

@@ -107,8 +107,8 @@ const bounds: {
   start_within_seconds: [[1, 366 * 86_400], [0, 366 * 86_400 + 1, '1']],
   gpus: [[1, 65_536], [0, 65_537, '1']],
   chunks: [
-    [[{ nodes: 1, cores: 1, memory_mib: 1, gpus: 0 }],
-      many(16, () => ({ nodes: 65_536, cores: 65_536, memory_mib: 2 ** 32, gpus: 1_024 }))],
+    // Its sums are those of the job.
+    [[{ nodes: 1, cores: 1, memory_mib: 64, gpus: 0 }]],
     [[], many(17, () => ({ nodes: 1, cores: 1, memory_mib: 1, gpus: 0 })), [{ nodes: 1 }],
       [{ nodes: 0, cores: 1, memory_mib: 1, gpus: 0 }]],
   ],
