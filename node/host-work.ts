@@ -6,7 +6,8 @@ import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Hash, TrancheId } from '../protocol/base/ids.ts'
 import { parseHash } from '../protocol/base/ids.ts'
-import { rangesValues } from '../protocol/base/ranges.ts'
+import { limits } from '../protocol/base/limits.ts'
+import { parseRanges, rangesValues } from '../protocol/base/ranges.ts'
 import type { HostContract, HostTranche } from '../protocol/machine/state.ts'
 import type { JobDocument } from '../protocol/rules/job.ts'
 import { sizeOf } from '../protocol/rules/stage.ts'
@@ -198,6 +199,33 @@ export async function cancelTranche(
     if (!signal.aborted) {
       parts.report.warn('cancelling failed', { tranche: id, error: messageOf(error) })
     }
+  }
+}
+
+/** Does the first open order of a tranche. */
+export async function controlTranche(
+  parts: HostParts, id: TrancheId, n: number, signal: AbortSignal,
+): Promise<void> {
+  const order = get(parts.loop.tables, 'hostOrders', id)?.open[0]
+  if (order?.n !== n) return
+  const deadline = AbortSignal.any([signal, clock.deadline(cancelTimeoutMs)])
+  const tasks = [...rangesValues(parseRanges(order.tasks, { last: limits.taskNumberMax }) ?? [])]
+  const named = { tranche: id, n }
+  try {
+    if (order.verb === 'cancel' || order.verb === 'requeue') {
+      await parts.driver.cancel(id, tasks, deadline)
+      return parts.loop.push({ kind: 'orderDone', ...named, words: '' })
+    }
+    const verb = order.verb === 'signal' ? { kind: order.verb, name: order.signal }
+      : { kind: order.verb }
+    const done = await parts.driver.control(id, tasks, verb, deadline)
+    const words = done.ok ? '' : `${done.refusal.reason}: ${done.refusal.words}`
+    parts.loop.push({ kind: 'orderDone', ...named, words })
+  } catch (error) {
+    if (signal.aborted) return
+    const detail = messageOf(error)
+    parts.report.warn('an order could not be done', { ...named, verb: order.verb, error: detail })
+    parts.loop.push({ kind: 'orderFailed', ...named, detail })
   }
 }
 

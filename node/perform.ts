@@ -8,7 +8,7 @@ import type { HomeParts } from './home-work.ts'
 import { releaseInputs, takeResult } from './home-work.ts'
 import type { HostParts } from './host-work.ts'
 import {
-  cancelTranche, collectTask, removeTranche, stageTranche, submitTranche,
+  cancelTranche, collectTask, controlTranche, removeTranche, stageTranche, submitTranche,
 } from './host-work.ts'
 import type { Lanes } from './lanes.ts'
 import { receiptMessages } from './ledger/give-receipts.ts'
@@ -151,6 +151,13 @@ export function perform(parts: PerformParts, effect: Effect): void {
       const { tranche } = effect
       return scheduling.run(`cancel ${tranche}`, async (signal) => {
         await cancelTranche(host, tranche, signal)
+        parts.lookSoon()
+      })
+    }
+    case 'controlTranche': {
+      const { tranche, n } = effect
+      return scheduling.run(`control ${tranche} ${n}`, async (signal) => {
+        await controlTranche(host, tranche, n, signal)
         parts.lookSoon()
       })
     }

@@ -14,7 +14,9 @@ import { clock } from './clock.ts'
 import type { Loop } from './loop.ts'
 import { messageOf } from './problem.ts'
 import type { Report } from './report.ts'
-import type { Abilities, Capacity, Driver, Observation } from './scheduler/driver.ts'
+import type {
+  Abilities, Capacity, Driver, Observation, TaskStatus,
+} from './scheduler/driver.ts'
 
 export interface WatchOptions {
   readonly driver: Driver
@@ -42,6 +44,8 @@ function moreOf(abilities: Abilities, capacity: Capacity): { more?: CapacityMore
   const able: Readonly<Record<Ability, boolean>> = {
     nodes: abilities.nodes, chunks: abilities.chunks, gpus: abilities.gpus,
     licences: abilities.licences, seen_at: abilities.seenAt,
+    // Of the site's map, not of the scheduler.
+    accounts: false,
   }
   const words = abilityWords.filter((word) => able[word])
   if (words.length === 0) return {}
@@ -49,6 +53,15 @@ function moreOf(abilities: Abilities, capacity: Capacity): { more?: CapacityMore
   return { more: {
     abilities: words, nodesTotal, gpusTotal, gpusFree, licences: licences.slice(0, 64),
   } }
+}
+
+/** What of a status is news when it changes. */
+function shownOf(status: TaskStatus): string {
+  switch (status.kind) {
+    case 'queued': return status.held ? 'held' : 'queued'
+    case 'running': return status.suspended ? 'suspended' : 'running'
+    default: return status.kind
+  }
 }
 
 export function watchScheduler(options: WatchOptions): Watch {
@@ -84,8 +97,9 @@ export function watchScheduler(options: WatchOptions): Watch {
     for (const { tag, taskIndex, status } of tasks) {
       const key = `${tag}/${taskIndex}`
       present.add(key)
-      if (seen.get(key) === status.kind) continue
-      seen.set(key, status.kind)
+      const shown = shownOf(status)
+      if (seen.get(key) === shown) continue
+      seen.set(key, shown)
       changed.push({ tranche: tag as TrancheId, task: taskIndex, status })
     }
     for (const key of seen.keys()) if (!present.has(key)) seen.delete(key)

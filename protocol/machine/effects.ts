@@ -110,6 +110,8 @@ export type Effect =
   | { readonly kind: 'stageTranche'; readonly tranche: TrancheId }
   | { readonly kind: 'submitTranche'; readonly tranche: TrancheId }
   | { readonly kind: 'cancelTranche'; readonly tranche: TrancheId }
+  /** Do the first open order of the tranche (`hostOrders`); `orderDone` or `orderFailed` follow. */
+  | { readonly kind: 'controlTranche'; readonly tranche: TrancheId; readonly n: number }
   /** Turn what a task left behind into a tree in the store. */
   | { readonly kind: 'collectTask'; readonly tranche: TrancheId; readonly task: number }
   /** Everything of the tranche is over: forget it in the scheduler, remove its directories. */

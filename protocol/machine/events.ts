@@ -4,6 +4,7 @@
 import type { Hash, JobId, SiteName, TrancheId } from '../base/ids.ts'
 import type { Microcredits } from '../base/units.ts'
 import type { SignedJob } from '../rules/job.ts'
+import type { JobRequest } from '../rules/request.ts'
 import type { KeptOffer } from '../rules/offer.ts'
 import type { FederationPolicy, GrantFields } from '../rules/statement.ts'
 import type { EvidenceSearch, Included } from './effects.ts'
@@ -19,8 +20,12 @@ export interface ObservedTask {
   readonly tranche: TrancheId
   readonly task: number
   readonly status:
-    | { readonly kind: 'queued' }
-    | { readonly kind: 'running'; readonly startedEpochMs: number }
+    | { readonly kind: 'queued'; readonly held?: true }
+    | {
+        readonly kind: 'running'
+        readonly startedEpochMs: number
+        readonly suspended?: true
+      }
     | {
         readonly kind: 'ended'
         readonly how: 'exited' | 'walltime' | 'memory' | 'cancelled' | 'lost'
@@ -46,6 +51,13 @@ export type Event = { readonly at: number } & (
   | { readonly kind: 'capacityObserved'; readonly capacity: CapacityRecord }
   | { readonly kind: 'jobSubmitted'; readonly request: string; readonly job: SignedJob }
   | { readonly kind: 'cancelRequested'; readonly request: string; readonly job: JobId }
+  /** Its signature was checked: by the job's owner, or an operator of this site. */
+  | {
+      readonly kind: 'verbRequested'
+      readonly request: string
+      readonly job: JobId
+      readonly asked: JobRequest
+    }
   | {
       readonly kind: 'inviteRequested'
       readonly request: string
@@ -105,6 +117,20 @@ export type Event = { readonly at: number } & (
   | { readonly kind: 'trancheSubmitted'; readonly tranche: TrancheId; readonly localId: string }
   | { readonly kind: 'trancheSubmitRefused'; readonly tranche: TrancheId; readonly detail: string }
   | { readonly kind: 'trancheSubmitFailed'; readonly tranche: TrancheId; readonly detail: string }
+  /** `words` '' when it was done; else why the scheduler does not. */
+  | {
+      readonly kind: 'orderDone'
+      readonly tranche: TrancheId
+      readonly n: number
+      readonly words: string
+    }
+  /** Unknown whether it was done. */
+  | {
+      readonly kind: 'orderFailed'
+      readonly tranche: TrancheId
+      readonly n: number
+      readonly detail: string
+    }
   | { readonly kind: 'tasksObserved'; readonly tasks: readonly ObservedTask[] }
   | {
       readonly kind: 'taskCollected'

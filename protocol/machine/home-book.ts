@@ -1,11 +1,15 @@
 // The home's records and the small changes that everything at the home makes of them: a job, its
 // contracts, its tasks. Nothing here decides where work goes.
+//
+// [JOB-10] A task that has started, of a job with `rerun` 0, is not started again.
 
 import type { JobId, SiteName } from '../base/ids.ts'
 import { compareBytes } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import type { Ranges } from '../base/ranges.ts'
-import { addRanges, emptyRanges, rangesSize, rangesValues } from '../base/ranges.ts'
+import {
+  addRanges, emptyRanges, rangesHave, rangesSize, rangesValues, subtractRanges,
+} from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
 import { clampMicrocredits, microcredits, zeroMicrocredits } from '../base/units.ts'
 import type { JobDocument } from '../rules/job.ts'
@@ -13,6 +17,7 @@ import type { GrantRecord } from '../rules/ledger-book.ts'
 import { account } from '../rules/ledger-book.ts'
 import { creditLimit, exposure } from '../rules/ledger.ts'
 import { freeOf, grantNamed, openPair } from './home-grants.ts'
+import { documentNow, sortOut } from './job-orders.ts'
 import type { HomeContract, HomeTask, Job, ReportedUsage } from './state.ts'
 import { auctionKey, taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -42,8 +47,9 @@ export function payableAt(turn: Turn, id: JobId, host: SiteName): Microcredits {
 
 export const nothingReported: ReportedUsage = { ended: emptyRanges, tasks: 0, core_s: 0, gib_s: 0 }
 
+/** As its owner wants it now: signed, and altered since. */
 export function documentOf(turn: Turn, job: JobId): JobDocument {
-  return turn.view.get('jobNotes', job)!.document
+  return documentNow(turn.view, job)!
 }
 
 export function changeJob(turn: Turn, id: JobId, change: Partial<Job>): Job | undefined {
@@ -74,7 +80,7 @@ export function openContracts(turn: Turn, job: Job): HomeContract[] {
 export function atOnceLeft(turn: Turn, job: Job): number {
   const limit = documentOf(turn, job.id).tasks_at_once
   if (limit === 0) return limits.tasksPerJob
-  const over = job.done + job.failed + job.cancelled + rangesSize(job.waiting)
+  const over = job.done + job.failed + job.cancelled + rangesSize(unplaced(job))
   return Math.max(0, limit - (job.total - over))
 }
 
@@ -83,17 +89,25 @@ export function runningAuction(turn: Turn, job: Job): boolean {
   return auction !== undefined && auction.closedEpochMs === 0
 }
 
-/** Waiting tasks are over without having been placed. */
-export function dropWaiting(turn: Turn, job: Job, detail: string): void {
-  for (const task of rangesValues(job.waiting)) {
+/** Tasks that no host has. */
+export function unplaced(job: Job): Ranges {
+  return addRanges(job.waiting, job.parked)
+}
+
+/** Tasks that no host has are over without having been placed; all of them, or these. */
+export function dropWaiting(turn: Turn, job: Job, detail: string, tasks = unplaced(job)): void {
+  for (const task of rangesValues(tasks)) {
     const known = turn.view.get('homeTasks', taskKey(job.id, task))
     if (known) {
       const over: HomeTask = { ...known, state: 'cancelled', detail }
       turn.view.put('homeTasks', taskKey(job.id, task), over)
     }
   }
-  const cancelled = job.cancelled + rangesSize(job.waiting)
-  changeJob(turn, job.id, { waiting: emptyRanges, cancelled })
+  changeJob(turn, job.id, {
+    waiting: subtractRanges(job.waiting, tasks),
+    parked: subtractRanges(job.parked, tasks),
+    cancelled: job.cancelled + rangesSize(tasks),
+  })
 }
 
 /**
@@ -104,25 +118,36 @@ export function placeAgain(turn: Turn, id: JobId, tasks: Ranges, detail: string)
   const again: [number, number][] = []
   let [failed, cancelled] = [0, 0]
   const job = turn.view.get('jobs', id)
+  const orders = turn.view.get('jobOrders', id)
   if (!job) return
   for (const task of rangesValues(tasks)) {
     const known = turn.view.get('homeTasks', taskKey(id, task))
     if (!known || isOver(known)) continue
     const attempts = known.attempts
-    const over = job.state.kind !== 'open' ? 'cancelled'
-      : attempts >= limits.taskAttempts ? 'failed' : 'waiting'
+    const isDropped = orders !== undefined && rangesHave(orders.dropped, task)
+    const over = job.state.kind !== 'open' || isDropped ? 'cancelled'
+      : attempts >= limits.taskAttempts || mayNotRunAgain(turn, known) ? 'failed' : 'waiting'
     if (over === 'waiting') again.push([task, task])
     else if (over === 'failed') failed++
     else cancelled++
-    const why = over === 'failed' ? `gave up after ${attempts} attempts: ${detail}` : detail
+    const why = over !== 'failed' ? detail
+      : mayNotRunAgain(turn, known) ? `it has run, and may not be run again: ${detail}`
+      : `gave up after ${attempts} attempts: ${detail}`
     const left = withoutTree(known)
     turn.view.put('homeTasks', taskKey(id, task), { ...left, state: over, detail: why })
   }
+  const { free, parked } = sortOut(orders, again)
   changeJob(turn, id, {
-    waiting: addRanges(job.waiting, again),
+    waiting: addRanges(job.waiting, free),
+    parked: addRanges(job.parked, parked),
     failed: job.failed + failed,
     cancelled: job.cancelled + cancelled,
   })
+}
+
+/** [JOB-10] */
+function mayNotRunAgain(turn: Turn, { job, report }: HomeTask): boolean {
+  return documentOf(turn, job).rerun === 0 && (report?.started_ms ?? 0) > 0
 }
 
 /** What it left is not here, and will not come: nobody may look for it. */

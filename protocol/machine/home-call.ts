@@ -1,19 +1,23 @@
 // Whom the home asks: the shortlist of a round with a reason for everybody who is not on it, and
 // the call that goes out.
 
+import { sha256Hex } from '../base/crypto.ts'
 import type { SiteName } from '../base/ids.ts'
+import { limits } from '../base/limits.ts'
 import { rangesSize } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
 import { zeroMicrocredits } from '../base/units.ts'
-import type { Candidate } from '../rules/announce.ts'
+import type { Candidate, Unfit, UnfitReason } from '../rules/announce.ts'
 import { compareCandidates, sealAnnouncement, unfit } from '../rules/announce.ts'
+import { mayGo } from '../rules/account-map.ts'
+import { needsOf } from '../rules/needs.ts'
 import type { KeptOffer } from '../rules/offer.ts'
 import { compileRequirement } from '../rules/requirements.ts'
 import type { Rates } from '../rules/tariff.ts'
 import { capFor } from '../rules/tariff.ts'
 import { isFrozen } from './evidence.ts'
 import { allocationOf, budgetLeft, documentOf, openContracts, payableAt } from './home-book.ts'
-import type { Auction, AuctionEntry, Job } from './state.ts'
+import type { Auction, AuctionEntry, Job, Unnamed } from './state.ts'
 import type { Turn } from './turn.ts'
 import { isUp } from './turn.ts'
 import { apartFrom } from './speech.ts'
@@ -23,6 +27,7 @@ export type Entries = Record<string, AuctionEntry>
 export function callFor(turn: Turn, job: Job, auction: Auction): string {
   const document = documentOf(turn, job.id)
   const grant = allocationOf(turn, job.id)?.sid
+  const needs = needsOf(document)
   return sealAnnouncement({
     fed: turn.self.federation,
     auction: auction.id,
@@ -32,16 +37,31 @@ export function callFor(turn: Turn, job: Job, auction: Auction): string {
     memory_mib: document.memory_mib,
     walltime_seconds: document.walltime_seconds,
     inputs_bytes: document.inputs_bytes,
+    ...(needs && { needs }),
+    ...(asksAccounts(turn, auction) && {
+      owner: { user: document.user, project: document.project ?? '' },
+    }),
     ...(grant !== undefined && { grant }),
     window_ms: turn.self.market.windowMs,
   }, turn.self.signer.statement)
 }
 
-/**
- * [ANNOUNCE-14] Fills `entries` with a reason for every site that is not asked; returns those that
- * are.
- */
-export function shortlist(turn: Turn, job: Job, entries: Entries): SiteName[] {
+export interface Shortlist {
+  readonly asked: readonly SiteName[]
+  /** Those that are asked, and the reasons of others, of many of them not all [ANNOUNCE-15]. */
+  readonly entries: Entries
+  readonly unnamed: Unnamed
+}
+
+/** [ANNOUNCE-14] Whom to ask, with a reason for everybody else. */
+export function shortlist(turn: Turn, job: Job): Shortlist {
+  const entries: Entries = {}
+  const unnamed: { [reason in UnfitReason]?: number } = {}
+  let named = 0
+  const leaveOut = (site: SiteName, why: Unfit): void => {
+    if (named++ < limits.unfitSitesNamed) entries[site] = { kind: 'unfit', ...why }
+    else unnamed[why.reason] = (unnamed[why.reason] ?? 0) + 1
+  }
   const document = documentOf(turn, job.id)
   const compiled = document.requirements === '' ? undefined
     : compileRequirement(document.requirements)
@@ -49,28 +69,62 @@ export function shortlist(turn: Turn, job: Job, entries: Entries): SiteName[] {
   const taken = new Set(openContracts(turn, job).map((contract) => contract.host))
   const fit: Candidate[] = []
   for (const [, kept] of turn.view.entries('offers')) {
-    if (taken.has(kept.offer.site)) continue
+    if (taken.has(kept.offer.site) || kept.expiresEpochMs <= turn.now) continue
     if (isFrozen(turn.view, kept.offer.site)) {
       const detail = 'there is proof that it lied: gridnode evidence'
-      entries[kept.offer.site] = { kind: 'unfit', reason: 'frozen', detail }
+      leaveOut(kept.offer.site, { reason: 'frozen', detail })
+      continue
+    }
+    if (turn.view.get('jobOrders', job.id)?.avoid.includes(kept.offer.site)) {
+      const detail = 'its owner had it moved away from there'
+      entries[kept.offer.site] = { kind: 'unfit', reason: 'placement', detail }
       continue
     }
     const candidate = candidateOf(turn, job, kept)
     const why = compiled && !compiled.ok
       ? { reason: 'requirements' as const, detail: compiled.refusal.detail }
       : unfit(document, requirement, budgetLeft(turn, job), candidate)
-    if (why) entries[kept.offer.site] = { kind: 'unfit', ...why }
+    if (why) leaveOut(kept.offer.site, why)
     else fit.push(candidate)
   }
-  fit.sort(compareCandidates)
   const most = turn.self.market.shortlistSites
-  for (const { offer } of fit.slice(most)) {
+  const ranked = fit.length <= most ? fit.sort(compareCandidates)
+    : fit.map((one) => ({ ...one, lot: lotOf(job, one.offer.site) })).sort(compareCandidates)
+  for (const { offer } of ranked.slice(most)) {
     const detail = `the ${most} most promising sites were asked`
-    entries[offer.site] = { kind: 'unfit', reason: 'not_shortlisted', detail }
+    leaveOut(offer.site, { reason: 'not_shortlisted', detail })
   }
-  const asked = fit.slice(0, most).map(({ offer }) => offer.site)
+  const asked = ranked.slice(0, most).map(({ offer }) => offer.site)
   for (const site of asked) entries[site] = { kind: 'asked' }
-  return asked
+  return { asked, entries, unnamed }
+}
+
+/** So that equal sites are asked equally often, whoever asks. */
+function lotOf(job: Job, site: SiteName): string {
+  return sha256Hex(`gridnode/v1/lot\n${job.sid} ${job.round + 1} ${site}`)
+}
+
+/** Whether the job itself rules a site out, as far as its offer is known here. */
+export function isRuledOut(turn: Turn, job: Job, site: SiteName): boolean {
+  const kept = turn.view.get('offers', site)
+  if (!kept) return false
+  const document = documentOf(turn, job.id)
+  const compiled = document.requirements === '' ? undefined
+    : compileRequirement(document.requirements)
+  if (compiled && !compiled.ok) return true
+  const why = unfit(document, compiled?.value, budgetLeft(turn, job), candidateOf(turn, job, kept))
+  return why !== undefined && ruledOutByJob.has(why.reason)
+}
+
+/** What the job itself asks for; the rest may have changed since the offer that we know. */
+const ruledOutByJob: ReadonlySet<UnfitReason> = new Set([
+  'placement', 'cores', 'memory', 'walltime', 'requirements', 'budget',
+])
+
+/** Whether somebody who is asked gives tasks accounts of their own. */
+function asksAccounts(turn: Turn, auction: Auction): boolean {
+  return Object.entries(auction.entries).some(([site, { kind }]) => kind === 'asked' &&
+    turn.view.get('offers', site)?.offer.abilities?.includes('accounts'))
 }
 
 function candidateOf(turn: Turn, job: Job, { offer }: KeptOffer): Candidate {
@@ -82,6 +136,9 @@ function candidateOf(turn: Turn, job: Job, { offer }: KeptOffer): Candidate {
     own,
     up: isUp(turn, offer.site),
     apart: apartFrom(turn, offer.site),
+    mayGo: own || mayGo(turn.self.accounts, {
+      user: job.user, project: documentOf(turn, job.id).project ?? '',
+    }, offer.site),
     taskCap: own ? zeroMicrocredits : taskCapOf(turn, job, rates, offer.factor_permille),
     creditLeft: own ? undefined : payableAt(turn, job.id, offer.site),
   }

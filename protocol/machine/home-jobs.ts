@@ -3,7 +3,7 @@
 // [JOB-6] The same signed note again is the same job.
 
 import type { ContractId, JobId } from '../base/ids.ts'
-import { rangesSize } from '../base/ranges.ts'
+import { emptyRanges, rangesSize } from '../base/ranges.ts'
 import { zeroMicrocredits } from '../base/units.ts'
 import type { EventOf } from './events.ts'
 import { openAuction } from './home-auction.ts'
@@ -11,6 +11,8 @@ import { changeJob, dropWaiting } from './home-book.ts'
 import { grantNamed } from './home-grants.ts'
 import { forgetAt } from './home-placing.ts'
 import { stopTranches } from './home-tranches.ts'
+import { beginWaiting, isWaitedFor, submittedAt, wrongWait } from './home-waiting.ts'
+import type { Job } from './state.ts'
 import type { Turn } from './turn.ts'
 import { answer, setTimer } from './turn.ts'
 
@@ -37,16 +39,22 @@ export function onJobSubmitted(turn: Turn, event: EventOf<'jobSubmitted'>): void
       'see gridnode federation'
     return answer(turn, request, { kind: 'refused', code: 'no_allocation', detail })
   }
+  const wait = wrongWait(turn, document)
+  if (wait !== undefined) {
+    return answer(turn, request, { kind: 'refused', code: 'bad_dependency', detail: wait })
+  }
   // Nothing below can fail.
+  const submittedEpochMs = submittedAt(turn, document)
   view.put('jobNotes', signed.id, { note, document })
   view.put('jobs', signed.id, {
     id: signed.id,
     sid: signed.sid,
     name: document.name,
     user: document.user,
-    submittedEpochMs: now,
+    submittedEpochMs,
     total: rangesSize(signed.tasks),
     waiting: signed.tasks,
+    parked: emptyRanges,
     done: 0,
     failed: 0,
     cancelled: 0,
@@ -60,7 +68,8 @@ export function onJobSubmitted(turn: Turn, event: EventOf<'jobSubmitted'>): void
     note: 'waiting for its first auction',
   })
   answer(turn, request, { kind: 'submitted', job: signed.id, already: false })
-  openAuction(turn, signed.id)
+  beginWaiting(turn, signed.id)
+  if (rangesSize(view.get('jobs', signed.id)!.waiting) > 0) openAuction(turn, signed.id)
 }
 
 function openJobs(turn: Turn): number {
@@ -75,14 +84,16 @@ export function onCancelRequested(turn: Turn, event: EventOf<'cancelRequested'>)
     const detail = `no job ${event.job} at this site`
     return answer(turn, event.request, { kind: 'refused', code: 'not_found', detail })
   }
-  if (job.state.kind === 'open') {
-    const note = 'being cancelled: waiting for the hosts to stop'
-    changeJob(turn, job.id, { state: { kind: 'cancelling' }, note })
-    dropWaiting(turn, turn.view.get('jobs', job.id)!, 'cancelled before it was placed')
-    stopTranches(turn, job)
-    turn.toPlace.add(job.id)
-  }
+  if (job.state.kind === 'open') cancelJob(turn, job)
   answer(turn, event.request, { kind: 'done', detail: 'cancelled' })
+}
+
+export function cancelJob(turn: Turn, job: Job): void {
+  const note = 'being cancelled: waiting for the hosts to stop'
+  changeJob(turn, job.id, { state: { kind: 'cancelling' }, note })
+  dropWaiting(turn, turn.view.get('jobs', job.id)!, 'cancelled before it was placed')
+  stopTranches(turn, job)
+  turn.toPlace.add(job.id)
 }
 
 /** Long after its end a job's records go, and its results; what it cost stays on the ledger. */
@@ -92,7 +103,7 @@ export function onForget(turn: Turn, id: JobId): void {
   if (job?.state.kind !== 'ended') return
   const unsettled = job.contracts.some((contract) =>
     (view.get('homeContracts', contract)?.tranches.length ?? 0) > 0)
-  if (unsettled) return setTimer(turn, `forget/${id}`, forgetAt(turn))
+  if (unsettled || isWaitedFor(turn, id)) return setTimer(turn, `forget/${id}`, forgetAt(turn))
   for (const [key, task] of view.entries('homeTasks')) {
     if (task.job === id) view.remove('homeTasks', key)
   }
@@ -102,6 +113,8 @@ export function onForget(turn: Turn, id: JobId): void {
     view.remove('auctionKeys', auction.id)
   }
   for (const contract of job.contracts) forgetContract(turn, contract)
+  view.remove('jobOrders', id)
+  view.remove('children', id)
   view.remove('jobNotes', id)
   view.remove('jobs', id)
   turn.effects.push({ kind: 'releaseInputs', job: id })
@@ -109,7 +122,10 @@ export function onForget(turn: Turn, id: JobId): void {
 
 function forgetContract(turn: Turn, id: ContractId): void {
   for (const [key, tranche] of turn.view.entries('homeTranches')) {
-    if (tranche.contract === id) turn.view.remove('homeTranches', key)
+    if (tranche.contract !== id) continue
+    turn.view.remove('homeTranches', key)
+    turn.view.remove('trancheOrders', key)
+    setTimer(turn, `control/${key}`, undefined)
   }
   turn.view.remove('homeContracts', id)
 }

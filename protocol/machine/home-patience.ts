@@ -6,6 +6,7 @@
 //   quarter of an hour once it was told to stop. After that the lease runs out.
 
 import { rangesHave } from '../base/ranges.ts'
+import { documentNow } from './job-orders.ts'
 import type { Report } from './messages.ts'
 import type { HomeTranche } from './state.ts'
 import { taskKey } from './state.ts'
@@ -26,9 +27,9 @@ export function movedBy(turn: Turn, tranche: HomeTranche, report: Report): numbe
 
 export function standsStill(turn: Turn, tranche: HomeTranche): boolean {
   // To ourselves we need not prove anything.
-  const job = turn.view.get('jobNotes', tranche.job)
+  const job = documentNow(turn.view, tranche.job)
   if (tranche.hold === '' || !job) return false
-  const { start_within_seconds: start, walltime_seconds: walltime } = job.document
+  const { start_within_seconds: start, walltime_seconds: walltime } = job
   const patienceMs = tranche.stop ? stopMs : (start + walltime) * 1000 + slackMs
   return turn.now - tranche.movedEpochMs > patienceMs
 }

@@ -14,10 +14,12 @@ import { openAuction } from './home-auction.ts'
 import {
   atOnceLeft, changeJob, closeContract, documentOf, dropWaiting, openContracts, runningAuction,
 } from './home-book.ts'
+import { sharedOut } from './home-shares.ts'
 import { commitTasks } from './home-tranches.ts'
+import { settleWaits, wakeChildren } from './home-waiting.ts'
 import type { HomeContract, Job } from './state.ts'
 import type { Turn } from './turn.ts'
-import { isUp, setTimer } from './turn.ts'
+import { setTimer } from './turn.ts'
 
 /**
  * At the end of a step, for each job that was marked: its waiting tasks flow to the slots that are
@@ -25,28 +27,29 @@ import { isUp, setTimer } from './turn.ts'
  */
 export function placeMarked(turn: Turn): void {
   for (const id of turn.toPlace) {
+    settleWaits(turn, id)
     refill(turn, id)
     afterCommit(turn, id)
+    wakeChildren(turn, id)
   }
   turn.toPlace.clear()
 }
 
-/** Late binding: a task goes where a slot is open first. */
+/** Late binding: a task goes where a slot is open first, unless it would end sooner elsewhere. */
 function refill(turn: Turn, id: JobId): void {
   const job = turn.view.get('jobs', id)
-  if (job?.state.kind !== 'open') return
+  if (job?.state.kind !== 'open' || rangesSize(job.waiting) === 0) return
   const contracts = openContracts(turn, job)
   const slotsOf = (contract: HomeContract): number => contract.slots + contract.queueSlots
   const all = contracts.reduce((sum, contract) => sum + slotsOf(contract), 0)
-  for (const contract of contracts) {
-    if (!isUp(turn, contract.host)) continue
+  for (const { contract, share } of sharedOut(turn, job, contracts)) {
     const now = turn.view.get('jobs', id)!
     const count = Math.min(tasksToCommit({
       waiting: rangesSize(now.waiting),
       outstanding: contract.outstanding,
       room: contract,
       slotsElsewhere: all - slotsOf(contract),
-    }), atOnceLeft(turn, now))
+    }), atOnceLeft(turn, now), share)
     if (count > 0) commitTasks(turn, contract.id, count)
   }
 }
@@ -124,19 +127,22 @@ function endIfOver(turn: Turn, id: JobId): void {
 
 function end(turn: Turn, job: Job, how: 'done' | 'failed' | 'cancelled' | 'expired'): void {
   for (const contract of openContracts(turn, job)) closeContract(turn, contract)
-  const note = how === 'expired' ? job.note : summaryOf(job)
+  const note = how === 'expired' ? job.note : summaryOf(turn, job)
   changeJob(turn, job.id, { state: { kind: 'ended', how, epochMs: turn.now }, note })
   setTimer(turn, `round/${job.id}`, undefined)
+  setTimer(turn, `wait/${job.id}`, undefined)
+  wakeChildren(turn, job.id)
   setTimer(turn, `forget/${job.id}`, forgetAt(turn))
   turn.effects.push({ kind: 'releaseInputs', job: job.id })
 }
 
-function summaryOf(job: Job): string {
+function summaryOf(turn: Turn, job: Job): string {
   const tasks = job.total === 1 ? 'task' : 'tasks'
   const parts = [`${job.done} of ${job.total} ${tasks} done`]
   if (job.failed > 0) parts.push(`${job.failed} failed`)
   if (job.cancelled > 0) parts.push(`${job.cancelled} cancelled`)
-  return parts.join(', ')
+  const words = job.cancelled > 0 ? turn.view.get('jobOrders', job.id)?.words ?? '' : ''
+  return words === '' ? parts.join(', ') : clip(`${parts.join(', ')}: ${words}`, 500)
 }
 
 /** How long an ended job is remembered, and its results kept, is the administrator's to say. */

@@ -6,7 +6,7 @@
 import type { JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'
 import type { Ranges } from '../base/ranges.ts'
-import { rangesHave, rangesValues } from '../base/ranges.ts'
+import { rangesHave, rangesValues, subtractRanges } from '../base/ranges.ts'
 import { zeroMicrocredits } from '../base/units.ts'
 import type { TaskReport } from '../rules/run.ts'
 import { verdictOf } from '../rules/run.ts'
@@ -15,9 +15,10 @@ import { changeJob, closeContract, isOver, placeAgain } from './home-book.ts'
 import { acceptIfDue, noteUsage } from './home-claims.ts'
 import { movedBy, standsStill } from './home-patience.ts'
 import { askResult, closeLocal, finish } from './home-results.ts'
+import { noteRan } from './home-shares.ts'
 import { ended, release, renew, settled } from './home-tranches.ts'
 import type { Ack, MessageOf, Report } from './messages.ts'
-import type { HomeTranche } from './state.ts'
+import type { HomeTask, HomeTranche } from './state.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, send, setTimer } from './turn.ts'
@@ -179,8 +180,13 @@ function onTaskReport(turn: Turn, tranche: HomeTranche, report: TaskReport): voi
   if (!known || known.tranche !== tranche.id || isOver(known)) return
   if (known.state === 'returning' || known.state === 'waiting') return
   if (report.state !== 'ended') {
-    if (known.state === 'running') return
-    turn.view.put('homeTasks', key, { ...known, state: 'running', report })
+    const isNews = known.report?.halt !== report.halt
+    if (known.state === 'running' || report.state === 'queued') {
+      return isNews ? noteHalt(turn, key, { ...known, report }) : undefined
+    }
+    turn.view.put('homeTasks', key, {
+      ...known, state: 'running', report, runsSinceEpochMs: turn.now,
+    })
     return changeJobProgress(turn, tranche.job)
   }
   const one: Ranges = [[report.task, report.task]]
@@ -191,12 +197,36 @@ function onTaskReport(turn: Turn, tranche: HomeTranche, report: TaskReport): voi
     turn.view.put('homeTasks', key, { ...known, report })
     // Who stops work by its own right takes no more of it under this contract.
     const contract = turn.view.get('homeContracts', tranche.contract)
-    if (report.how === 'stopped' && contract) closeContract(turn, contract)
+    const isOurs = report.how === 'requeued' && wasRequeued(turn, tranche.job, report.task)
+    const isTheirs = report.how === 'stopped' || (report.how === 'requeued' && !isOurs)
+    if (isTheirs && contract) closeContract(turn, contract)
     return placeAgain(turn, tranche.job, one, `${tranche.host}: ${verdict.detail}`)
   }
+  if (verdict.kind === 'done') noteRan(turn, tranche.contract, report)
   if (report.tree === '') return finish(turn, { ...known, report })
   turn.view.put('homeTasks', key, { ...known, state: 'returning', report })
   askResult(turn, { ...known, report })
+}
+
+/** In a queue there, and held or not; or it runs, suspended or not. */
+function noteHalt(turn: Turn, key: string, task: HomeTask): void {
+  turn.view.put('homeTasks', key, task)
+  changeJob(turn, task.job, {})
+}
+
+/** [RUN-8] Its owner asked for it: this was no failed attempt. */
+function wasRequeued(turn: Turn, job: JobId, task: number): boolean {
+  const orders = turn.view.get('jobOrders', job)
+  if (!orders || !rangesHave(orders.again, task)) return false
+  const again = subtractRanges(orders.again, [[task, task]])
+  turn.view.put('jobOrders', job, { ...orders, again })
+  const key = taskKey(job, task)
+  const known = turn.view.get('homeTasks', key)
+  if (known) {
+    // What it ran before does not count against a job that runs each task once: it was asked.
+    turn.view.put('homeTasks', key, { ...known, attempts: Math.max(0, known.attempts - 1) })
+  }
+  return true
 }
 
 function changeJobProgress(turn: Turn, job: JobId): void {

@@ -20,6 +20,7 @@ import type { TaskReport, UsageTotal } from '../rules/run.ts'
 import { chargeable, meterCommitment, mostUsage } from '../rules/run.ts'
 import { say } from './delivery.ts'
 import { forgetContract, leaseLives, resultsTaken, toldOf } from './host-book.ts'
+import { forgetOrders } from './host-control.ts'
 import { watchClaim } from './host-clause.ts'
 import { keepDocuments } from './kept-documents.ts'
 import type { HostTranche } from './state.ts'
@@ -159,7 +160,7 @@ export function closeResolved(turn: Turn, peer: SiteName): void {
 function close(turn: Turn, tranche: HostTranche): void {
   if (tranche.phase === 'settled') return
   turn.view.put('hostTranches', tranche.id, { ...tranche, phase: 'settled' })
-  for (const name of ['report', 'keep', 'retry', 'stop', 'meter', 'claim']) {
+  for (const name of ['report', 'keep', 'retry', 'stop', 'meter', 'claim', 'order']) {
     setTimer(turn, `${name}/${tranche.id}`, undefined)
   }
   askRemoval(turn, tranche)
@@ -183,6 +184,7 @@ export function onTrancheRemoved(turn: Turn, id: TrancheId): void {
     view.remove('hostTasks', taskKey(id, task))
   }
   view.remove('hostTranches', id)
+  forgetOrders(turn, id)
   const contract = view.get('hostContracts', tranche.contract)
   if (!contract) return
   const left = {

@@ -3,12 +3,13 @@
 
 import { clip } from '../base/clip.ts'
 import type { TrancheId } from '../base/ids.ts'
-import { rangesValues } from '../base/ranges.ts'
+import { rangesHave, rangesValues } from '../base/ranges.ts'
 import type { TaskReport } from '../rules/run.ts'
 import { meteredUsage } from '../rules/run.ts'
 import type { EventOf, ObservedTask } from './events.ts'
 import { changeTranche, releaseSlots } from './host-book.ts'
 import { settle } from './host-claims.ts'
+import { requeuedIn } from './host-control.ts'
 import { gatherLocal } from './log-days.ts'
 import { taskKey } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -25,30 +26,47 @@ export function onTasksObserved(turn: Turn, event: EventOf<'tasksObserved'>): vo
 function observe(turn: Turn, seen: ObservedTask): void {
   const { view } = turn
   const tranche = view.get('hostTranches', seen.tranche)
-  const task = view.get('hostTasks', taskKey(seen.tranche, seen.task))
-  if (!tranche || !task || (tranche.phase !== 'submitting' && tranche.phase !== 'running')) return
-  const before = task.state
-  if (before === 'collecting' || before === 'ended' || seen.status.kind === 'queued') return
+  const found = view.get('hostTasks', taskKey(seen.tranche, seen.task))
+  if (!tranche || !found || (tranche.phase !== 'submitting' && tranche.phase !== 'running')) return
+  const before = found.state
+  if (before === 'collecting' || before === 'ended') return
   const key = taskKey(seen.tranche, seen.task)
   const revision = tranche.revision + 1
+  const { halt: was, ...task } = found
+  if (seen.status.kind === 'queued') {
+    const isHeld = seen.status.held === true
+    if (before === 'running' || isHeld === (was === 'held')) return
+    view.put('hostTasks', key, { ...task, ...(isHeld && { halt: 'held' as const }), revision })
+    return changeTranche(turn, tranche)
+  }
   if (seen.status.kind === 'running') {
-    if (before === 'running') return
+    const isSuspended = seen.status.suspended === true
+    if (before === 'running' && isSuspended === (was === 'suspended')) return
+    const halt = isSuspended && { halt: 'suspended' as const }
+    if (before === 'running') {
+      view.put('hostTasks', key, { ...task, ...halt, revision })
+      return changeTranche(turn, tranche)
+    }
     const started_ms = seen.status.startedEpochMs
     const seenEpochMs = turn.now
-    view.put('hostTasks', key, { ...task, state: 'running', started_ms, revision, seenEpochMs })
+    view.put('hostTasks', key, {
+      ...task, ...halt, state: 'running', started_ms, revision, seenEpochMs,
+    })
     releaseSlots(turn, tranche.contract, 0, -1)
     return changeTranche(turn, tranche)
   }
   const { exitCode, startedEpochMs, endedEpochMs } = seen.status
   // [RUN-6] What we cancelled by our own notice is not the user's end.
   const stopped = tranche.notice !== '' && seen.status.how === 'cancelled'
-  const how = stopped ? 'stopped' : seen.status.how
+  const isAgain = seen.status.how === 'cancelled' && tranche.directive === 'go'
+    && rangesHave(requeuedIn(turn, tranche.id), seen.task)
+  const how = stopped ? 'stopped' : isAgain ? 'requeued' : seen.status.how
   const ran = endedEpochMs > startedEpochMs || how === 'exited'
   const contract = view.get('hostContracts', tranche.contract)
   const meter = contract && ran
     ? meteredUsage({ ...contract, startedMs: startedEpochMs, endedMs: endedEpochMs })
     : { core_s: 0, gib_s: 0 }
-  const collect = ran && how !== 'lost' && how !== 'stopped'
+  const collect = ran && how !== 'lost' && how !== 'stopped' && how !== 'requeued'
   view.put('hostTasks', key, {
     ...task,
     ...meter,

@@ -16,12 +16,15 @@ import { readJob } from '../rules/job.ts'
 import { unstartedTask } from '../rules/run.ts'
 import type { EventOf } from './events.ts'
 import { onAuctionClosed } from './host-bids.ts'
+import { accountOf, isOwners } from './host-accounts.ts'
 import { changeTranche, endTask, leaseLives, releaseSlots, retryMsMin } from './host-book.ts'
 import { jobFits } from './host-capacity.ts'
 import { askRemoval, closeEnded, settle } from './host-claims.ts'
 import { openContract, takeTranche } from './host-contracts.ts'
+import { doOrders, resumeOrders } from './host-control.ts'
 import { startMeter } from './host-meter.ts'
 import { checkEnd } from './host-tasks.ts'
+import { documentNow } from './job-orders.ts'
 import type { Ack, MessageOf } from './messages.ts'
 import type { HostTask, HostTranche } from './state.ts'
 import { taskKey } from './state.ts'
@@ -34,15 +37,21 @@ const stagingTriesMax = 10
 /** What the hold pays for; from ourselves it also opens the contract, since nothing is owed. */
 export function onDocuments(turn: Turn, from: SiteName, message: MessageOf<'documents'>): void {
   const { view } = turn
+  // Looked up before a long note is checked: who sends what nobody waits for costs us nothing.
+  const awaited = view.get('hostTranches', message.tranche)
+  const isAwaited = awaited?.home === from && awaited.phase === 'waiting'
+    && rangesSize(awaited.tasks) === 0
+  if (from !== turn.self.site && !isAwaited) return
   const job = readJob(message.job)
   if (!job.ok) return count(turn, 'documents_malformed')
-  if (from === turn.self.site) takeOwn(turn, message, job.value.document)
+  if (from === turn.self.site) takeOwn(turn, message)
   const tranche = view.get('hostTranches', message.tranche)
   const contract = tranche && view.get('hostContracts', tranche.contract)
   if (!tranche || !contract || tranche.home !== from || tranche.phase !== 'waiting') return
   if (rangesSize(tranche.tasks) > 0) return
   const promised = contract.sid === '' ? undefined : view.get('ledgerContracts', contract.sid)
-  if (promised && promised.terms.job !== job.value.sid) return count(turn, 'documents_wrong_job')
+  const wrong = promised !== undefined && promised.terms.job !== job.value.sid
+  if (wrong || !isAsBid(contract, job.value.document)) return count(turn, 'documents_wrong_job')
   const { doc, tasks: size } = tranche.committed
   const tasks = doc === '' ? ownTasks(message)
     : trancheTasks(message.document, { doc, tasks: size })
@@ -63,19 +72,26 @@ export function onDocuments(turn: Turn, from: SiteName, message: MessageOf<'docu
   proceed(turn, tranche.id)
 }
 
+/** Whether the job is what was bid for: no larger, and of the owner whose account was chosen. */
+function isAsBid(contract: HostContract, job: JobDocument): boolean {
+  return contract.cores === job.cores && contract.memoryMib === job.memory_mib &&
+    (contract.gpus ?? 0) === (job.gpus ?? 0) && isOwners(contract.account, job)
+}
+
 function ownTasks(message: MessageOf<'documents'>): Ranges | undefined {
   return parseRanges(message.document.tasks, { last: limits.taskNumberMax })
 }
 
-function takeOwn(
-  turn: Turn, message: MessageOf<'documents'>,
-  job: { cores: number; memory_mib: number; walltime_seconds: number },
-): void {
+function takeOwn(turn: Turn, message: MessageOf<'documents'>): void {
   const { view, self } = turn
   if (view.get('hostTranches', message.tranche)) return
   const home = view.get('homeContracts', message.contract)
   const paying = view.get('homeTranches', message.tranche)
-  if (!home || !paying || paying.state.kind === 'settled') return
+  const job = home && documentNow(view, home.job)
+  if (!home || !job || !paying || paying.state.kind === 'settled') return
+  // Before the bid goes, which keeps an account of the pool for its owner.
+  const account = accountOf(turn, self.site, { user: job.user, project: job.project ?? '' })
+  if (!account.ok) return count(turn, 'contract_not_agreed')
   onAuctionClosed(turn, self.site, home.auction)
   const contract = view.get('hostContracts', message.contract) ?? openContract(turn, {
     home: self.site,
@@ -88,6 +104,8 @@ function takeOwn(
     slots: home.slots,
     queueSlots: home.queueSlots,
     tasksMax: limits.tasksPerJob,
+    ...(job.gpus !== undefined && { gpus: job.gpus }),
+    ...(account.value && { account: account.value }),
   })
   const tasks = rangesSize(ownTasks(message) ?? [])
   takeTranche(turn, contract, { hold: '', id: message.tranche, committed: { doc: '', tasks } })
@@ -241,6 +259,7 @@ export function onSubmitted(turn: Turn, event: EventOf<'trancheSubmitted'>): voi
   if (tranche?.phase !== 'submitting') return
   changeTranche(turn, { ...tranche, phase: 'running', tries: 0, detail: event.localId })
   startMeter(turn, tranche)
+  doOrders(turn, tranche.id)
   if (tranche.directive !== 'go' || tranche.notice !== '') {
     stopTranche(turn, { ...tranche, phase: 'running' })
   }
@@ -272,7 +291,9 @@ export function resumeTranche(turn: Turn, tranche: HostTranche): void {
       // Its tasks may have ended before the scheduler's answer came.
       turn.effects.push({ kind: 'submitTranche', tranche: id })
       return resumeTasks(turn, tranche)
-    case 'running': return resumeTasks(turn, tranche)
+    case 'running':
+      resumeOrders(turn, id)
+      return resumeTasks(turn, tranche)
     case 'settling': return settle(turn, id)
     case 'claimed': return undefined
     case 'settled':

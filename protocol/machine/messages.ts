@@ -3,6 +3,7 @@
 // Messages may be lost, doubled or late: each handler can take each message at any time, and each
 // wait has a retry.
 
+import { ordersOpenMax } from './job-orders.ts'
 import type { Malformed } from '../base/encoding.ts'
 import { decode, encode } from '../base/encoding.ts'
 import { limits } from '../base/limits.ts'
@@ -17,6 +18,7 @@ import { trancheDocumentShape } from '../rules/contract.ts'
 import { evidenceBytesMax } from '../rules/evidence.ts'
 import { jobNoteBytesMax } from '../rules/job.ts'
 import { renewalsMax } from '../rules/membership.ts'
+import { signalNames } from '../rules/request.ts'
 import { taskReportShape } from '../rules/run.ts'
 
 const note = text({ bytesMax: limits.statementBytes })
@@ -57,6 +59,14 @@ export const ackShape = record({
   taken: ranges,
 })
 
+export const orderShape = record({
+  n: integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+  verb: oneOf('hold', 'release', 'suspend', 'resume', 'signal', 'requeue', 'cancel'),
+  /** Without SIG; '' for other verbs. */
+  signal: oneOf('', ...signalNames),
+  tasks: ranges,
+})
+
 /** Heads of third logs in one message; a checkpoint with its cosignatures has so many bytes. */
 export const headsPerMessage = 64
 export const headNoteBytesMax = 4_096
@@ -67,8 +77,13 @@ export const receiptsPerMessage = 64
 export const receiptNumbersMax = 256
 
 const messageShape = union('kind', {
-  /** What I know of the federation; the other answers with what is newer. */
+  /**
+   * What I know of the federation; the other answers with what is newer. `members` and `offers` are
+   * those of sites behind `after` up to and with `until`, by name; '' stands for no bound.
+   */
   summary: record({
+    after: text({ bytesMax: 63 }),
+    until: text({ bytesMax: 63 }),
     members: hash(),
     charter: hash(),
     offers: list(record({ site: siteName(), sequence: count }), { max: limits.sitesMax }),
@@ -162,6 +177,14 @@ const messageShape = union('kind', {
   }),
   reports: record({ reports: list(reportShape, { max: 256 }) }),
   acks: record({ acks: list(ackShape, { max: 256 }) }),
+  /** What the owner asks for tasks of a tranche, by number in order; again until it is answered. */
+  control: record({ tranche: trancheId(), orders: list(orderShape, { max: ordersOpenMax }) }),
+  /** All up to `through` was done, but those that were refused. */
+  controlled: record({
+    tranche: trancheId(),
+    through: count,
+    refused: list(record({ n: count, words: text({ bytesMax: 512 }) }), { max: ordersOpenMax }),
+  }),
   /** No further tasks come under this contract: its idle slots are free again. */
   contract_closed: record({ contract: contractId() }),
 })

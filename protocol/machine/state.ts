@@ -17,11 +17,16 @@ import type { OpenBid } from '../rules/contract.ts'
 import type { JobDocument } from '../rules/job.ts'
 import type { LedgerSigner, LedgerTables } from '../rules/ledger.ts'
 import { coldLedgerTables } from '../rules/ledger.ts'
+import type { AccountRules } from '../rules/account-map.ts'
+import type { ChosenAccount } from '../rules/contract.ts'
+import type { Ability, Licence } from '../rules/needs.ts'
 import type { KeptOffer } from '../rules/offer.ts'
 import type { TaskReport, UsageTotal } from '../rules/run.ts'
+import type { Pace } from './offers.ts'
 import type { TrustTables } from './trust-records.ts'
 import { volatileTrustTables } from './trust-records.ts'
 import type { LogTables } from './log-records.ts'
+import type { OrderTables } from './job-orders.ts'
 import { coldLogTables, volatileLogTables } from './log-records.ts'
 
 /** Who this node is and what its administrator has set: constant between a start and the next. */
@@ -64,6 +69,8 @@ export interface Self {
   readonly offers: { readonly validSeconds: number; readonly heartbeatMs: number }
   readonly attributes: readonly { readonly name: string; readonly value: string | number }[]
   readonly keepResultsSeconds: number
+  /** Undefined: everything runs under the node's own account. */
+  readonly accounts?: AccountRules | undefined
   readonly jobsOpenMax: number
   readonly draining: boolean
 }
@@ -87,6 +94,8 @@ export interface Job {
   readonly total: number
   /** Not committed to any host. */
   readonly waiting: Ranges
+  /** Nor may it be yet: see job-orders.ts. */
+  readonly parked: Ranges
   readonly done: number
   readonly failed: number
   readonly cancelled: number
@@ -144,7 +153,12 @@ export interface Auction {
   /** The losers were told; until then they are the next best if a winner withdraws. */
   readonly told: boolean
   readonly entries: Readonly<Record<string, AuctionEntry>>
+  /** Of many sites that cannot win only some are in `entries`; the others by their reasons. */
+  readonly unnamed?: Unnamed
 }
+
+/** How many sites, by reason. */
+export type Unnamed = { readonly [reason in UnfitReason]?: number }
 
 export interface HomeContract {
   readonly id: ContractId
@@ -155,7 +169,10 @@ export interface HomeContract {
   readonly auction: string
   readonly slots: number
   readonly queueSlots: number
+  readonly speedPermille: number
   readonly taskCap: Microcredits
+  /** Its tasks that are done, and how long they ran in all, by the host's reports. */
+  readonly ran: { readonly tasks: number; readonly ms: number }
   /** Committed to the host and not ended. */
   readonly outstanding: number
   readonly open: boolean
@@ -220,6 +237,8 @@ export interface HomeTask {
   readonly state: 'queued' | 'running' | 'returning' | 'done' | 'failed' | 'cancelled' | 'waiting'
   readonly detail: string
   readonly report?: TaskReport
+  /** When it was first reported to run. */
+  readonly runsSinceEpochMs?: number
   /** Tries to fetch the results so far. */
   readonly tries: number
 }
@@ -231,6 +250,10 @@ export interface HostContract {
   readonly cores: number
   readonly memoryMib: number
   readonly walltimeSeconds: number
+  /** Of a task; absent: none. */
+  readonly gpus?: number
+  /** Under which local account its tasks run; absent: the node's own. */
+  readonly account?: ChosenAccount
   readonly leaseSeconds: number
   readonly slots: number
   readonly queueSlots: number
@@ -299,6 +322,14 @@ export interface HostTask extends TaskReport {
 }
 
 /** The newest look at the local scheduler and the spool. */
+export interface CapacityMore {
+  readonly abilities: readonly Ability[]
+  readonly nodesTotal: number
+  readonly gpusTotal: number
+  readonly gpusFree: number
+  readonly licences: readonly Licence[]
+}
+
 export interface CapacityRecord {
   readonly observedEpochMs: number
   readonly coresTotal: number
@@ -312,9 +343,11 @@ export interface CapacityRecord {
   readonly walltimeSecondsMax: number
   readonly spoolBytesFree: number
   readonly reachable: boolean
+  /** What the scheduler has beyond cores and memory; undefined: nothing. */
+  readonly more?: CapacityMore
 }
 
-export interface CoreTables extends LedgerTables, LogTables, TrustTables {
+export interface CoreTables extends LedgerTables, LogTables, OrderTables, TrustTables {
   federationNote: string
   members: MemberRecord
   invites: { readonly expiresEpochMs: number; readonly usedBy: string }
@@ -369,7 +402,11 @@ export interface CoreTables extends LedgerTables, LogTables, TrustTables {
   /** volatile: key 'own' */
   capacity: CapacityRecord
   /** volatile: key 'own' */
-  offerState: { readonly publishedEpochMs: number; readonly digest: string }
+  offerState: {
+    readonly publishedEpochMs: number
+    readonly digest: string
+    readonly pace: Pace
+  }
   /** volatile: key 'own' */
   addresses: readonly string[]
   /** volatile: key name */

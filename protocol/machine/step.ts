@@ -21,7 +21,7 @@ import { decodeMessage } from './messages.ts'
 import {
   onChallengeDue, onCosigned, onHead, onHeadDenied, onHeadWanted, onHeads,
 } from './heads.ts'
-import { keepOffer, onOfferExpiry, refreshOffer } from './offers.ts'
+import { keepJudged, keepOffer, refreshOffer } from './offers.ts'
 import * as peers from './peers.ts'
 import * as receipts from './receipts.ts'
 import * as days from './log-days.ts'
@@ -35,14 +35,18 @@ import { onUsage, settleResolved } from './home-claims.ts'
 import { onHeadShown, onProofDue, proveMarked } from './home-grants.ts'
 import { answerClause, onClause } from './home-clause.ts'
 import { onCancelRequested, onForget, onJobSubmitted } from './home-jobs.ts'
+import { onControlled, tellOrders } from './home-control.ts'
 import { onHostUp, onRoundDue, placeMarked, roundsSoon } from './home-placing.ts'
 import { onDeclined, onHeld, onLeaseEnd, onReports, onVoid } from './home-reports.ts'
 import { onResultFailed, onResultRetry, onResultTaken } from './home-results.ts'
+import { onVerbRequested } from './home-verbs.ts'
+import { onWaitDue } from './home-waiting.ts'
 import { ackMarked, onDocumentsWanted } from './home-tranches.ts'
 import { onAnnounce, onAuctionClosed, onBidExpiry } from './host-bids.ts'
 import {
   closeResolved, onAccept, onKeepEnded, onTrancheRemoved, settle,
 } from './host-claims.ts'
+import { doOrders, onControl, onOrderDone, onOrderFailed } from './host-control.ts'
 import { onContractClosed, onContractOffer, onIdle } from './host-contracts.ts'
 import { noteTimes } from './host-clause.ts'
 import { onCheckDue, onHold, onHoldProof, onPayerReplayed } from './host-grants.ts'
@@ -97,7 +101,7 @@ function route(turn: Turn, event: Event): void {
     case 'messageDelivered': return dispatch(turn, self.site, event.message)
     case 'peerCameUp': return onPeerUp(turn, event.site)
     case 'peerWentDown': return peers.onPeerDown(turn, event.site)
-    case 'offerHeard': return onOffer(turn, event.kept.note)
+    case 'offerHeard': return keepJudged(turn, event.kept) ? roundsSoon(turn) : undefined
     case 'callHeard':
       return onAnnounce(turn, event.from, { kind: 'announce', note: event.note })
     case 'capacityObserved':
@@ -105,6 +109,7 @@ function route(turn: Turn, event: Event): void {
       return refresh(turn)
     case 'jobSubmitted': return onJobSubmitted(turn, event)
     case 'cancelRequested': return onCancelRequested(turn, event)
+    case 'verbRequested': return onVerbRequested(turn, event)
     case 'inviteRequested': return peers.onInviteRequested(turn, event)
     case 'policyRequested': return onPolicyRequested(turn, event)
     case 'grantRequested': return onGrantRequested(turn, event)
@@ -121,6 +126,8 @@ function route(turn: Turn, event: Event): void {
     case 'trancheSubmitted': return onSubmitted(turn, event)
     case 'trancheSubmitRefused': return onSubmitRefused(turn, event)
     case 'trancheSubmitFailed': return onSubmitFailed(turn, event)
+    case 'orderDone': return onOrderDone(turn, event)
+    case 'orderFailed': return onOrderFailed(turn, event)
     case 'tasksObserved':
       onTasksObserved(turn, event)
       return refresh(turn)
@@ -199,6 +206,8 @@ function dispatch(turn: Turn, from: SiteName, message: Message): void {
     case 'receipts_wanted': return receipts.onReceiptsWanted(turn, from, message)
     case 'evidence': return evidence.onEvidence(turn, from, message)
     case 'evidence_known': return evidence.onEvidenceKnown(turn, from, message)
+    case 'control': return onControl(turn, from, message)
+    case 'controlled': return onControlled(turn, from, message)
     case 'contract_closed': return onContractClosed(turn, from, message.contract)
     default: return unreachable(message)
   }
@@ -254,10 +263,12 @@ function onTimer(turn: Turn, kind: string, name: string): void {
     case 'receipts': return receipts.onReceiptsDue(turn, name as SiteName)
     case 'wanted': return receipts.onWantedDue(turn, name as SiteName)
     case 'offer': return refresh(turn)
-    case 'expire': return onOfferExpiry(turn, name as SiteName)
     case 'invite': return peers.onInviteExpiry(turn, name)
     case 'round': return onRoundDue(turn, name as JobId)
     case 'window': return closeAuction(turn, name)
+    case 'wait': return onWaitDue(turn, name as JobId)
+    case 'control': return tellOrders(turn, name as TrancheId)
+    case 'order': return doOrders(turn, name as TrancheId)
     case 'lease': return onLeaseEnd(turn, name as TrancheId)
     case 'result': return onResultRetry(turn, name)
     case 'forget': return onForget(turn, name as JobId)

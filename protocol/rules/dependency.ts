@@ -55,13 +55,12 @@ export function standingOf(
 ): Standing {
   if (after.length === 0) return { ready: tasks, dead: emptyRanges, untilMs: undefined, words: '' }
   const each = after.map((dependency) => standingOfOne(tasks, dependency, family))
-  const both = anyOne === 1
-    ? each.reduce((left, right) => ({
-        ready: addRanges(left.ready, right.ready), dead: commonRanges(left.dead, right.dead),
-      }))
-    : each.reduce((left, right) => ({
-        ready: commonRanges(left.ready, right.ready), dead: addRanges(left.dead, right.dead),
-      }))
+  const [union, common] = [addRanges, commonRanges]
+  const [ofReady, ofDead] = anyOne === 1 ? [union, common] : [common, union]
+  const both = {
+    ready: each.map((one) => one.ready).reduce((left, right) => ofReady(left, right)),
+    dead: each.map((one) => one.dead).reduce((left, right) => ofDead(left, right)),
+  }
   const dead = subtractRanges(both.dead, both.ready)
   const times = each.flatMap(({ untilMs }) => untilMs ?? [])
   const isOpen = ({ ready }: Standing): boolean => rangesSize(subtractRanges(tasks, ready)) > 0

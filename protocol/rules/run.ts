@@ -6,6 +6,8 @@
 // [RUN-2] A task that the site lost or refused is placed again, at most `limits.taskAttempts`
 //   times.
 // [RUN-3] A task that ran to its end is done if it exited 0 and left every output it promised.
+// [RUN-8] What its owner has placed again is `requeued`: what it ran is charged, and it is no failed
+//   attempt.
 // [RUN-6] What a host stops by its own right is `stopped`: what it ran is charged, and it goes
 //   elsewhere.
 
@@ -14,7 +16,7 @@ import { encode } from '../base/encoding.ts'
 import type { Hash } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import type { Shaped } from '../base/shape.ts'
-import { integer, list, oneOf, record, text, unshape } from '../base/shape.ts'
+import { integer, list, oneOf, optional, record, text, unshape } from '../base/shape.ts'
 import { mulDivDown } from '../base/units.ts'
 
 const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
@@ -22,8 +24,12 @@ const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 export const taskReportShape = record({
   task: count,
   state: oneOf('queued', 'running', 'collecting', 'ended'),
-  /** Meaningful once ended. refused: it was never started here; stopped: by the host itself. */
-  how: oneOf('', 'exited', 'walltime', 'memory', 'cancelled', 'lost', 'refused', 'stopped'),
+  /**
+   * Meaningful once ended. refused: it was never started here; stopped: by the host itself;
+   * requeued: by its owner, to be placed again.
+   */
+  how: oneOf('', 'exited', 'walltime', 'memory', 'cancelled', 'lost', 'refused', 'stopped',
+    'requeued'),
   exit_code: integer({ min: -1, max: 255 }),
   detail: text({ bytesMax: 512 }),
   started_ms: count,
@@ -33,6 +39,8 @@ export const taskReportShape = record({
   /** The tree of its results (outputs, stdout, stderr); '' when there is none. */
   tree: text({ bytesMax: 64, pattern: /^([0-9a-f]{64})?$/ }),
   tree_bytes: count,
+  /** Before its end: held in the queue, or suspended while it runs. */
+  halt: optional(oneOf('held', 'suspended')),
   /** Outputs that were promised and are not there. */
   missing: list(text({ bytesMax: limits.pathBytes }), { max: 256 }),
 })
@@ -57,6 +65,7 @@ export function verdictOf(report: TaskReport): Verdict {
     case 'lost': return { kind: 'again', detail: report.detail || 'the site lost the task' }
     case 'refused': return { kind: 'again', detail: report.detail || 'the site could not start it' }
     case 'stopped': return { kind: 'again', detail: report.detail || 'the site stopped it' }
+    case 'requeued': return { kind: 'again', detail: 'its owner had it placed again' }
     case 'cancelled': return { kind: 'cancelled' }
     case 'walltime': return { kind: 'failed', detail: 'killed at its walltime' }
     case 'memory':

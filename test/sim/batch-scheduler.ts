@@ -4,6 +4,8 @@
 // one is seen.
 
 import type { ObservedTask } from '../../protocol/machine/events.ts'
+import { parseRanges, rangesHave } from '../../protocol/base/ranges.ts'
+import type { Order } from '../../protocol/machine/job-orders.ts'
 import type { TrancheId } from '../../protocol/base/ids.ts'
 import type { CapacityRecord } from '../../protocol/machine/state.ts'
 import { random } from './random.ts'
@@ -36,6 +38,8 @@ export interface BatchScheduler {
   reachable: boolean
   submit(submission: Submission): 'submitted' | 'known' | 'refused'
   cancel(tag: TrancheId): void
+  /** '' when it is done, else why not. */
+  control?(tag: TrancheId, order: Pick<Order, 'verb' | 'signal' | 'tasks'>): string
   forget(tag: TrancheId): void
   observe(): ObservedTask[]
   capacity(nowEpochMs: number): CapacityRecord
@@ -56,6 +60,9 @@ interface Task {
   readonly task: number
   status: Status
   callOff?: () => void
+  /** While it is suspended: how much longer it would run, and to what end. */
+  left?: { readonly ms: number; readonly then: () => void }
+  due?: { readonly atMs: number; readonly then: () => void }
 }
 
 /** Where the outcomes of tasks come from. */
@@ -114,7 +121,8 @@ export function batchScheduler(options: {
 
   const startMore = (): void => {
     for (const task of waiting.slice()) {
-      const { submission } = task
+      const { submission, status } = task
+      if (status.kind === 'queued' && status.held) continue
       if (submission.cores > coresFree || submission.memoryMib > memoryFree) continue
       waiting.splice(waiting.indexOf(task), 1)
       start(task)
@@ -134,10 +142,49 @@ export function batchScheduler(options: {
     const walltimeMs = submission.walltimeSeconds * 1_000
     const after = Math.min(fate.durationMs, walltimeMs)
     const lost = fate.lostAfterMs
-    task.callOff = lost !== undefined && lost < after
-      ? time.after(lost, () => end(task, 'lost', -1))
-      : time.after(after, () => fate.durationMs > walltimeMs
-        ? end(task, 'walltime', 143) : end(task, 'exited', fate.exitCode))
+    if (lost !== undefined && lost < after) plan(task, lost, () => end(task, 'lost', -1))
+    else plan(task, after, () => fate.durationMs > walltimeMs
+      ? end(task, 'walltime', 143) : end(task, 'exited', fate.exitCode))
+  }
+
+  const plan = (task: Task, ms: number, then: () => void): void => {
+    task.due = { atMs: time.now() + ms, then }
+    task.callOff = time.after(ms, then)
+  }
+
+  /** Suspended, a task makes no progress, but its walltime runs on. */
+  const suspend = (task: Task): void => {
+    const { status, due } = task
+    if (status.kind !== 'running' || status.suspended || !due) return
+    task.callOff?.()
+    task.left = { ms: Math.max(0, due.atMs - time.now()), then: due.then }
+    const walltimeMs = status.startedEpochMs + task.submission.walltimeSeconds * 1_000
+    task.callOff = time.after(Math.max(0, walltimeMs - time.now()), () =>
+      end(task, 'walltime', 143))
+    task.status = { ...status, suspended: true }
+    options.log(`task ${task.submission.tag}/${task.task} is suspended`)
+  }
+
+  const resume = (task: Task): void => {
+    const { status, left } = task
+    if (status.kind !== 'running' || !status.suspended || !left) return
+    task.callOff?.()
+    const { suspended: _, ...running } = status
+    task.status = running
+    const walltimeMs = status.startedEpochMs + task.submission.walltimeSeconds * 1_000
+    const byWalltime = time.now() + left.ms > walltimeMs
+    plan(task, byWalltime ? Math.max(0, walltimeMs - time.now()) : left.ms, byWalltime
+      ? () => end(task, 'walltime', 143) : left.then)
+    options.log(`task ${task.submission.tag}/${task.task} is resumed`)
+  }
+
+  const controlOne = (task: Task, verb: Order['verb']): void => {
+    const { status } = task
+    if (verb === 'cancel' || verb === 'requeue') end(task, 'cancelled', 143)
+    else if (verb === 'suspend') suspend(task)
+    else if (verb === 'resume') resume(task)
+    else if (verb === 'hold' && status.kind === 'queued') task.status = { ...status, held: true }
+    else if (verb === 'release' && status.kind === 'queued') task.status = { kind: 'queued' }
   }
 
   return {
@@ -165,6 +212,15 @@ export function batchScheduler(options: {
     },
     cancel(tag) {
       for (const task of tags.get(tag) ?? []) end(task, 'cancelled', 143)
+    },
+    control(tag, { verb, signal, tasks }) {
+      const ranges = parseRanges(tasks, { last: 1_000_000_000 }) ?? []
+      for (const task of tags.get(tag) ?? []) {
+        if (rangesHave(ranges, task.task)) controlOne(task, verb)
+      }
+      if (verb === 'signal') options.log(`${tag}: signal ${signal} to ${tasks}`)
+      startMore()
+      return ''
     },
     forget(tag) {
       for (const task of tags.get(tag) ?? []) end(task, 'cancelled', 143)

@@ -13,8 +13,8 @@ import { result } from './machine.ts'
 import { hasResult, keepResult, removeTranche, treeOf } from './spool.ts'
 
 type Work = Extract<Effect, { kind:
-  | 'stageTranche' | 'submitTranche' | 'cancelTranche' | 'collectTask' | 'removeTranche'
-  | 'takeResult' | 'releaseInputs' }>
+  | 'stageTranche' | 'submitTranche' | 'cancelTranche' | 'controlTranche' | 'collectTask'
+  | 'removeTranche' | 'takeResult' | 'releaseInputs' }>
 
 export function performWork(machine: Machine, process: Process, effect: Work): void {
   const name = workName(effect)
@@ -25,6 +25,7 @@ export function performWork(machine: Machine, process: Process, effect: Work): v
     case 'stageTranche': return stage(machine, process, { id: effect.tranche, over })
     case 'submitTranche': return submit(machine, process, { id: effect.tranche, over })
     case 'cancelTranche': return cancel(machine, process, { id: effect.tranche, over })
+    case 'controlTranche': return control(machine, process, { ...effect, over })
     case 'collectTask': return collect(machine, process, { ...effect, over })
     case 'removeTranche': return remove(machine, process, { id: effect.tranche, over })
     case 'takeResult': return take(machine, process, { ...effect, over })
@@ -37,6 +38,7 @@ export function performWork(machine: Machine, process: Process, effect: Work): v
 function workName(effect: Work): string {
   switch (effect.kind) {
     case 'collectTask': return `${effect.kind} ${effect.tranche}/${effect.task}`
+    case 'controlTranche': return `${effect.kind} ${effect.tranche} ${effect.n}`
     case 'takeResult': return `${effect.kind} ${effect.job}/${effect.task}`
     case 'releaseInputs': return `${effect.kind} ${effect.job}`
     default: return `${effect.kind} ${effect.tranche}`
@@ -117,6 +119,29 @@ function cancel(machine: Machine, process: Process, { id, over }: Named): void {
     over()
     if (scheduler.reachable) scheduler.cancel(id)
     process.look()
+  })
+}
+
+function control(
+  machine: Machine, process: Process,
+  { tranche, n, over }: { tranche: TrancheId; n: number; over: () => void },
+): void {
+  const { world, chance, scheduler } = machine
+  const order = read(process, 'hostOrders', tranche)?.open[0]
+  if (order?.n !== n) return over()
+  const failed = (detail: string): void => {
+    over()
+    result(machine, process, { kind: 'orderFailed', tranche, n, detail })
+  }
+  world.time.after(chance.int(300), () => {
+    if (!scheduler.reachable) return failed('the scheduler does not answer')
+    const words = scheduler.control?.(tranche, order) ?? 'unable: it controls no tasks'
+    world.time.after(chance.int(300), () => {
+      process.look()
+      if (!scheduler.reachable) return failed('no answer: unknown whether it was done')
+      over()
+      result(machine, process, { kind: 'orderDone', tranche, n, words })
+    })
   })
 }
 
