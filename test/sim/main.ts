@@ -6,12 +6,15 @@
 //   npm run sim -- --minutes M             so long, from a seed that is drawn and printed
 //   npm run sim -- --swf A B C             logs in the Standard Workload Format, a site each
 //     --hours H  --from SECOND,…  --rank R,…  --queue-ahead Q  --svg FILE
+//   npm run sim -- --image                 1,500 equal tasks on two sites, a row for each depth of
+//     --queue-ahead Q,…  --task-seconds S  the queue, or for those given
 //   --kind K --liar LIE --sites S --jobs J --tasks T --length MINUTES --without FAULT,…
 //                                          instead of what the seed says
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { campaign, summed } from './campaign.ts'
+import { imageTable } from './image.ts'
 import type { Overrides } from './profile.ts'
 import { commandFor, kindNames, leavable, lieNames, profileOf } from './profile.ts'
 import { shrink } from './shrink.ts'
@@ -41,6 +44,8 @@ const { values, positionals } = parseArgs({
     rank: { type: 'string' },
     'queue-ahead': { type: 'string' },
     svg: { type: 'string' },
+    image: { type: 'boolean' },
+    'task-seconds': { type: 'string' },
   },
 })
 
@@ -88,7 +93,12 @@ const overrides = overridesSaid()
 const { first, last } = range()
 const secondsMax = values.minutes === undefined ? undefined : number(values.minutes, 0, 1_440) * 60
 
-if (values.swf !== undefined) {
+if (values.image === true) {
+  const depths = (values['queue-ahead'] ?? '0,0.1,0.25,0.5,1,8').split(',')
+  for (const line of imageTable(depths.map((depth) => number(depth, 0, 100) * 1_000), {
+    seed: first, taskMs: number(values['task-seconds'] ?? '600', 1, 86_400) * 1_000,
+  })) say(line)
+} else if (values.swf !== undefined) {
   replayLogs({
     paths: [values.swf, ...positionals],
     hours: number(values.hours ?? '24', 1, 10_000),

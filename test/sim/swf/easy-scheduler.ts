@@ -15,8 +15,8 @@ export interface EasyOptions {
   readonly size: Size
   /** How long the task would run if nobody ended it. */
   readonly runMs: (submission: Submission) => number
-  readonly started: (submission: Submission, nowMs: number) => void
-  readonly ended: (submission: Submission, nowMs: number) => void
+  readonly started: (submission: Submission, nowMs: number, task: number) => void
+  readonly ended: (submission: Submission, nowMs: number, task: number) => void
 }
 
 interface Task {
@@ -44,7 +44,7 @@ export function easyScheduler(options: EasyOptions): BatchScheduler {
     if (running.delete(task)) {
       coresFree += submission.cores
       memoryFree += submission.memoryMib
-      options.ended(submission, endedEpochMs)
+      options.ended(submission, endedEpochMs, task.task)
     } else queue.splice(queue.indexOf(task), 1)
     const exitCode = how === 'exited' ? 0 : 143
     task.status = { kind: 'ended', how, exitCode, startedEpochMs, endedEpochMs }
@@ -80,7 +80,7 @@ export function easyScheduler(options: EasyOptions): BatchScheduler {
     memoryFree -= memoryMib
     if (coresFree < 0) throw new Error(`${key} starts on cores that are in use`)
     task.status = { kind: 'running', startedEpochMs: time.now() }
-    options.started(submission, time.now())
+    options.started(submission, time.now(), task.task)
     const [runMs, walltimeMs] = [options.runMs(submission), walltimeSeconds * 1_000]
     task.callOff = time.after(Math.min(runMs, walltimeMs), () =>
       end(task, runMs > walltimeMs ? 'walltime' : 'exited'))

@@ -115,7 +115,8 @@ export function runFederation(
   const jobs = new Map<JobId, TraceJob>()
   const ran: Ran[] = []
   for (const at of workloads.keys()) {
-    machines.push(machineWith(surroundings, at, { jobs, ran }))
+    const { speedPermille = 1_000 } = workloads[at]!
+    machines.push(machineWith(surroundings, at, { jobs, ran, speedPermille }))
   }
   const ask = (machine: Machine, happening: (request: string) => Happening): Promised => {
     const request = `r${asked.size} ${time.now()} ${machine.identity.site}`
@@ -141,11 +142,11 @@ type Promised = (then: (answer: Answer) => void) => void
 type Ask = (machine: Machine, happening: (request: string) => Happening) => Promised
 
 function profileFor(workloads: readonly Workload[], options: FederationOptions): Profile {
-  const sites = workloads.map(({ processors }): SiteProfile => ({
+  const sites = workloads.map(({ processors, speedPermille = 1_000 }): SiteProfile => ({
     size: { cores: processors, memoryMib: processors * 1_024, walltimeSecondsMax },
     coreHour: microcredits(1_000_000n),
     task: microcredits(0n),
-    speedPermille: 1_000,
+    speedPermille,
     creditLimit: plenty,
     skewMs: 0,
     attributes: [],
@@ -205,7 +206,10 @@ function counted(
 
 function machineWith(
   surroundings: Surroundings, at: number,
-  { jobs, ran }: { readonly jobs: ReadonlyMap<JobId, TraceJob>; readonly ran: Ran[] },
+  { jobs, ran, speedPermille }: {
+    readonly jobs: ReadonlyMap<JobId, TraceJob>; readonly ran: Ran[]
+    readonly speedPermille: number
+  },
 ): Machine {
   const { time } = surroundings
   const started = new Map<string, number>()
@@ -225,15 +229,15 @@ function machineWith(
     scheduler: easyScheduler({
       time,
       size: surroundings.profile.sites[at]!.size,
-      runMs: (submission) => jobOf(submission).runMs,
-      started(submission, nowMs) {
+      runMs: (submission) => Math.ceil((jobOf(submission).runMs * 1_000) / speedPermille),
+      started(submission, nowMs, task) {
         whose.set(submission.tag, jobOf(submission))
-        started.set(submission.tag, nowMs)
+        started.set(`${submission.tag}/${task}`, nowMs)
       },
-      ended({ tag }, nowMs) {
+      ended({ tag }, nowMs, task) {
         const job = whose.get(tag)
         if (!job) throw new Error(`${tag} ends without a start`)
-        ran.push({ job, startMs: started.get(tag)! - zero, endMs: nowMs - zero, at })
+        ran.push({ job, startMs: started.get(`${tag}/${task}`)! - zero, endMs: nowMs - zero, at })
       },
     }),
   }
@@ -283,6 +287,7 @@ function submitAll(
       const machine = machines[job.site]!
       const signed = jobWith({
         name: `job-${at}`,
+        ...(job.tasks !== undefined && { tasks: `0-${job.tasks - 1}`, array: 1 }),
         nonce: at.toString(16).padStart(32, '0'),
         cores: job.cores,
         memory_mib: job.cores * 1_024,
@@ -298,7 +303,7 @@ function submitAll(
       })
     })
   }
-  return all.length
+  return all.reduce((sum, { tasks = 1 }) => sum + tasks, 0)
 }
 
 /** Every job has ended at its home and every account is closed. */

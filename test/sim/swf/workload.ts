@@ -11,6 +11,8 @@ export interface TraceJob {
   readonly runMs: number
   /** What it asks for: never less than what it takes. */
   readonly walltimeSeconds: number
+  /** Of an array: so many tasks, each of them as above; one when left out. */
+  readonly tasks?: number
 }
 
 export interface Workload {
@@ -18,6 +20,8 @@ export interface Workload {
   readonly processors: number
   readonly fromSeconds: number
   readonly jobs: readonly TraceJob[]
+  /** Of its cores; the jobs' times are for 1,000, which it is when left out. */
+  readonly speedPermille?: number
 }
 
 export interface Window {
