@@ -26,7 +26,12 @@ export interface ServingParts {
   readonly log: PeerLog
   /** Bytes of inputs that left for a contract, for whoever watches the job. */
   onServed(contract: string, bytes: number): void
+  /** A question about a job, from a member's node. */
+  answerAsk(from: SiteName, question: string): Promise<string>
 }
+
+/** Before a question about a job; the other requests between nodes are JSON. */
+export const askMark = 'gridnode/ask\n'
 
 /** Trees whose chunk sets are kept: a transfer asks again and again. */
 const treesKept = 64
@@ -64,7 +69,8 @@ export function openServing(parts: ServingParts): Serving {
         if (contract) parts.onServed(contract, piece.length)
       }
     },
-    request: (from, text) => answerPeek(parts, from, text),
+    request: (from, text) => text.startsWith(askMark)
+      ? parts.answerAsk(from, text) : answerPeek(parts, from, text),
   }
 }
 

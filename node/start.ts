@@ -46,6 +46,8 @@ import { messageOf, Problem } from './problem.ts'
 import type { Report } from './report.ts'
 import { stderrReport } from './report.ts'
 import { driverFor, selfOf } from './self.ts'
+import type { JobRequests } from './local/job-requests.ts'
+import { jobRequests } from './local/job-requests.ts'
 import type { Serving } from './serving.ts'
 import { openServing } from './serving.ts'
 import { chunkGraceMs, releaseOrphans, spoolRoom } from './spool-room.ts'
@@ -150,23 +152,37 @@ async function run(parts: Parts): Promise<RunningNode> {
   })
   await releaseOrphans(parts.tables, chunks)
   const workspace = opened.add(
-    await openWorkspace({ spool: join(directory, 'spool'), store: chunks }), (one) => one.close())
+    await openWorkspace({
+      spool: resolve(directory, config.staging.jobsDirectory), store: chunks,
+      shared: config.accounts.map.length > 0,
+    }), (one) => one.close())
   const driver = opened.add(driverFor(config, directory), (one) => one.stop())
   await driver.start().catch((cause: unknown) => {
     const why = messageOf(cause)
     throw new Problem('scheduler', `the ${driver.kind} scheduler cannot be used: ${why}`)
   })
+  if (config.accounts.map.length > 0 && !driver.abilities.accounts) {
+    throw new Problem('config', 'accounts.map needs a node that runs as root, and an embedded ' +
+      'executor its sandbox (bubblewrap): mend that, or take accounts.map out')
+  }
   // What the loop drives needs the loop: it is set before the first event.
-  const late: { doors?: PerformParts; watch?: Watch } = {}
+  const late: { doors?: PerformParts; watch?: Watch; requests?: JobRequests } = {}
   const loop = opened.add(openLoop(parts, (effect) => {
     if (late.doors) perform(late.doors, effect)
   }), (one) => one.stop())
   const { onServed, onProgress } = progressOf(loop, watchers)
   const liveLog = await openLog(parts)
   const log = openPeerLog(liveLog)
-  const serving = openServing({ loop, store: chunks, workspace, log, onServed })
+  const serving = openServing({
+    loop, store: chunks, workspace, log, onServed,
+    answerAsk: async (from, question) => late.requests?.answer(from, question) ?? '',
+  })
   const network = await openNetwork(parts, { loop, serving, watchers })
   opened.add(network, (one) => one.stop())
+  const requests = jobRequests({
+    self: parts.self, loop, chunks, network, serving, watchers, operators: new Set(),
+  })
+  late.requests = requests
   const shared = { site: parts.self.site, loop, network, store: chunks, report }
   const lanes = (width: number): Lanes =>
     opened.add(openLanes(width, report), (one) => one.stop())
@@ -188,7 +204,7 @@ async function run(parts: Parts): Promise<RunningNode> {
   }
   loop.push({ kind: 'started', addresses: [...network.addresses()].slice(0, addressesMax) })
   late.watch = opened.add(openWatch(parts, { driver, loop, chunks }), (one) => one.stop())
-  return serve(parts, { loop, network, serving, watchers, chunks, liveLog })
+  return serve(parts, { loop, network, serving, watchers, chunks, liveLog, requests })
 }
 
 /** What everybody is told is on the disk, and from here on no older database opens. */
@@ -296,7 +312,7 @@ async function serve(
   parts: Parts,
   open: {
     loop: Loop; network: Network; serving: Serving; watchers: Watchers; chunks: ChunkStore
-    liveLog: LiveLog
+    liveLog: LiveLog; requests: JobRequests
   },
 ): Promise<RunningNode> {
   const { directory, config, report, opened, keys, store, self } = parts
@@ -310,6 +326,7 @@ async function serve(
     watchers,
     chunks: open.chunks,
     serving: open.serving,
+    requests: open.requests,
     logKey: keys.log,
     networkKey: keys.network,
     liveLog: open.liveLog,

@@ -8,7 +8,11 @@ import { importsOf, type Import } from './source-text.ts'
 /** The walk. A rules file imports only files that stand before it in this list. */
 export const rulesInOrder: readonly string[] = [
   'statement-fields', 'statement', 'ruling', 'tariff', 'membership',
-  'needs', 'job', 'dependency', 'request', 'job-options', 'sbatch', 'directives', 'requirements',
+  'needs', 'account-map', 'job', 'dependency', 'request', 'job-options',
+  'dialect', 'layout', 'quantities', 'begin-time', 'dependency-words', 'script-lines',
+  'sbatch', 'sbatch-layout', 'slurm-script', 'pbs-resources', 'pbs-options', 'pbs',
+  'grid-engine-resources', 'grid-engine-options', 'grid-engine',
+  'bsub-resources', 'bsub-options', 'bsub', 'directives', 'requirements',
   'offer', 'announce', 'queue-wait', 'bid', 'award', 'late-binding', 'contract', 'stage', 'stage-outputs', 'run',
   'digest', 'clause',
   'ledger-refusal', 'ledger-book', 'ledger-keys', 'ledger-accounts', 'ledger-holds',
@@ -67,7 +71,7 @@ function relativeProblem(path: string, one: Import): string | undefined {
     if (lazyForCli.includes(target)) {
       return one.dynamic ? undefined : `${target} is loaded with import(), where it is needed`
     }
-    const seen = ['protocol/', 'cli/', 'node/http/api.ts', 'node/http/batch-api.ts']
+    const seen = ['protocol/', 'cli/', 'node/http/api.ts', 'node/http/batch-api.ts', 'node/http/verb-api.ts']
     return under(target, seen, 'cli/')
   }
   return `${folder ?? path} is no folder of the architecture`

@@ -5,6 +5,8 @@
 // Errors: any non-2xx answer carries an `ApiError`. Streams are newline-delimited JSON or raw
 // bytes.
 
+import type { AskedRow } from './verb-api.ts'
+
 export const apiPaths = {
   /** GET → NodeInfo */
   info: '/v1/info',
@@ -110,7 +112,7 @@ export interface SubmitAnswer {
 }
 
 export type JobStateName =
-  | 'waiting' | 'auctioning' | 'active' | 'done' | 'failed' | 'cancelled' | 'expired'
+  | 'waiting' | 'held' | 'auctioning' | 'active' | 'done' | 'failed' | 'cancelled' | 'expired'
 
 export interface JobSummary {
   readonly job: string
@@ -140,7 +142,9 @@ export interface TaskCounts {
 
 export interface TaskRow {
   readonly task: number
-  readonly state: 'queued' | 'running' | 'returning' | 'done' | 'failed' | 'cancelled'
+  readonly state:
+    | 'waiting' | 'held' | 'queued' | 'running' | 'suspended' | 'returning' | 'done' | 'failed'
+    | 'cancelled'
   readonly site: string
   readonly contract: string
   readonly exitCode?: number
@@ -174,6 +178,10 @@ export interface JobDetail extends JobSummary {
   /** The 200 most recent tasks that left the waiting state. */
   readonly taskRows: readonly TaskRow[]
   readonly contracts: readonly ContractRow[]
+  /** Held by its owner, as ranges; absent: none. */
+  readonly heldTasks?: string
+  /** What its owner asked for lately, oldest first. */
+  readonly asked?: readonly AskedRow[]
 }
 
 export interface WhyRow {
@@ -319,7 +327,7 @@ export interface FederationAnswer {
     readonly authority: string
     readonly amount: string
     /** At the grantee only. */
-    readonly held?: string
+    readonly heldTasks?: string
     readonly spent?: string
     readonly free?: string
     readonly startsEpochMs: number

@@ -11,11 +11,14 @@ import type { Shape } from '../../protocol/base/shape.ts'
 import {
   amount, hash, integer, list, optional, record, shaped, siteName, text,
 } from '../../protocol/base/shape.ts'
+import { requestBytesMax } from '../../protocol/rules/request.ts'
 import { jobNoteBytesMax } from '../../protocol/rules/job.ts'
 import { grantNamePattern, witnessesMax } from '../../protocol/rules/statement.ts'
 import { apiPaths } from './api.ts'
 import { batchPaths } from './batch-api.ts'
 import type { ApiRefusal, LocalNode } from './local-node.ts'
+import { askShape } from './ask-shape.ts'
+import { askPath } from './verb-api.ts'
 import { operatorWord, wordShape } from './word-shape.ts'
 
 /** A request whose body is whole and within its bound. */
@@ -25,6 +28,8 @@ export interface Call {
   readonly name: string
   readonly query: URLSearchParams
   readonly body: Uint8Array
+  /** Whether it came on a socket where one speaks for the whole site. */
+  readonly isAdmin: boolean
   /** Fires when the client has gone or the server stops. */
   readonly signal: AbortSignal
 }
@@ -130,6 +135,20 @@ export const routes: readonly Route[] = [
     }),
     method: 'POST',
     bodyBytesMax: limits.statementBytes,
+  },
+  {
+    ...post(askPath, 2 * requestBytesMax, async ({ node, body, query, isAdmin }) => {
+      const operator = oneOf(query, 'operator', ['0', '1'])
+      if (!operator.ok) return operator
+      const asked = readJson(askShape, body)
+      if (!asked.ok) return asked
+      if (operator.value === '1' && !isAdmin) {
+        const detail = 'only who may open the administrator\'s socket asks as an operator'
+        return refuse({ reason: 'not_admin', detail })
+      }
+      return json(await node.ask(asked.value, operator.value === '1'))
+    }),
+    query: ['operator'],
   },
   job(apiPaths.events(id), async ({ node, name, signal }) => {
     const items = await node.events(name, signal)

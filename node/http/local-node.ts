@@ -19,6 +19,7 @@ import type {
 import type {
   DigestAnswer, DocumentsAnswer, PairAnswer, PruneAnswer, ReceiptAnswer, SnapshotAnswer,
 } from './api.ts'
+import type { AskAnswer, AskBody } from './verb-api.ts'
 import type { BatchRow, ResultTree } from './batch-api.ts'
 
 /** The closed words of `ApiError`, each with its HTTP status. */
@@ -115,6 +116,8 @@ export interface LocalNode {
   job(id: string): Reply<JobDetail>
   why(id: string): Reply<WhyAnswer>
   cancel(id: string, note: string): Reply<JobDetail>
+  /** What an owner asks of a job here or elsewhere; `isOperator`: of any job that is here. */
+  ask(body: AskBody, isOperator: boolean): Reply<AskAnswer>
   events(id: string, signal: AbortSignal): Reply<AsyncIterable<JobEvent>>
   log(id: string, query: LogQuery, signal: AbortSignal): Reply<AsyncIterable<Uint8Array>>
   results(id: string): Reply<readonly ResultFile[]>

@@ -212,7 +212,8 @@ async function answerTo(
   if (!body.ok) return body
   // A stop cuts streams, which might go on for ever; anything else gets its time.
   const signal = AbortSignal.any([gone, shared.stopping.signal])
-  const call = { node: shared.node, name, query, body: body.value, signal }
+  const { node, admin: isAdmin } = shared
+  const call = { node, name, query, body: body.value, isAdmin, signal }
   const answer = await inTime(route.handle(call), gone, shared.bounds.answerMs)
   if (!answer.ok) return answer
   const streams = answer.value.kind === 'lines' || answer.value.kind === 'bytes'

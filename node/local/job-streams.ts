@@ -99,6 +99,8 @@ export interface LogAsked {
   readonly task: number
   readonly stream: 'stdout' | 'stderr'
   readonly follow: boolean
+  /** From which byte on; from the beginning when left out. */
+  readonly offset?: number
 }
 
 const followMs = 250
@@ -107,7 +109,7 @@ const followMs = 250
 export async function* taskLog(
   parts: LogParts, asked: LogAsked, signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let offset = 0
+  let offset = asked.offset ?? 0
   let tranche = ''
   while (!signal.aborted) {
     const task = get(parts.tables, 'homeTasks', taskKey(asked.job, asked.task))

@@ -1,16 +1,19 @@
 // A job as people see it: summaries, one job in full, and why its tasks went where they went.
 
 import type { JobId } from '../../protocol/base/ids.ts'
-import { rangesSize } from '../../protocol/base/ranges.ts'
+import { formatRanges, rangesSize, subtractRanges } from '../../protocol/base/ranges.ts'
 import type { Tables } from '../../protocol/base/tables.ts'
 import type {
   Auction, AuctionEntry, HomeContract, HomeTask, Job,
 } from '../../protocol/machine/state.ts'
+import type { Heard } from '../../protocol/machine/job-orders.ts'
+import { documentNow } from '../../protocol/machine/job-orders.ts'
 import { auctionKey } from '../../protocol/machine/state.ts'
 import type {
   ContractRow, JobDetail, JobStateName, JobSummary, TaskRow, WhyAnswer, WhyRow,
 } from '../http/api.ts'
-import { get, sorted } from './tables.ts'
+import type { AskedRow } from '../http/verb-api.ts'
+import { get, sorted, viewOf } from './tables.ts'
 
 const taskRowsMax = 200
 
@@ -38,12 +41,13 @@ export function jobSummary(
     state: stateName(tables, job),
     note: noteOf(job, {
       running: running.length, queued: queued.length, tasks, waitsFor: waitsFor(tables, job),
+      parkedFor: get(tables, 'jobOrders', job.id)?.words ?? '',
     }),
     submittedEpochMs: job.submittedEpochMs,
     ...ended,
     tasks: {
       total: job.total,
-      waiting: rangesSize(job.waiting),
+      waiting: rangesSize(job.waiting) + rangesSize(job.parked),
       queued: queued.length,
       running: running.length,
       done: job.done,
@@ -62,14 +66,22 @@ function hasWork(contract: HomeContract): boolean {
 
 function stateName(tables: Tables, job: Job): JobStateName {
   if (job.state.kind === 'ended') return job.state.how
-  if (job.total > rangesSize(job.waiting)) return 'active'
+  if (job.total > rangesSize(job.waiting) + rangesSize(job.parked)) return 'active'
+  if (isAllHeld(tables, job)) return 'held'
   const auction = get(tables, 'auctions', auctionKey(job.id, job.round))
   return auction && auction.closedEpochMs === 0 ? 'auctioning' : 'waiting'
 }
 
+/** Nothing of it may be placed before its owner says so. */
+function isAllHeld(tables: Tables, job: Job): boolean {
+  const held = get(tables, 'jobOrders', job.id)?.held ?? []
+  return rangesSize(job.parked) > 0 && rangesSize(subtractRanges(job.parked, held)) === 0
+    && rangesSize(job.waiting) === 0
+}
+
 /** What keeps waiting tasks from the open contracts: no free slot, or no money left to hold. */
 function waitsFor(tables: Tables, job: Job): string {
-  const budget = get(tables, 'jobNotes', job.id)?.document.budget ?? 0n
+  const budget = documentNow(viewOf(tables), job.id)?.budget ?? 0n
   const left = budget - job.spent - job.reserved
   const caps = contractsOf(tables, job).filter((contract) => contract.open)
     .map((contract) => contract.taskCap)
@@ -85,6 +97,7 @@ function noteOf(
     readonly queued: number
     readonly tasks: readonly HomeTask[]
     readonly waitsFor: string
+    readonly parkedFor: string
   },
 ): string {
   if (job.state.kind === 'ended') {
@@ -96,6 +109,8 @@ function noteOf(
   const waiting = rangesSize(job.waiting)
   const parts = [`${now.running} running`, `${now.queued} queued at their hosts`]
   if (waiting > 0) parts.push(`${waiting} waiting for ${now.waitsFor}`)
+  const parked = rangesSize(job.parked)
+  if (parked > 0) parts.push(`${parked} not yet: ${now.parkedFor}`)
   return parts.join(', ')
 }
 
@@ -104,7 +119,9 @@ function contractsOf(tables: Tables, job: Job): HomeContract[] {
 }
 
 export function jobDetail(tables: Tables, job: Job): JobDetail {
-  const document = get(tables, 'jobNotes', job.id)!.document
+  const document = documentNow(viewOf(tables), job.id)!
+  const orders = get(tables, 'jobOrders', job.id)
+  const held = formatRanges(orders?.held ?? [])
   const tasks = tasksOf(tables, job.id)
   const rows = tasks.filter((task) => task.state !== 'waiting').map(taskRow)
   return {
@@ -120,14 +137,22 @@ export function jobDetail(tables: Tables, job: Job): JobDetail {
     requirements: document.requirements,
     taskRows: rows.slice(-taskRowsMax),
     contracts: contractsOf(tables, job).map((contract) => contractRow(tables, contract)),
+    ...(held !== '' && job.state.kind === 'open' && { heldTasks: held }),
+    ...(orders && orders.heard.length > 0 && { asked: orders.heard.map(askedRow) }),
   }
+}
+
+function askedRow({ verb, nonce, tasks, epochMs, detail, told }: Heard): AskedRow {
+  const sites = told.map(({ host: site, tasks: of, state, words }) =>
+    ({ site, tasks: of, state, words }))
+  return { verb, nonce, tasks, epochMs, detail, sites }
 }
 
 export function taskRow(task: HomeTask): TaskRow {
   const { report } = task
   return {
     task: task.task,
-    state: task.state === 'waiting' ? 'queued' : task.state,
+    state: shownState(task),
     site: task.host,
     contract: task.contract,
     ...(report?.state === 'ended' && { exitCode: report.exit_code }),
@@ -135,6 +160,12 @@ export function taskRow(task: HomeTask): TaskRow {
     ...(report && report.started_ms > 0 && { startedEpochMs: report.started_ms }),
     ...(report && report.ended_ms > 0 && { endedEpochMs: report.ended_ms }),
   }
+}
+
+function shownState({ state, report }: HomeTask): TaskRow['state'] {
+  if (state === 'queued' && report?.halt === 'held') return 'held'
+  if (state === 'running' && report?.halt === 'suspended') return 'suspended'
+  return state
 }
 
 function contractRow(tables: Tables, contract: HomeContract): ContractRow {

@@ -37,6 +37,8 @@ import type { Store } from '../store/level.ts'
 import { batchRows, resultTree, treeFile } from './batch-view.ts'
 import { federationView } from './federation-view.ts'
 import { fileBytes, jobEvents, taskLog } from './job-streams.ts'
+import type { JobRequests } from './job-requests.ts'
+import { logPartsOf } from './job-requests.ts'
 import { resultFiles } from './job-results.ts'
 import { openRows } from './open-view.ts'
 import { jobDetail, jobSummary, tasksOf, whyAnswer } from './job-view.ts'
@@ -55,6 +57,7 @@ export interface SiteNodeParts {
   readonly network: Network
   readonly serving: Serving
   readonly watchers: Watchers
+  readonly requests: JobRequests
   readonly logKey: KeyPair
   readonly networkKey: KeyPair
   readonly liveLog: LiveLog
@@ -67,7 +70,6 @@ const requestShape = record({
   verb: literal('cancel'), job: jobId(), at: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
 })
 const requestAgeMsMax = 10 * 60_000
-const peekTimeoutMs = 10_000
 
 type Reason = { ok: false; refusal: ApiRefusal }
 
@@ -77,7 +79,7 @@ function no(reason: ApiReason, detail: string): Reason {
 
 const answerReasons: Readonly<Record<string, ApiReason>> = {
   not_found: 'not_found', ambiguous: 'ambiguous', too_many_jobs: 'busy', id_taken: 'conflict',
-  not_member: 'not_found',
+  not_member: 'not_found', bad_dependency: 'malformed',
 }
 
 function refused(answer: Answer): Reason {
@@ -165,6 +167,8 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
       return ok(jobDetail(tables, get(tables, 'jobs', job.value.id) ?? job.value))
     },
 
+    ask: (body, isOperator) => parts.requests.ask(body, isOperator),
+
     events(id, signal) {
       const job = jobOf(id)
       return Promise.resolve(
@@ -177,14 +181,7 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
       const only = onlyTask(parts, job.value, task)
       if (!only.ok) return Promise.resolve(only)
       const asked = { job: job.value.id, task: only.value, stream, follow }
-      return Promise.resolve(ok(taskLog({
-        tables,
-        site: self.site,
-        store: chunks,
-        peekLocal: (_, request) => parts.serving.request(self.site, request),
-        peekRemote: ({ host }, request, stop) =>
-          parts.network.request(host, request, { timeoutMs: peekTimeoutMs, signal: stop }),
-      }, asked, signal)))
+      return Promise.resolve(ok(taskLog(logPartsOf(parts), asked, signal)))
     },
 
     async results(id) {

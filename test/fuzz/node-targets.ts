@@ -221,7 +221,7 @@ const api = (corpus: Corpus): Target[] => [{
     if (!route || whole.length > Math.max(route.bodyBytesMax, 1_000)) return
     const outcome = await route.handle({
       node, name: name.slice(0, urlMax), query: new URLSearchParams(query.slice(0, urlMax)),
-      body: whole,
+      body: whole, isAdmin: false,
       signal: new AbortController().signal,
     })
     demand(outcome.ok || typeof outcome.refusal.detail === 'string', 'an answer')

@@ -89,7 +89,7 @@ t('what JSON can say and no statement can hold stops at the door of the local AP
   const policy = '{"witnesses":["b"],"quorum":-0,"authorities":[]}'
   for (const [path, body] of [...asked, [apiPaths.policy, policy] as const]) {
     const handled = await routes.find((route) => route.path === path)!.handle({
-      node, name: '', query: new URLSearchParams(), body: Buffer.from(body),
+      node, name: '', query: new URLSearchParams(), body: Buffer.from(body), isAdmin: true,
       signal: new AbortController().signal,
     })
     assert.refused(handled, 'malformed')

@@ -93,6 +93,10 @@ export function fakeNode(): FakeNode {
     async why(id) {
       return ok({ job: id, note: 'because', rounds: [] })
     },
+    async ask(body, isOperator) {
+      ask('ask', body, isOperator)
+      return ok({ kind: 'value', value: detail })
+    },
     async cancel(id, note) {
       ask('cancel', id, note)
       return note === 'mine' ? ok(detail) : refuse({ reason: 'not_owner', detail: 'not your job' })
