@@ -5,6 +5,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import * as v from 'valibot'
 import { parseSiteName } from '../protocol/base/ids.ts'
+import type { Outcome } from '../protocol/base/outcome.ts'
 import type { SiteName } from '../protocol/base/ids.ts'
 import type { Microcredits } from '../protocol/base/units.ts'
 import {
@@ -218,6 +219,33 @@ function isAddress(text: string, use: 'listen' | 'announce'): boolean {
   if (kind === 'ip4') return isIPv4(host)
   if (kind === 'ip6') return isIPv6(host)
   return use === 'announce' && /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(host)
+}
+
+/** A list of lines that `parse` reads one by one. */
+export function lines<T>(
+  what: string, parse: (line: string) => Outcome<T, { readonly detail: string }>,
+): Field<readonly T[]> {
+  return v.pipe(
+    v.unknown(),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const input = dataset.value
+      if (!Array.isArray(input) || input.length > 10_000) {
+        addIssue({ message: `expected a list of ${what}, got ${describe(input)}` })
+        return NEVER
+      }
+      const parsed: T[] = []
+      for (const line of input as readonly unknown[]) {
+        const read = typeof line === 'string' ? parse(line) : undefined
+        if (!read?.ok) {
+          const why = read ? read.refusal.detail : `expected ${what}, got ${describe(line)}`
+          addIssue({ message: why })
+          return NEVER
+        }
+        parsed.push(read.value)
+      }
+      return parsed
+    }),
+  )
 }
 
 /** A table of the user's own keys, every value of one kind. */

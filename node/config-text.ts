@@ -3,7 +3,7 @@
 
 import { formatBytes } from '../protocol/base/units.ts'
 import { configFileName } from './config.ts'
-import type { Machine } from './config.ts'
+import type { Machine } from './config-schema.ts'
 import { Problem } from './problem.ts'
 
 export interface ConfigChoices {
@@ -134,6 +134,17 @@ default_limit = "100 cr"
 # So old are entries before they may be pruned (gridnode ledger prune).
 #retention = "3650d"
 
+[accounts]
+# Under which account of this machine a job runs, by the first rule that matches, such as
+# "a.example ada * = grid_ada", "* * physics = pool": home, user and project on the left, * for any;
+# on the right an account, {user} for the same name, pool for one of the pool that nobody else uses
+# meanwhile, none. Without rules all run under this node's account. With them the node must be root,
+# and the embedded executor must have its sandbox.
+#map = []
+#pool = []
+# Whose jobs of this site may go where: "USER PROJECT = SITE", a site, * or none.
+#export = ["* * = *"]
+
 [attributes]
 # What this site says about itself, for requirements such as \`arch == "x86_64"\`; 'gridnode help
 # expressions' has the names that expressions know.
@@ -141,6 +152,9 @@ default_limit = "100 cr"
 #arch = "x86_64"
 
 [staging]
+# Where jobs lie while they run: in this directory, or elsewhere, such as "/shared/gridnode" that the
+# compute nodes of a cluster see.
+#jobs = "spool"
 # The most that inputs and results may take here, of jobs handed in here and of those that run
 # here.
 #spool_max = "20GiB"

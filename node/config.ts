@@ -1,5 +1,5 @@
 // The config of a site: `gridnode.toml` in its data directory, read once at start. What it may hold
-// is the table of schemas below; init writes it with comments (config-text.ts).
+// is in config-schema.ts; init writes it with comments (config-text.ts).
 //
 // Invariants: a config that was read is complete and within its bounds; every problem of a file is
 // reported at once, each with file, line, key, what was expected and what came; no key is ever
@@ -9,13 +9,13 @@ import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
 import { parse, TomlError } from 'smol-toml'
 import * as v from 'valibot'
-import { parseSiteName } from '../protocol/base/ids.ts'
 import type { SiteName } from '../protocol/base/ids.ts'
-import { limits } from '../protocol/base/limits.ts'
 import type { Microcredits } from '../protocol/base/units.ts'
-import { microcreditsMax } from '../protocol/base/units.ts'
-import * as fields from './config-fields.ts'
+import type { AccountRules } from '../protocol/rules/account-map.ts'
+import type { ListenAddress } from './config-fields.ts'
 import { describe, isTable } from './config-fields.ts'
+import type { ConfigRead, Machine, SchedulerRead } from './config-schema.ts'
+import { embeddedSchema, schemaFor, sections, slurmSchema } from './config-schema.ts'
 import { nearestFew } from '../protocol/base/nearest.ts'
 import { messageOf, Problem, systemCode } from './problem.ts'
 import { tomlLines } from './toml-lines.ts'
@@ -98,23 +98,24 @@ export interface Config {
   }
   readonly ledger: {
     /** Where the log is served over HTTP for everybody. */
-    readonly listen: fields.ListenAddress | 'off'
+    readonly listen: ListenAddress | 'off'
     /** So old are entries before they may be pruned. */
     readonly retentionSeconds: number
   }
   readonly attributes: ReadonlyMap<string, string | number>
-  readonly staging: { readonly spoolBytesMax: number; readonly keepResultsSeconds: number }
+  readonly staging: {
+    readonly spoolBytesMax: number
+    readonly keepResultsSeconds: number
+    /** Where jobs lie while they run; relative to the data directory. */
+    readonly jobsDirectory: string
+  }
+  /** Under which local accounts jobs run, and whose of ours may go where. */
+  readonly accounts: AccountRules
   readonly limits: { readonly jobsOpenMax: number; readonly apiConnectionsMax: number }
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error'
     readonly linesPerSecondMax: number
   }
-}
-
-/** What the defaults of the embedded executor are taken from. */
-export interface Machine {
-  readonly cores: number
-  readonly memoryBytes: number
 }
 
 export interface ConfigFault {
@@ -137,146 +138,7 @@ export class ConfigProblem extends Problem {
   }
 }
 
-const daySeconds = 86_400
-const yearSeconds = 366 * daySeconds
-const tebibyte = 2 ** 40
-const amount = (): fields.Field<Microcredits> => fields.credits(microcreditsMax)
-const draining = v.optional(fields.flag(), false)
-const speed = v.optional(fields.permille({ min: 1, max: 1_000_000 }), 1)
 const configBytesMax = 1024 * 1024
-
-/** Names that a cluster's own figures have in requirements expressions. */
-const reservedAttributes = new Set([
-  'site', 'scheduler', 'cores_total', 'cores_free', 'memory_mib_total', 'memory_mib_free',
-  'tasks_queued', 'tasks_running', 'cores_per_task_max', 'memory_mib_per_task_max',
-  'walltime_seconds_max', 'speed_permille', 'rate_task', 'rate_core_hour', 'rate_gib_hour',
-  'factor_permille',
-])
-
-function embeddedSchema(machine: Machine) {
-  return v.object({
-    kind: v.optional(fields.word('embedded', 'slurm'), 'embedded'),
-    cores: v.optional(fields.integer({ min: 1, max: 65_536 }), machine.cores),
-    memory: v.optional(
-      fields.bytes({ min: 2 ** 20, max: 1_024 * tebibyte }),
-      `${machine.memoryBytes}B`,
-    ),
-    walltime_max: v.optional(fields.seconds({ min: 1, max: yearSeconds }), '24h'),
-    sandbox: v.optional(fields.word('auto', 'bubblewrap', 'none'), 'auto'),
-    sandbox_show: v.optional(fields.absolutePaths(), []),
-    sandbox_network: v.optional(fields.flag(), true),
-    draining,
-    speed,
-  })
-}
-
-const slurmSchema = v.object({
-  kind: fields.word('embedded', 'slurm'),
-  conf: v.optional(fields.absolutePath()),
-  bin: v.optional(fields.absolutePath()),
-  partition: v.optional(
-    fields.text('the name of a partition', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/),
-  ),
-  arguments: v.optional(fields.argumentList(), []),
-  memory_enforced: v.optional(fields.flag(), false),
-  draining,
-  speed,
-})
-
-/** Keys that are names of sites. */
-const bySite = {
-  expected: 'the name of a site',
-  ok: (key: string): boolean => parseSiteName(key) !== undefined,
-  max: limits.sitesMax,
-}
-
-/** The sections that do not depend on the scheduler; a default stands here and nowhere else. */
-const sections = {
-  site: v.object({ name: fields.siteName() }),
-  network: v.object({
-    listen: fields.addresses('listen'),
-    announce: v.optional(fields.addresses('announce'), []),
-    peers: v.optional(fields.tableOf('peers', bySite, fields.addresses('announce')), {}),
-  }),
-  api: v.object({ socket_mode: v.optional(fields.socketMode(), '0600') }),
-  tariff: v.object({
-    task: v.optional(amount(), '0 cr'),
-    core_hour: v.optional(amount(), '1 cr'),
-    gib_hour: v.optional(amount(), '0 cr'),
-    load_factor_max: v.optional(fields.permille({ min: 1_000, max: 1_000_000 }), 2),
-  }),
-  market: v.object({
-    window: v.optional(fields.milliseconds({ min: 50, max: 600_000 }), '1s'),
-    bid_validity: v.optional(fields.seconds({ min: 1, max: daySeconds }), '30s'),
-    award_within: v.optional(fields.seconds({ min: 1, max: daySeconds }), '30s'),
-    lease: v.optional(fields.seconds({ min: 10, max: 30 * daySeconds }), '10m'),
-    accept_within: v.optional(fields.seconds({ min: 10, max: 365 * daySeconds }), '1d'),
-    interim: v.optional(fields.seconds({ min: 1, max: 30 * daySeconds }), '15m'),
-    exposure: v.optional(fields.permille({ min: 1, max: 1_000 }), 0.5),
-    auto_accept: v.optional(fields.permille({ min: 0, max: 1_000 }), 0),
-    arbiter: v.optional(fields.siteOrNobody(), ''),
-    shortlist: v.optional(fields.integer({ min: 1, max: limits.shortlistSites }), 8),
-    queue_ahead: v.optional(fields.permille({ min: 0, max: 100_000 }), 0.25),
-    offer_heartbeat: v.optional(fields.milliseconds({ min: 2_000, max: 3_600_000 }), '30s'),
-    offer_validity: v.optional(fields.seconds({ min: 5, max: daySeconds }), '2m'),
-  }),
-  credit: v.object({
-    default_limit: v.optional(amount(), '0 cr'),
-    limits: v.optional(
-      fields.tableOf('credit limits', bySite, amount()),
-      {},
-    ),
-  }),
-  ledger: v.object({
-    listen: v.optional(fields.listenAddress(), 'off'),
-    retention: v.optional(fields.seconds({ min: 0, max: 100 * yearSeconds }), '3650d'),
-  }),
-  attributes: fields.tableOf(
-    'attributes',
-    {
-      expected: 'a name of a-z, 0-9 and _ that is not one of the cluster\'s own figures',
-      ok: (key) => /^[a-z][a-z0-9_]{0,63}$/.test(key) && !reservedAttributes.has(key),
-      max: limits.attributesPerOffer,
-    },
-    fields.attributeValue(),
-  ),
-  staging: v.object({
-    spool_max: v.optional(fields.bytes({ min: 2 ** 20, max: 1_024 * tebibyte }), '20GiB'),
-    keep_results: v.optional(fields.seconds({ min: 60, max: 10 * yearSeconds }), '30d'),
-  }),
-  limits: v.object({
-    jobs_open: v.optional(fields.integer({ min: 1, max: limits.jobsOpen }), limits.jobsOpen),
-    api_connections: v.optional(fields.integer({ min: 4, max: 10_000 }), 256),
-  }),
-  log: v.object({
-    level: v.optional(fields.word('debug', 'info', 'warn', 'error'), 'info'),
-    lines_per_second: v.optional(fields.integer({ min: 1, max: 100_000 }), 200),
-  }),
-}
-
-function schemaFor(kind: unknown, machine: Machine) {
-  const scheduler = kind === 'slurm' ? slurmSchema : embeddedSchema(machine)
-  const optional = <S extends v.GenericSchema>(schema: S) => v.optional(schema, {} as never)
-  return v.object({
-    site: optional(sections.site),
-    network: optional(sections.network),
-    api: optional(sections.api),
-    scheduler: optional(scheduler as v.GenericSchema<unknown, SchedulerRead>),
-    tariff: optional(sections.tariff),
-    market: optional(sections.market),
-    credit: optional(sections.credit),
-    ledger: optional(sections.ledger),
-    attributes: optional(sections.attributes),
-    staging: optional(sections.staging),
-    limits: optional(sections.limits),
-    log: optional(sections.log),
-  })
-}
-
-type SchedulerRead =
-  & Partial<v.InferOutput<ReturnType<typeof embeddedSchema>>>
-  & Partial<v.InferOutput<typeof slurmSchema>>
-type ConfigRead = v.InferOutput<ReturnType<typeof schemaFor>>
 
 /** What is expected of the keys that have no default. */
 const required: Readonly<Record<string, string>> = {
@@ -414,6 +276,10 @@ function* contradictions(read: ConfigRead): Iterable<readonly [readonly string[]
     const why = 'expected longer than market.offer_heartbeat, or our offers lapse in between'
     yield [['market', 'offer_validity'], why]
   }
+  const { map, pool } = read.accounts
+  if (map.some((rule) => rule.account === 'pool') && pool.length === 0) {
+    yield [['accounts', 'pool'], 'expected names of accounts, as accounts.map gives out the pool']
+  }
   for (const [site] of read.credit.limits) {
     if (site !== read.site.name) continue
     yield [['credit', 'limits', site], 'expected another site; a site owes itself nothing']
@@ -458,7 +324,11 @@ function build(read: ConfigRead): Config {
     },
     ledger: { listen: read.ledger.listen, retentionSeconds: read.ledger.retention },
     attributes: new Map(read.attributes),
-    staging: { spoolBytesMax: staging.spool_max, keepResultsSeconds: staging.keep_results },
+    accounts: read.accounts,
+    staging: {
+      spoolBytesMax: staging.spool_max, keepResultsSeconds: staging.keep_results,
+      jobsDirectory: staging.jobs,
+    },
     limits: {
       jobsOpenMax: read.limits.jobs_open,
       apiConnectionsMax: read.limits.api_connections,

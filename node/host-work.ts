@@ -2,7 +2,7 @@
 // scheduler, collect what its tasks leave, clear up. Each piece is named by the tranche, may be
 // repeated after a crash, and tells the core how it went by one event.
 
-import { chmod, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Hash, TrancheId } from '../protocol/base/ids.ts'
 import { parseHash } from '../protocol/base/ids.ts'
@@ -14,12 +14,14 @@ import { sizeOf } from '../protocol/rules/stage.ts'
 import type { Manifest } from '../protocol/rules/stage.ts'
 import { parseOutputPatterns } from '../protocol/rules/stage-outputs.ts'
 import { clock } from './clock.ts'
+import { localAccount } from './local-account.ts'
 import { get } from './local/tables.ts'
 import type { Loop } from './loop.ts'
 import type { Network } from './net/door.ts'
-import { messageOf } from './problem.ts'
 import type { Report } from './report.ts'
-import type { Driver, Resources } from './scheduler/driver.ts'
+import { messageOf, Problem } from './problem.ts'
+import type { Driver, LocalAccount, Resources } from './scheduler/driver.ts'
+import { temporaryName } from './scheduler/sandbox.ts'
 import type { ChunkStore } from './staging/chunk-store.ts'
 import { StagingError } from './staging/staging-error.ts'
 import { loadTree } from './staging/stored-tree.ts'
@@ -44,7 +46,7 @@ const collectTriesMax = 6
 const collectRetryMs = 5_000
 /** These never get better by trying again here. */
 const permanent = new Set([
-  'SPOOL_FULL', 'TREE_REFUSED', 'TREE_TOO_LARGE', 'CHUNK_ABSENT', 'CHUNK_REFUSED', 'PATH_REFUSED',
+  'account', 'SPOOL_FULL', 'TREE_REFUSED', 'TREE_TOO_LARGE', 'CHUNK_ABSENT', 'CHUNK_REFUSED', 'PATH_REFUSED',
 ])
 const scriptName = 'script'
 const noInputs: Manifest = { files: [], directories: [] }
@@ -71,15 +73,16 @@ export async function stageTranche(
   const work = workOf(parts, id)
   if (!work) return
   try {
+    const account = await accountOf(work, signal)
     const manifest = await bringInputs(parts, work, signal)
     for (const task of rangesValues(work.tranche.tasks)) {
       signal.throwIfAborted()
-      await layOut(parts, work, { manifest, task, signal })
+      await layOut(parts, work, { manifest, task, account, signal })
     }
     parts.loop.push({ kind: 'trancheStaged', tranche: id })
   } catch (error) {
     if (signal.aborted) return
-    const code = error instanceof StagingError ? error.code : ''
+    const code = error instanceof StagingError || error instanceof Problem ? error.code : ''
     const detail = messageOf(error)
     parts.report.warn('staging failed', { tranche: id, code, error: detail })
     const isPermanent = permanent.has(code)
@@ -108,15 +111,32 @@ async function bringInputs(parts: HostParts, work: Work, signal: AbortSignal): P
 async function layOut(
   parts: HostParts,
   { tranche, document }: Work,
-  { manifest, task, signal }: { manifest: Manifest; task: number; signal: AbortSignal },
+  { manifest, task, account, signal }: {
+    manifest: Manifest
+    task: number
+    account: LocalAccount | undefined
+    signal: AbortSignal
+  },
 ): Promise<void> {
   const directory = parts.workspace.directory(tranche.id, task)
+  // What an earlier try gave away is not walked by root again.
+  if (account) await parts.workspace.remove(directory)
   await parts.workspace.place(manifest, directory, signal)
   const script = join(directory, '.gridnode', scriptName)
   // A file of its own each time: a task of an earlier try may still have the old one open.
   await rm(script, { force: true })
   await writeFile(script, document.script, { flag: 'wx', mode: 0o700 })
   await chmod(script, 0o700)
+  if (!account) return
+  await mkdir(join(directory, temporaryName), { recursive: true, mode: 0o700 })
+  await parts.workspace.give(directory, account)
+}
+
+/** Undefined for the node's own. */
+async function accountOf(
+  { contract }: Work, signal: AbortSignal,
+): Promise<LocalAccount | undefined> {
+  return contract.account && await localAccount(contract.account.name, signal)
 }
 
 export async function submitTranche(
@@ -127,6 +147,7 @@ export async function submitTranche(
   const { tranche, contract, document } = work
   const deadline = AbortSignal.any([signal, clock.deadline(submitTimeoutMs)])
   try {
+    const account = await accountOf(work, deadline)
     const submitted = await parts.driver.submit({
       tag: id,
       jobName: document.name,
@@ -142,6 +163,7 @@ export async function submitTranche(
         ...moreResources(document),
       },
       ...(document.seen_at !== undefined && { seenAt: document.seen_at }),
+      ...(account && { account }),
     }, deadline)
     if (submitted.ok) {
       parts.loop.push({ kind: 'trancheSubmitted', tranche: id, localId: submitted.value.localId })

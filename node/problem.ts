@@ -12,6 +12,7 @@ export type ProblemCode =
   | 'unreachable' // the other site gave no answer
   | 'untrue' // the other site's answer does not verify
   | 'prune' // entries of the ledger must stay
+  | 'account' // a local account is not there, or cannot be used
   | 'scheduler' // the local scheduler does not answer
   | 'system' // the operating system said no
 

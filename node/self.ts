@@ -66,6 +66,7 @@ export function selfOf(config: Config, keys: Keys<'statement' | 'witness'>, tabl
     attributes: [...config.attributes].map(([name, value]) => ({ name, value })),
     keepResultsSeconds: config.staging.keepResultsSeconds,
     draining: config.draining,
+    accounts: config.accounts,
   }
 }
 

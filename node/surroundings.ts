@@ -4,7 +4,8 @@
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { addressesMax } from '../protocol/rules/membership.ts'
-import type { Config, Machine } from './config.ts'
+import type { Config } from './config.ts'
+import type { Machine } from './config-schema.ts'
 import { messageOf } from './problem.ts'
 
 /**

@@ -2,7 +2,7 @@
 // is placed again, also under the same contract, gets a directory of its own. Every path is walked
 // from the spool's handle, name by name; nothing outside the spool is written or removed.
 
-import { type FileHandle, mkdir, rmdir, statfs } from 'node:fs/promises'
+import { chmod, type FileHandle, lchown, mkdir, readdir, rmdir, statfs } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { assert } from '../../protocol/base/assert.ts'
 import type { TrancheId } from '../../protocol/base/ids.ts'
@@ -41,12 +41,16 @@ export interface Workspace {
   peek(
     directory: string, stream: 'stdout' | 'stderr', range: { offset: number; bytesMax: number },
   ): Promise<Peeked>
+  /** Makes a job's directory, with all that is in it, another account's; for root only. */
+  give(directory: string, account: { readonly uid: number; readonly gid: number }): Promise<void>
   /** Removes a job's directory, and its tranche's when that was the last. Repeating it is fine. */
   remove(directory: string): Promise<void>
   close(): Promise<void>
 }
 
 export interface WorkspaceOptions {
+  /** Whether accounts that get a job's directory find their way to it; not what else lies there. */
+  readonly shared?: boolean
   /** Made when it is not there. */
   readonly spool: string
   readonly store: ChunkStore
@@ -62,6 +66,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   const { store } = options
   const spool = resolve(options.spool)
   await mkdir(spool, { recursive: true, mode: 0o700 })
+  if (options.shared) await chmod(spool, 0o711)
   const root = await openRoot(spool)
   const freeBytesMin = options.freeBytesMin ?? freeBytesMinDefault
   /** The two names of a job's directory. */
@@ -116,9 +121,31 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
       opened(directory, (handle) =>
         peekFile(handle, stream, { offset, bytesMax: Math.min(bytesMax, peekBytesMax) }),
       ),
+    give: (directory, account) => opened(directory, (handle) => giveTree(handle, account)),
     remove,
     close: () => root.close(),
   }
+}
+
+/**
+ * Root walks a tree that is still the node's own, so nobody can change it meanwhile. Links are
+ * given themselves, not what they lead to.
+ */
+async function giveTree(
+  directory: FileHandle, account: { readonly uid: number; readonly gid: number },
+): Promise<void> {
+  const { uid, gid } = account
+  const give = async (path: string): Promise<void> => {
+    const entries = await readdir(path, { withFileTypes: true })
+    for (const entry of entries) {
+      const inside = join(path, entry.name)
+      if (entry.isDirectory()) await give(inside)
+      await lchown(inside, uid, gid)
+    }
+  }
+  await give(pathOf(directory))
+  await chmod(pathOf(directory), 0o700)
+  await lchown(join(pathOf(directory), '.'), uid, gid)
 }
 
 async function makeDirectories(

@@ -77,7 +77,7 @@ export function shortlist(turn: Turn, job: Job): Shortlist {
     }
     if (turn.view.get('jobOrders', job.id)?.avoid.includes(kept.offer.site)) {
       const detail = 'its owner had it moved away from there'
-      entries[kept.offer.site] = { kind: 'unfit', reason: 'placement', detail }
+      leaveOut(kept.offer.site, { reason: 'placement', detail })
       continue
     }
     const candidate = candidateOf(turn, job, kept)

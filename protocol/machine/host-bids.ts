@@ -12,6 +12,7 @@ import { considerAnnouncement, sealBidAnswer } from '../rules/bid.ts'
 import { creditLimit, exposure } from '../rules/ledger.ts'
 import { capFor } from '../rules/tariff.ts'
 import { isFrozen } from './evidence.ts'
+import { accountOf } from './host-accounts.ts'
 import { committed, gpusLeft, holdingsOf, loadFactor, othersLeave } from './host-capacity.ts'
 import { exposedTo } from './host-exposure.ts'
 import { queueSeconds } from './host-queue.ts'
@@ -37,8 +38,10 @@ export function onAnnounce(turn: Turn, from: SiteName, message: MessageOf<'annou
   const apart = apartFrom(turn, from)
   if (apart !== undefined) return refuseCall(turn, call, { reason: 'draining', detail: apart })
   const tariff = turn.view.get('ownTariff', 'own')
+  const account = accountOf(turn, from, call.owner)
   const standing = tariff && standingFor(turn, from, call)
-  const room = standing ? considerAnnouncement(call, standing)
+  const noAccount = account.ok ? {} : { noAccount: account.refusal.detail }
+  const room = standing ? considerAnnouncement(call, { ...standing, ...noAccount })
     : { ok: false as const, refusal: noScheduler }
   if (!room.ok || !tariff) return refuseCall(turn, call, room.ok ? noScheduler : room.refusal)
   const { self, now } = turn
@@ -68,6 +71,7 @@ export function onAnnounce(turn: Turn, from: SiteName, message: MessageOf<'annou
     memoryMib: call.memory_mib,
     walltimeSeconds: call.walltime_seconds,
     ...(call.needs && call.needs.gpus > 0 && { gpus: call.needs.gpus }),
+    ...(account.ok && account.value && { account: account.value }),
     expiresEpochMs,
   })
   setTimer(turn, `bid/${key}`, expiresEpochMs)

@@ -46,6 +46,7 @@ export function onContractOffer(
     memoryMib: terms.memory_mib,
     walltimeSeconds: terms.walltime_s,
     ...(mine.gpus !== undefined && { gpus: mine.gpus }),
+    ...(mine.account && { account: mine.account }),
     leaseSeconds: terms.lease_s,
     slots: mine.bid.slots,
     queueSlots: mine.bid.queue_slots,

@@ -3,24 +3,26 @@
 // on every connection, and in turn with one peer after another, carries correctness [DIRECTORY-1].
 
 import { fromHex, sha256Hex } from '../base/crypto.ts'
-import type { Hash, SiteName } from '../base/ids.ts'
-import { compareBytes } from '../base/ids.ts'
-import { limits } from '../base/limits.ts'
+import type { SiteName } from '../base/ids.ts'
 import type { Verifier } from '../base/note.ts'
 import type { View } from '../base/tables.ts'
 import { readAddresses } from '../rules/membership.ts'
-import type { ClusterOffer, OfferContext } from '../rules/offer.ts'
+import type { ClusterOffer, KeptOffer, OfferContext, OfferRefusal } from '../rules/offer.ts'
 import { considerOffer, sealOffer } from '../rules/offer.ts'
 import { statementSignerName } from '../rules/statement.ts'
-import type { MessageOf } from './messages.ts'
 import { isQuarantined } from './quarantine.ts'
 import type { CoreTables, Self } from './state.ts'
 import type { Turn } from './turn.ts'
-import { count, send, setTimer } from './turn.ts'
-import { coresLeft, loadFactor, memoryLeft } from './host-capacity.ts'
+import { count, setTimer } from './turn.ts'
+import { coresLeft, gpusLeft, loadFactor, memoryLeft } from './host-capacity.ts'
 
+/** [DIRECTORY-3] Between two offers of a site: at least, and of that for each member. */
 const offerGapMs = 500
-const offersPerMessageBytes = limits.messageBytes / 2
+const offerGapMsPerMember = 20
+const heartbeatMsPerMember = 500
+const heartbeatMsMax = 3_600_000
+/** So many heartbeats may be lost before others take the offer for an old one. */
+const heartbeatsValid = 4
 
 /** The key under which a member signs offers, calls, bids and statements. */
 export function verifierOf(view: View<CoreTables>, site: SiteName): Verifier | undefined {
@@ -48,28 +50,56 @@ export function offerContext(
 export function refreshOffer(turn: Turn): boolean {
   const { view, self, now } = turn
   if (isQuarantined(turn)) return false
-  const offer = draftOffer(turn)
-  if (!offer) return false
+  const drafted = draftOffer(turn)
+  if (!drafted) return false
   const last = view.get('offerState', 'own')
-  const digest = sha256Hex(JSON.stringify({ ...offer, ...amounts(offer), sequence: 0, at: 0 }))
-  const due = (last?.publishedEpochMs ?? 0) + self.offers.heartbeatMs
+  const digest = sha256Hex(JSON.stringify({ ...drafted, ...amounts(drafted) }))
+  const due = (last?.publishedEpochMs ?? 0) + (last?.pace.heartbeatMs ?? 0)
   if (last && last.digest === digest && now < due) {
     setTimer(turn, 'offer/own', due)
     return false
   }
   // Changes are gathered, so that a busy site does not flood the federation.
-  if (last && now < last.publishedEpochMs + offerGapMs) {
-    setTimer(turn, 'offer/own', last.publishedEpochMs + offerGapMs)
+  if (last && now < last.publishedEpochMs + last.pace.gapMs) {
+    setTimer(turn, 'offer/own', last.publishedEpochMs + last.pace.gapMs)
     return false
   }
+  const pace = paceOf(turn)
   const sequence = Math.max((view.get('offerSequence', 'own') ?? 0) + 1, now)
-  const note = sealOffer({ ...offer, sequence, at: now }, self.signer.statement)
+  const valid_seconds = Math.max(drafted.valid_seconds, pace.validSeconds)
+  const offer = { ...drafted, valid_seconds, sequence, at: now }
+  const note = sealOffer(offer, self.signer.statement)
   view.put('offerSequence', 'own', sequence)
-  view.put('offerState', 'own', { publishedEpochMs: now, digest })
+  view.put('offerState', 'own', { publishedEpochMs: now, digest, pace })
   const moreRoom = keepOffer(turn, note)
   turn.effects.push({ kind: 'publishOffer', note })
-  setTimer(turn, 'offer/own', now + self.offers.heartbeatMs)
+  setTimer(turn, 'offer/own', now + pace.heartbeatMs)
   return moreRoom
+}
+
+/** How often a site publishes. */
+export interface Pace {
+  readonly gapMs: number
+  readonly heartbeatMs: number
+  readonly validSeconds: number
+}
+
+/**
+ * [DIRECTORY-3] The more members, the less often each: what all of them publish together, which
+ * everybody hears, stays below a bound.
+ */
+function paceOf({ view, self }: Turn): Pace {
+  let members = 0
+  for (const _ of view.entries('members')) members++
+  const { heartbeatMs: configured, validSeconds } = self.offers
+  const shared = Math.min(members * heartbeatMsPerMember, heartbeatMsMax)
+  const heartbeatMs = Math.max(configured, shared)
+  return {
+    gapMs: Math.max(offerGapMs, members * offerGapMsPerMember),
+    heartbeatMs,
+    validSeconds: heartbeatMs > configured
+      ? Math.max(validSeconds, Math.ceil(heartbeatsValid * heartbeatMs / 1_000)) : validSeconds,
+  }
 }
 
 function amounts(offer: ClusterOffer): Record<string, string> {
@@ -112,6 +142,17 @@ function draftOffer(turn: Turn): ClusterOffer | undefined {
     attributes: self.attributes.map(({ name, value }) =>
       typeof value === 'string' ? { kind: 'text', name, value } : { kind: 'number', name, value },
     ),
+    ...(self.accounts && self.accounts.map.length > 0 && { abilities: ['accounts' as const] }),
+    ...(capacity.more && {
+      abilities: [
+        ...capacity.more.abilities,
+        ...(self.accounts && self.accounts.map.length > 0 ? ['accounts' as const] : []),
+      ],
+      nodes_total: capacity.more.nodesTotal,
+      gpus_total: capacity.more.gpusTotal,
+      gpus_free: Math.max(0, gpusLeft(turn)),
+      licences: capacity.more.licences,
+    }),
   }
 }
 
@@ -121,14 +162,24 @@ function draftOffer(turn: Turn): ClusterOffer | undefined {
  */
 export function keepOffer(turn: Turn, note: string): boolean {
   const considered = considerOffer(note, offerContext(turn.view, turn.self, turn.now))
-  if (!considered.ok) {
-    count(turn, `offer_${considered.refusal.reason}`)
+  if (considered.ok) return keepJudged(turn, considered.value)
+  count(turn, `offer_${considered.refusal.reason}`)
+  return false
+}
+
+/**
+ * As `keepOffer`, where the offer was read and its signature checked just now: gossip is judged
+ * before it is passed on. Nothing of it goes to the disk.
+ */
+export function keepJudged(turn: Turn, kept: KeptOffer): boolean {
+  const { offer } = kept
+  const known = turn.view.get('offers', offer.site)
+  if (known && known.offer.sequence >= offer.sequence) {
+    const reason: OfferRefusal['reason'] = 'not_newer'
+    count(turn, `offer_${reason}`)
     return false
   }
-  const { offer, expiresEpochMs } = considered.value
-  const known = turn.view.get('offers', offer.site)
-  turn.view.put('offers', offer.site, considered.value)
-  setTimer(turn, `expire/${offer.site}`, expiresEpochMs)
+  turn.view.put('offers', offer.site, kept)
   const moved = !known || known.offer.addresses.join() !== offer.addresses.join()
   if (moved && offer.site !== turn.self.site) rememberAddresses(turn, offer)
   return offer.cores_free > (known?.offer.cores_free ?? 0)
@@ -143,46 +194,9 @@ function rememberAddresses(turn: Turn, offer: ClusterOffer): void {
   turn.effects.push({ kind: 'connectMembers' })
 }
 
-export function onOfferExpiry(turn: Turn, site: SiteName): void {
-  const kept = turn.view.get('offers', site)
-  if (!kept) return
-  if (kept.expiresEpochMs <= turn.now) turn.view.remove('offers', site)
-  else setTimer(turn, `expire/${site}`, kept.expiresEpochMs)
-}
-
-/** Newest sequences that we hold, sorted by site. */
-export function offerSummary(view: View<CoreTables>): { site: SiteName; sequence: number }[] {
-  const rows: { site: SiteName; sequence: number }[] = []
-  for (const [, kept] of view.entries('offers')) {
-    rows.push({ site: kept.offer.site, sequence: kept.offer.sequence })
+/** Now and then: who looks at an offer looks at its end, too. */
+export function forgetOffers({ view, now }: Turn): void {
+  for (const [site, { expiresEpochMs }] of Array.from(view.entries('offers'))) {
+    if (expiresEpochMs <= now) view.remove('offers', site)
   }
-  return rows.sort((a, b) => compareBytes(a.site, b.site))
-}
-
-/** Sends `to` the offers that it lacks, in messages of bounded size. */
-export function answerSummary(turn: Turn, to: SiteName, message: MessageOf<'summary'>): void {
-  const theirs = new Map(message.offers.map(({ site, sequence }) => [site, sequence]))
-  let notes: string[] = []
-  let bytes = 0
-  const flush = (): void => {
-    if (notes.length > 0) send(turn, to, { kind: 'offers', notes })
-    notes = []
-    bytes = 0
-  }
-  for (const [site, kept] of turn.view.entries('offers')) {
-    if ((theirs.get(site as SiteName) ?? 0) >= kept.offer.sequence) continue
-    if (bytes + kept.note.length > offersPerMessageBytes) flush()
-    notes.push(kept.note)
-    bytes += kept.note.length
-  }
-  flush()
-}
-
-/** One hash over who belongs to the federation, as we know it. */
-export function membersDigest(view: View<CoreTables>): Hash {
-  const rows: string[] = []
-  for (const [site, member] of view.entries('ledgerMembers')) {
-    rows.push(`${site} ${member.genesis} ${member.keys.statement}`)
-  }
-  return sha256Hex(rows.sort(compareBytes).join('\n'))
 }

@@ -17,7 +17,7 @@ import type { Signer, Verifier } from '../base/note.ts'
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { Shaped } from '../base/shape.ts'
-import { hash, hex, integer, optional, record, shaped, siteName, unshape } from '../base/shape.ts'
+import { hash, hex, integer, optional, record, shaped, siteName, text, unshape } from '../base/shape.ts'
 import { formatCredits, formatDuration } from '../base/units.ts'
 import type { Microcredits } from '../base/units.ts'
 import type { JobDocument } from './job.ts'
@@ -39,6 +39,11 @@ export const announcementShape = record({
   inputs_bytes: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   /** Beyond cores, memory and time; absent: nothing. */
   needs: optional(needsShape),
+  /** Whose job it is: said when a site is asked that runs tasks under accounts of their owners. */
+  owner: optional(record({
+    user: text({ bytesMax: 64, pattern: /^[A-Za-z0-9._-]{1,64}$/ }),
+    project: text({ bytesMax: 63, pattern: /^[A-Za-z0-9._-]{0,63}$/ }),
+  })),
   /** The allocation that would pay; absent: the home's credit at the bidder. */
   grant: optional(hash()),
   /** How long the home collects bids, from when it sent this. */
@@ -71,7 +76,7 @@ export function readAnnouncement(
 /** The order is the order of precedence: the first that applies is the one shown. */
 export type UnfitReason =
   | 'placement' | 'unreachable' | Lack['reason'] | 'walltime' | 'requirements'
-  | 'credit' | 'budget' | 'not_shortlisted' | 'frozen'
+  | 'credit' | 'budget' | 'not_shortlisted' | 'frozen' | 'account'
 
 export interface Unfit {
   readonly reason: UnfitReason
@@ -87,6 +92,8 @@ export interface Candidate {
   readonly apart?: string | undefined
   /** The cap of one task at the site's present prices; 0 at home. */
   readonly taskCap: Microcredits
+  /** Whether our own rules let a job of its owner go there [ACCOUNT-2]. */
+  readonly mayGo: boolean
   /** How much more we may owe the site; undefined at home, where nothing is owed. */
   readonly creditLeft: Microcredits | undefined
   /** Decides among equals where not all can be asked; drawn anew for each round of each job. */
@@ -105,6 +112,9 @@ export function unfit(
   if (!listed) return { reason: 'placement', detail: `the job asks for ${job.sites.join(', ')}` }
   if (job.place === 'home' && !own) return { reason: 'placement', detail: 'the job stays at home' }
   if (job.place === 'remote' && own) return { reason: 'placement', detail: 'the job leaves home' }
+  if (!candidate.mayGo) {
+    return { reason: 'account', detail: 'the home does not let jobs of this user go there' }
+  }
   if (!candidate.up) return { reason: 'unreachable', detail: 'no connection to the site' }
   if (candidate.apart !== undefined) return { reason: 'unreachable', detail: candidate.apart }
   const { cores, memory_mib } = job

@@ -3,8 +3,8 @@
 // factor.
 //
 // Reasons to refuse, in order of precedence: scheduler_unknown [BID-1], cores [BID-2], memory
-// [BID-3], ability, nodes, gpus and licences (needs.ts), walltime [BID-4], credit [BID-5], draining
-// [BID-6], too_many_bids [BID-7], spool [BID-8], busy [BID-9].
+// [BID-3], ability, nodes, gpus and licences (needs.ts), walltime [BID-4], account
+// [ACCOUNT-1], credit [BID-5], draining [BID-6], too_many_bids [BID-7], spool [BID-8], busy [BID-9].
 
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
 import type { FederationId, SiteName } from '../base/ids.ts'
@@ -23,7 +23,7 @@ import { lackOf } from './needs.ts'
 
 const refusalReasons = [
   'cores', 'memory', 'ability', 'nodes', 'gpus', 'licences', 'walltime', 'credit',
-  'draining', 'too_many_bids', 'spool',
+  'draining', 'too_many_bids', 'spool', 'account',
   'busy', 'scheduler_unknown',
 ] as const
 
@@ -89,6 +89,8 @@ export interface HostStanding extends Holdings {
   readonly walltimeSecondsMax: number
   /** Cores' worth of tasks it takes beyond its free cores. */
   readonly queueCores: number
+  /** Why the owner of the job has no account here [ACCOUNT-1]; undefined: it has, or needs none. */
+  readonly noAccount?: string
   readonly bidsOpen: number
   /** Of them, those to this home. */
   readonly bidsOpenToHome: number
@@ -121,6 +123,7 @@ export function considerAnnouncement(
     const [wanted, most] = [call.walltime_seconds, host.walltimeSecondsMax].map(formatDuration)
     return no('walltime', `a task wants ${wanted}, at most ${most} here`)
   }
+  if (host.noAccount !== undefined) return no('account', host.noAccount)
   if (host.tasksAffordable < 1) return no('credit', host.creditDetail)
   if (host.draining) return no('draining', 'the site takes no new work')
   const full = host.bidsOpen >= limits.bidsOpenPerHost ||

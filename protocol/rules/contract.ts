@@ -17,6 +17,7 @@ import type { Ranges } from '../base/ranges.ts'
 import { parseRanges, rangesSize } from '../base/ranges.ts'
 import type { Shaped } from '../base/shape.ts'
 import { hex, record, text, unshape } from '../base/shape.ts'
+import type { Owner } from './account-map.ts'
 import type { Bid } from './bid.ts'
 import type { JobDocument } from './job.ts'
 import type { ContractOffer } from './statement.ts'
@@ -78,6 +79,11 @@ export function termsFor(options: {
   }
 }
 
+export interface ChosenAccount {
+  readonly name: string
+  readonly owner: Owner
+}
+
 /** What the host remembers of a bid until it expires or becomes a contract. */
 export interface OpenBid {
   readonly auction: string
@@ -89,6 +95,8 @@ export interface OpenBid {
   readonly walltimeSeconds: number
   /** Of a task; absent: none. */
   readonly gpus?: number
+  /** The local account that was chosen, and for whom. */
+  readonly account?: ChosenAccount
   readonly expiresEpochMs: number
 }
 

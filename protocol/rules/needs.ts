@@ -18,6 +18,8 @@ export const abilityWords = [
   'gpus', 'licences',
   /** A task sees its directory under another path. */
   'seen_at',
+  /** Tasks run under an account that the site's map gives to their owner. */
+  'accounts',
 ] as const
 export type Ability = (typeof abilityWords)[number]
 
@@ -106,6 +108,7 @@ const abilityTexts: Readonly<Record<Ability, string>> = {
   gpus: 'give a task graphics processors',
   licences: 'count licences',
   seen_at: 'show a task its directory where it was submitted from',
+  accounts: 'run tasks under accounts of their own',
 }
 
 /** Why no task of this size can ever run at the site, by the first reason that applies. */

@@ -157,8 +157,8 @@ const market = (corpus: Corpus): Target[] => {
           if (compiled.ok) compiled.value(attributes)
         }
         unfit(jobWith({}).document, undefined, microcredits(1n), {
-          offer: read.value.offer, own: false, up: true, taskCap: microcredits(1n),
-          creditLeft: microcredits(0n),
+          offer: read.value.offer, own: false, up: true, mayGo: true,
+          taskCap: microcredits(1n), creditLeft: microcredits(0n),
         })
       },
     },

@@ -62,7 +62,7 @@ t('the file that init writes says every key, with the value it has by default', 
 t('the file that init writes leaves out no key', () => {
   const text = configText(choices, machine)
   for (const section of ['site', 'network', 'api', 'scheduler', 'tariff', 'market', 'credit',
-    'ledger', 'staging', 'limits', 'log']) {
+    'ledger', 'accounts', 'staging', 'limits', 'log']) {
     for (const kind of section === 'scheduler' ? ['kind = "slurm"\n', ''] : ['']) {
       const known = / expected one of (.*)/.exec(faults(`[${section}]\n${kind}zzzzzzzz = 1\n`))?.[1]
       for (const key of known?.split(', ') ?? assert.fail(`no keys of ${section}`)) {

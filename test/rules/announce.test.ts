@@ -42,7 +42,7 @@ interface Case {
 function candidate(change: Partial<Candidate> = {}): Candidate {
   const taskCap = microcredits(100n)
   const creditLeft = microcredits(100n)
-  return { offer: goodOffer(), own: false, up: true, taskCap, creditLeft, ...change }
+  return { offer: goodOffer(), own: false, up: true, mayGo: true, taskCap, creditLeft, ...change }
 }
 
 function goodCase(change: Partial<Case> = {}): Case {
@@ -58,6 +58,7 @@ function why(of: Case): string | undefined {
 
 const faults: readonly (readonly [string, (of: Case) => void])[] = [
   ['placement', (of) => { of.job = { ...of.job, place: 'home' } }],
+  ['account', (of) => { of.candidate = { ...of.candidate, mayGo: false } }],
   ['unreachable', (of) => { of.candidate = { ...of.candidate, up: false } }],
   ['cores', (of) => { of.job = { ...of.job, cores: 9 } }],
   ['memory', (of) => { of.job = { ...of.job, memory_mib: 8_193 } }],
