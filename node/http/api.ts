@@ -327,7 +327,7 @@ export interface FederationAnswer {
     readonly authority: string
     readonly amount: string
     /** At the grantee only. */
-    readonly heldTasks?: string
+    readonly held?: string
     readonly spent?: string
     readonly free?: string
     readonly startsEpochMs: number
