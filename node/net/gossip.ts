@@ -99,6 +99,8 @@ export function gossipService(options: GossipOptions): (components: Components) 
     emitSelf: false,
     tagMeshPeers: false,
     doPX: false,
+    // Names of messages go to six sites beside the mesh, not to a share of all that there are.
+    gossipFactor: 0,
     msgIdFn: messageId,
     allowedTopics: names,
     maxInboundDataLength: bounds.gossipRpcBytes,

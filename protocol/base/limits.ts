@@ -8,6 +8,10 @@ export const limits = {
   jsonStringBytes: 1024 * 1024,
 
   sitesMax: 1_000,
+  /** Of whom two sites speak in one exchange of what they know. */
+  sitesPerPage: 64,
+  /** Heads of other logs that one exchange shows. */
+  headsPerExchange: 4,
   attributesPerOffer: 64,
   offersPerMinutePerSite: 30,
 
@@ -22,6 +26,8 @@ export const limits = {
   chunkBytes: 4 * 1024 * 1024,
 
   shortlistSites: 16,
+  /** Sites that a round of an auction names among those that cannot win; it counts the rest. */
+  unfitSitesNamed: 64,
   taskAttempts: 5,
   bidsOpenPerHost: 1_000,
   bidsOpenPerHome: 250,

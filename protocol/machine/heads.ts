@@ -8,6 +8,7 @@
 // [HEAD-2] The cosignature leaves after the commit that stores the head.
 // [HEAD-3] Two roots for one size prove a lie; two sizes prove nothing, and their log is asked to
 //   link them.
+// [HEAD-4] An exchange shows at most four heads of other logs, in turn.
 
 import { cosign, openCosignatures } from '../base/cosignature.ts'
 import type { Checkpoint } from '../base/checkpoint.ts'
@@ -15,6 +16,7 @@ import { formatCheckpoint, parseCheckpoint } from '../base/checkpoint.ts'
 import { fromHex, toHex } from '../base/crypto.ts'
 import type { Hash, SiteName } from '../base/ids.ts'
 import { compareBytes, parseSiteName } from '../base/ids.ts'
+import { limits } from '../base/limits.ts'
 import { emptyFrontier, root as rootOf, verifyConsistency } from '../base/merkle.ts'
 import type { OpenNote, Verifier } from '../base/note.ts'
 import { parseNote, verifyNote } from '../base/note.ts'
@@ -25,7 +27,7 @@ import { logOrigin, witnessSignerName } from '../rules/statement.ts'
 import type { EventOf } from './events.ts'
 import { noteHeads } from './evidence.ts'
 import type { MessageOf } from './messages.ts'
-import { headNoteBytesMax, headsPerMessage } from './messages.ts'
+import { headNoteBytesMax } from './messages.ts'
 import { isQuarantined, quarantine } from './quarantine.ts'
 import type { CoreTables } from './state.ts'
 import type { Cosigned, HeldHead } from './trust-records.ts'
@@ -177,13 +179,16 @@ export function witnessVerifiers(view: View<CoreTables>, site: SiteName): Verifi
   }))
 }
 
-/** What we hold of others, in turns: so that each hears of each log from several sides. */
+/**
+ * What we hold of others, in turns: so that each hears of each log from several sides. However many
+ * sites there are, each log is shown so many times in the time of an exchange [HEAD-4].
+ */
 export function passHeads(turn: Turn, to: SiteName): void {
   const all = [...turn.view.entries('heads')].map(([, head]) => head)
     .filter(({ site }) => site !== to).toSorted((a, b) => compareBytes(a.origin, b.origin))
   if (all.length === 0) return
-  const first = Math.floor(turn.now / 15_000) % all.length
-  const notes = [...all.slice(first), ...all.slice(0, first)].slice(0, headsPerMessage)
+  const first = Math.floor(turn.now / 15_000) * limits.headsPerExchange % all.length
+  const notes = [...all.slice(first), ...all.slice(0, first)].slice(0, limits.headsPerExchange)
     .map(({ note }) => note)
   send(turn, to, { kind: 'heads', notes })
 }
@@ -192,6 +197,9 @@ export function passHeads(turn: Turn, to: SiteName): void {
 export function onHeads(turn: Turn, from: SiteName, message: MessageOf<'heads'>): void {
   const { view, self } = turn
   for (const note of message.notes) {
+    // What we hold of a log that has not grown since: its signature was checked then.
+    const known = view.get('heads', note.slice(0, Math.max(0, note.indexOf('\n'))))
+    if (known?.note === note && known.site !== from) continue
     const held = openedHead(view, note)
     if (!held || held.site === from) {
       count(turn, 'head_refused')

@@ -9,7 +9,6 @@ import { limits } from '../base/limits.ts'
 import { rangesSize } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
 import { zeroMicrocredits } from '../base/units.ts'
-import type { UnfitReason } from '../rules/announce.ts'
 import type { RankedBid } from '../rules/award.ts'
 import { allot, completionSeconds, rankBids } from '../rules/award.ts'
 import type { Bid } from '../rules/bid.ts'
@@ -23,7 +22,7 @@ import {
   atOnceLeft, budgetLeft, changeJob, documentOf, openContracts, payableAt,
 } from './home-book.ts'
 import type { Entries } from './home-call.ts'
-import { callFor, shortlist, taskCapOf } from './home-call.ts'
+import { callFor, isRuledOut, shortlist, taskCapOf } from './home-call.ts'
 import { commitTasks } from './home-tranches.ts'
 import type { MessageOf } from './messages.ts'
 import { verifierOf } from './offers.ts'
@@ -39,8 +38,7 @@ export function openAuction(turn: Turn, id: JobId): void {
   const job = turn.view.get('jobs', id)
   if (!job) return
   const round = job.round + 1
-  const entries: Entries = {}
-  const asked = shortlist(turn, job, entries)
+  const { asked, entries, unnamed } = shortlist(turn, job)
   if (asked.length === 0 && openContracts(turn, job).length > 0) {
     // Nobody new can be asked while open contracts take the work as fast as they can.
     changeJob(turn, id, { idleRounds: job.idleRounds + 1 })
@@ -56,6 +54,7 @@ export function openAuction(turn: Turn, id: JobId): void {
     gossiped: false,
     told: false,
     entries,
+    unnamed,
   }
   dropOldRound(turn, job)
   turn.view.put('auctions', auctionKey(id, round), auction)
@@ -113,17 +112,12 @@ export function onAnswer(turn: Turn, from: SiteName, message: MessageOf<'answer'
   if (answered) closeAuction(turn, auction.id)
 }
 
-/** What the job itself asks for; the rest may have changed since the offer that we know. */
-const ruledOutByJob: ReadonlySet<UnfitReason> = new Set([
-  'placement', 'cores', 'memory', 'walltime', 'requirements', 'budget',
-])
-
 /** [ANNOUNCE-12] A call by gossip asks every member that the job does not rule out. */
 function wasAsked(turn: Turn, auction: Auction, site: SiteName): boolean {
   if (!auction.gossiped) return auction.entries[site] !== undefined
   const { place, sites } = documentOf(turn, auction.job)
-  const entry = auction.entries[site]
-  const ruledOut = entry?.kind === 'unfit' && ruledOutByJob.has(entry.reason)
+  const job = turn.view.get('jobs', auction.job)
+  const ruledOut = !job || isRuledOut(turn, job, site)
   const listed = sites.length === 0 || sites.includes(site)
   return !ruledOut && listed && place !== 'home' && site !== turn.self.site
 }
@@ -236,7 +230,7 @@ export function awardNext(turn: Turn, contract: HomeContract, reason: string): v
 
 /** One sentence from the reasons of a round that placed nothing. */
 function whyNothing(auction: Auction): string {
-  const reasons = new Map<string, number>()
+  const reasons = new Map<string, number>(Object.entries(auction.unnamed ?? {}))
   for (const entry of Object.values(auction.entries)) {
     const word = entry.kind === 'unfit' || entry.kind === 'refused' ? entry.reason : entry.kind
     reasons.set(word, (reasons.get(word) ?? 0) + 1)

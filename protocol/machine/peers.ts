@@ -30,13 +30,19 @@ import type { EventOf } from './events.ts'
 import { onOldStatement } from './evidence-search.ts'
 import { askHead, passHeads } from './heads.ts'
 import type { MessageOf } from './messages.ts'
-import { answerSummary, membersDigest, offerSummary } from './offers.ts'
+import type { Page } from './directory.ts'
+import {
+  answerSummary, everySite, isOn, membersDigest, offerSummary, pageOf,
+} from './directory.ts'
+import { forgetOffers } from './offers.ts'
 import { isQuarantined, quarantine } from './quarantine.ts'
 import type { MemberRecord } from './state.ts'
 import type { Turn } from './turn.ts'
 import { answer, count, send, setTimer } from './turn.ts'
 
 const exchangeMs = 15_000
+/** The first connections after a start bring all that is known; the rest fills in page by page. */
+const wholeUpTo = 3
 /** Beside a message's other bytes, and in whatever alphabet. */
 const membersCharactersMax = limits.messageBytes / 4
 
@@ -59,7 +65,8 @@ export function sortedMembers(turn: Turn): [SiteName, MemberRecord][] {
 export function onPeerUp(turn: Turn, site: SiteName): void {
   if (!isMember(turn.view, site)) return
   turn.view.put('links', site, { up: true, sentThrough: 0, heard: false, told: false })
-  sendSummary(turn, site)
+  const links = [...turn.view.entries('links')].length
+  sendSummary(turn, site, links <= wholeUpTo ? everySite : pageOf(turn.view, links))
   sayEvidenceKnown(turn, site)
   deliverOnUp(turn, site)
 }
@@ -72,10 +79,12 @@ export function onPeerDown(turn: Turn, site: SiteName): void {
 /** [DIRECTORY-2] Anti-entropy: one peer after the other, so that its cost does not grow. */
 export function onExchange(turn: Turn): void {
   setTimer(turn, 'exchange/', turn.now + exchangeMs)
+  forgetOffers(turn)
   const up = [...turn.view.entries('links')].map(([site]) => site as SiteName).sort(compareBytes)
-  const next = up[Math.floor(turn.now / exchangeMs) % Math.max(1, up.length)]
+  const round = Math.floor(turn.now / exchangeMs)
+  const next = up[round % Math.max(1, up.length)]
   if (!next) return
-  sendSummary(turn, next)
+  sendSummary(turn, next, pageOf(turn.view, round))
   sayEvidenceKnown(turn, next)
   askHead(turn, next)
   passHeads(turn, next)
@@ -83,21 +92,23 @@ export function onExchange(turn: Turn): void {
   if (!turn.view.get('heardPeers', next)) askCounter(turn, next)
 }
 
-function sendSummary(turn: Turn, to: SiteName): void {
-  const members = membersDigest(turn.view)
-  const charter = charterDigest(turn.view)
-  send(turn, to, { kind: 'summary', members, charter, offers: offerSummary(turn.view) })
+function sendSummary(turn: Turn, to: SiteName, page: Page): void {
+  const { view } = turn
+  const members = membersDigest(view, page)
+  const offers = offerSummary(view, page)
+  send(turn, to, { kind: 'summary', ...page, members, charter: charterDigest(view), offers })
 }
 
 export function onSummary(turn: Turn, from: SiteName, message: MessageOf<'summary'>): void {
-  if (message.members !== membersDigest(turn.view)) sendMembers(turn, from)
+  if (message.members !== membersDigest(turn.view, message)) sendMembers(turn, from, message)
   if (message.charter !== charterDigest(turn.view)) sendCharter(turn, from)
   answerSummary(turn, from, message)
 }
 
-function sendMembers(turn: Turn, to: SiteName): void {
+function sendMembers(turn: Turn, to: SiteName, page: Page): void {
   let [group, characters]: [Told[], number] = [[], 0]
-  for (const [, member] of sortedMembers(turn)) {
+  for (const [site, member] of sortedMembers(turn)) {
+    if (!isOn(page, site)) continue
     const told = toldOf(member)
     const size = [told.genesis, told.policy, ...told.addresses, ...told.renewals].join().length
     if (group.length === 200 || (group.length > 0 && characters + size > membersCharactersMax)) {
@@ -262,7 +273,11 @@ function admit(turn: Turn, request: JoinRequest): Answer {
     view.put('members', site, { site, genesis: note, policy: admission, addresses, renewals: [] })
     grantCredit(turn, site)
     turn.effects.push({ kind: 'connectMembers' })
-    for (const [peer] of view.entries('links')) sendMembers(turn, peer as SiteName)
+    // [PEER-4] Of the others they have been told before.
+    const told = [{ genesis: note, policy: admission, addresses, renewals: [] }]
+    for (const [peer] of view.entries('links')) {
+      send(turn, peer as SiteName, { kind: 'members', members: told })
+    }
   }
   view.put('invites', secretHash, { ...invite, usedBy: site })
   const federation = view.get('federationNote', 'own') ?? ''

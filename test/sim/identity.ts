@@ -51,7 +51,7 @@ export function must<T, R>(outcome: Outcome<T, R>): T {
 }
 
 export function identityOf(index: number): Identity {
-  const name = `site-${'abcdefgh'[index]}.example`
+  const name = `site-${'abcdefgh'[index] ?? index}.example`
   const site = parseSiteName(name)
   if (!site) throw new Error(`not a site name: ${name}`)
   const publicOf = (use: string): string => toHex(keyFor(name, use).publicKey)
@@ -69,7 +69,7 @@ export function identityOf(index: number): Identity {
       site, epoch: 1, statement: statementSigner(site, 1, keyFor(name, 'statement')),
     },
     witness: { name: witnessSignerName(site, 1), key: keyFor(name, 'witness') },
-    addresses: [`/ip4/192.0.2.${index + 1}/tcp/7700`],
+    addresses: [`/ip4/192.0.${2 + (index >> 7)}.${(index & 127) + 1}/tcp/7700`],
   }
 }
 

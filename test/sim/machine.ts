@@ -4,7 +4,7 @@
 
 import type { FederationId, SiteName } from '../../protocol/base/ids.ts'
 import type { Microcredits } from '../../protocol/base/units.ts'
-import { microcredits } from '../../protocol/base/units.ts'
+import { microcredits, zeroMicrocredits } from '../../protocol/base/units.ts'
 import type { Message } from '../../protocol/machine/messages.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
 import type { Self } from '../../protocol/machine/state.ts'
@@ -33,6 +33,8 @@ export interface Surroundings {
   faults(): Faults
   machine(site: SiteName): Machine | undefined
   sites(): readonly SiteName[]
+  /** Where only some sites know one another well: whom this one gives credit. */
+  partners?(site: SiteName): readonly SiteName[]
   /** True: the machine crashes here and now. */
   point(machine: Machine, what: string): boolean
   answered(request: string, answer: Extract<Effect, { kind: 'answer' }>['answer']): void
@@ -123,6 +125,7 @@ export function openMachine(world: Surroundings, at: number): Machine {
 
 export function selfOf(machine: Machine, federation: FederationId): Self {
   const { identity, profile, world } = machine
+  const partners = world.partners?.(identity.site)
   return {
     site: identity.site,
     federation,
@@ -151,8 +154,8 @@ export function selfOf(machine: Machine, federation: FederationId): Self {
       roundRetryMsMax: 30_000,
     },
     credit: {
-      defaultLimit: machine.creditLimit,
-      limits: new Map(world.sites().map((site) => [site, machine.creditLimit])),
+      defaultLimit: partners ? zeroMicrocredits : machine.creditLimit,
+      limits: new Map((partners ?? world.sites()).map((site) => [site, machine.creditLimit])),
     },
     offers: { validSeconds: 120, heartbeatMs: 30_000 },
     attributes: profile.attributes,

@@ -8,15 +8,19 @@
 //     --hours H  --from SECOND,…  --rank R,…  --queue-ahead Q  --svg FILE
 //   npm run sim -- --image                 1,500 equal tasks on two sites, a row for each depth of
 //     --queue-ahead Q,…  --task-seconds S  the queue, or for those given
+//   npm run sim -- --scale 10,100,1000     federations of so many sites, a column of a table each
+//     --jobs J  --seconds S                at least so many jobs, and for so long
 //   --kind K --liar LIE --sites S --jobs J --tasks T --length MINUTES --without FAULT,…
 //                                          instead of what the seed says
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
+import { limits } from '../../protocol/base/limits.ts'
 import { campaign, summed } from './campaign.ts'
 import { imageTable } from './image.ts'
 import type { Overrides } from './profile.ts'
 import { commandFor, kindNames, leavable, lieNames, profileOf } from './profile.ts'
+import { scaleTable } from './scale/table.ts'
 import { shrink } from './shrink.ts'
 import { replayLogs } from './swf/replay.ts'
 
@@ -44,6 +48,8 @@ const { values, positionals } = parseArgs({
     rank: { type: 'string' },
     'queue-ahead': { type: 'string' },
     svg: { type: 'string' },
+    scale: { type: 'string' },
+    seconds: { type: 'string' },
     image: { type: 'boolean' },
     'task-seconds': { type: 'string' },
   },
@@ -107,6 +113,12 @@ if (values.image === true) {
     queueAheadPermille: number(values['queue-ahead'] ?? '8', 0, 100) * 1_000,
     seed: first,
     svg: values.svg,
+  }, say)
+} else if (values.scale !== undefined) {
+  scaleTable(values.scale.split(',').map((sites) => number(sites, 2, limits.sitesMax)), {
+    seed: first,
+    jobs: number(values.jobs ?? '300', 1, 100_000),
+    busyMs: number(values.seconds ?? '300', 0, 86_400) * 1_000,
   }, say)
 } else if (positionals.length > 0) {
   throw new Error(`expected options only, got '${positionals.join(' ')}'; logs come after --swf`)

@@ -105,7 +105,7 @@ export function rest(world: World): void {
 }
 
 /** Timers that go on for ever, at a slow pace. */
-const everlasting = new Set(['exchange', 'offer', 'expire', 'forget', 'invite', 'reconcile', 'day'])
+const everlasting = new Set(['exchange', 'offer', 'forget', 'invite', 'reconcile', 'day'])
 
 /** What keeps the federation from being at rest, a sentence each. */
 export function whatIsOpen(world: World): string[] {
