@@ -17,7 +17,7 @@ const rounds = 5
 const gridnode = join(import.meta.dirname, '..', '..', 'cli', 'gridnode')
 
 /** What a test's context is to the federation, without a test. */
-function benchContext(): Context & { end(): Promise<void> } {
+export function benchContext(): Context & { end(): Promise<void> } {
   const closers: (() => unknown)[] = []
   return {
     tmp() {
