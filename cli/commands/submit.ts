@@ -9,7 +9,9 @@ import { toHex } from '../../protocol/base/crypto.ts'
 import { limits } from '../../protocol/base/limits.ts'
 import { formatBytes, formatCredits } from '../../protocol/base/units.ts'
 import type { Directives } from '../../protocol/rules/directives.ts'
-import { describeFault, readDirectives } from '../../protocol/rules/directives.ts'
+import {
+  describeFault, noDirectives, readDirectives,
+} from '../../protocol/rules/directives.ts'
 import type { JobDocument } from '../../protocol/rules/job.ts'
 import { signJob } from '../../protocol/rules/job.ts'
 import type { JobOptions } from '../../protocol/rules/job-options.ts'
@@ -185,7 +187,7 @@ function readWork(args: Arguments, cwd: string): Work {
       args: args.rest,
       fallbackName: basename(command),
       scriptDirectory: cwd,
-      directives: { options: {}, lines: {}, ignored: [] },
+      directives: noDirectives,
     }
   }
   if (file === undefined) {

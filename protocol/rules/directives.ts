@@ -1,46 +1,51 @@
-// The options that a job's script carries in its comments: `#GRID` lines, and the `#SBATCH` lines
-// that can be honoured at any site. Read with Slurm's rules: from the first column, up to the
-// first command; words are split with quotes and backslashes; an unquoted # starts a comment.
-// `#GRID` wins over `#SBATCH`.
+// The options that a job's script carries in its comments: `#GRID` lines, and those of the
+// scheduler that it was written for, read with that scheduler's own rules.
 //
-// A script is refused with all its faults at once: empty, carriage_returns, no_shebang, dialect,
-// quote, stray_word, unknown_option, missing_value, unsupported, bad_value, each with the line it
-// is in. What is only advice (mail, nice) is reported as ignored. Pure: the same script reads the
-// same at every node.
+// [SCRIPT-1] A script is read in the dialect that was asked for, else in that of its first
+//   directive. Directives of other dialects are reported as ignored.
+// [SCRIPT-2] `#GRID` lines stand in the first column before the first command; they count over
+//   those of the scheduler, and the command line over both.
+// [SCRIPT-3] A script is refused with all its faults at once: empty, carriage_returns, no_shebang,
+//   dialect, quote, stray_word, unknown_option, missing_value, unsupported, bad_value, each with
+//   the line it is in. What is only advice is reported as ignored, with the reason.
+//
+// Pure: the same script reads the same at every node.
 
-import { nearest } from '../base/nearest.ts'
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
+import { readLsf } from './bsub.ts'
+import type {
+  Dialect, DialectInput, DirectiveFault, IgnoredDirective, Reading, Setting, SubmitSwitches,
+} from './dialect.ts'
+import { faultOf, honour, newReading, unknownOption } from './dialect.ts'
+import { readGridEngine } from './grid-engine.ts'
 import type { JobOptions } from './job-options.ts'
 import {
   isJobOptionName, jobOptionNames, joinJobOptions, overrideJobOptions, readJobOption,
 } from './job-options.ts'
-import type { SbatchOption } from './sbatch.ts'
-import {
-  findLongOption, findShortOption, sbatchOptionNames, treatSbatchOption,
-} from './sbatch.ts'
+import { pbsFlavour, readPbs } from './pbs.ts'
+import { firstCommandLine, splitWords } from './script-lines.ts'
+import { readSlurm } from './slurm-script.ts'
+
+export { describeFault } from './dialect.ts'
+export type { DirectiveFault, IgnoredDirective } from './dialect.ts'
 
 export interface Directives {
   readonly options: JobOptions
-  /** The line, counted from 1, from which each option has its (last) value. */
+  /** The line, counted from 1, from which each option has its value; 0 = the command line. */
   readonly lines: Readonly<Partial<Record<keyof JobOptions, number>>>
+  /** Every option that counts, as it was written. */
+  readonly settings: readonly Setting[]
   readonly ignored: readonly IgnoredDirective[]
+  /** Undefined when the script has no directives of a scheduler and none was asked for. */
+  readonly dialect: Dialect | undefined
+  readonly switches: SubmitSwitches
+  /** Of the command line: the script and its arguments, or a command. */
+  readonly operands: readonly string[]
 }
 
-export interface IgnoredDirective {
-  readonly line: number
-  readonly option: string
-  readonly why: string
-}
-
-export interface DirectiveFault {
-  readonly reason:
-    | 'empty' | 'carriage_returns' | 'no_shebang' | 'dialect' | 'quote' | 'stray_word'
-    | 'unknown_option' | 'missing_value' | 'unsupported' | 'bad_value'
-  readonly line: number
-  /** As written: `#SBATCH --partition`; empty when the fault is not an option's. */
-  readonly option: string
-  readonly detail: string
+export const noDirectives: Directives = {
+  options: {}, lines: {}, settings: [], ignored: [], dialect: undefined, switches: {}, operands: [],
 }
 
 export interface DirectivesRefusal {
@@ -49,317 +54,174 @@ export interface DirectivesRefusal {
   readonly faults: readonly DirectiveFault[]
 }
 
-/** `line 3: #SBATCH --mem: expected …` */
-export function describeFault(fault: DirectiveFault): string {
-  return `line ${fault.line}: ${fault.option === '' ? '' : `${fault.option}: `}${fault.detail}`
+export interface ReadOptions {
+  readonly dialect?: Dialect | undefined
+  /** The words after the name of the dialect's own submitting command; needs `dialect`. */
+  readonly args?: readonly string[]
 }
 
-export function readDirectives(script: string): Outcome<Directives, DirectivesRefusal> {
-  const whole = wholeFault(script)
+/** A script with the command line of its scheduler's submitting command, if there is one. */
+export function readDirectives(
+  script: string, asked: ReadOptions = {},
+): Outcome<Directives, DirectivesRefusal> {
+  const dialect = dialectOf(script, asked.dialect)
+  const whole = wholeFault(script, dialect)
   if (whole) return refuse({ reason: 'bad_script', faults: [whole] })
-  const found = scan(script)
-  const grid = readGrid(found.grid)
-  const sbatch = readSbatch(found.sbatch)
-  const faults = [...found.faults, ...grid.faults, ...sbatch.faults]
-  if (faults.length > 0) {
-    return refuse({ reason: 'bad_script', faults: faults.toSorted((a, b) => a.line - b.line) })
+  const input = { script, ...(asked.args !== undefined && { args: asked.args }) }
+  const reading = dialect === undefined ? newReading() : readersOf[dialect](input)
+  judgeForeign(reading, script, dialect)
+  if (script.includes('\r\n')) {
+    const why = 'the script has DOS line breaks (CR LF), which shells do not understand'
+    reading.ignored.push({ line: 1, option: 'note', why })
   }
+  return concluded(reading, readGrid(script), dialect)
+}
+
+/** A command line alone, without a script: as far as to know which script it names. */
+export function readArguments(
+  dialect: Dialect, args: readonly string[],
+): Outcome<Directives, DirectivesRefusal> {
+  return concluded(readersOf[dialect]({ args }), newReading(), dialect)
+}
+
+const readersOf: Readonly<Record<Dialect, (input: DialectInput) => Reading>> = {
+  slurm: readSlurm,
+  pbs: (input) => readPbs(input, 'pbs'),
+  torque: (input) => readPbs(input, 'torque'),
+  lsf: readLsf,
+  grid_engine: readGridEngine,
+}
+
+function concluded(
+  reading: Reading, grid: Reading, dialect: Dialect | undefined,
+): Outcome<Directives, DirectivesRefusal> {
+  const byLine = <T extends { readonly line: number }>(all: readonly T[]): T[] =>
+    all.toSorted((a, b) => a.line - b.line)
+  const faults = [...reading.faults, ...grid.faults]
+  if (faults.length > 0) return refuse({ reason: 'bad_script', faults: byLine(faults) })
   return ok({
-    options: overrideJobOptions(joinJobOptions(sbatch.options), joinJobOptions(grid.options)),
-    lines: { ...sbatch.lines, ...grid.lines },
-    ignored: [...found.ignored, ...sbatch.ignored].toSorted((a, b) => a.line - b.line),
+    options: overrideJobOptions(joinJobOptions(reading.options), joinJobOptions(grid.options)),
+    lines: { ...reading.lines, ...grid.lines },
+    settings: byLine([...reading.settings, ...grid.settings]),
+    ignored: byLine([...reading.ignored, ...grid.ignored]),
+    dialect,
+    switches: reading.switches,
+    operands: reading.operands,
   })
 }
 
-function fault(
-  reason: DirectiveFault['reason'],
-  line: number,
-  detail: string,
-  option = '',
-): DirectiveFault {
-  return { reason, line, option, detail }
-}
-
-function wholeFault(script: string): DirectiveFault | undefined {
-  if (script.trim() === '') return fault('empty', 1, 'the script is empty')
-  const carriageReturn = script.indexOf('\r')
-  if (carriageReturn >= 0) {
+function wholeFault(script: string, dialect: Dialect | undefined): DirectiveFault | undefined {
+  if (script.trim() === '') {
+    return { reason: 'empty', line: 1, option: '', detail: 'the script is empty' }
+  }
+  const carriageReturn = script.indexOf('\r\n')
+  if (carriageReturn >= 0 && dialect !== 'lsf' && dialect !== 'grid_engine') {
     const line = script.slice(0, carriageReturn).split('\n').length
     const detail = 'a DOS line break (CR LF), which shells do not understand; ' +
       "convert the script: sed -i 's/\\r$//' SCRIPT"
-    return fault('carriage_returns', line, detail)
+    return { reason: 'carriage_returns', line, option: '', detail }
   }
-  if (!script.startsWith('#!')) {
+  if (!script.startsWith('#!') && (dialect === undefined || dialect === 'slurm')) {
     const first = (script.split('\n', 1)[0] ?? '').slice(0, 40)
     const detail = `expected #! and the path of an interpreter such as #!/bin/sh, got '${first}'`
-    return fault('no_shebang', 1, detail)
+    return { reason: 'no_shebang', line: 1, option: '', detail }
   }
   return undefined
-}
-
-interface Word {
-  readonly text: string
-  readonly line: number
-}
-
-interface Found {
-  readonly grid: Word[]
-  readonly sbatch: Word[]
-  readonly faults: DirectiveFault[]
-  readonly ignored: IgnoredDirective[]
 }
 
 interface Foreign {
   readonly line: number
-  readonly dialect: string
+  readonly family: Family
 }
 
-/** Goes through the lines once: directives up to the first command, then what only looks so. */
-function scan(script: string): Found {
-  const found: Found = { grid: [], sbatch: [], faults: [], ignored: [] }
-  const foreign: Foreign[] = []
-  let commandLine = 0
-  let sawSbatch = false
+type Family = 'SBATCH' | 'PBS' | 'BSUB' | '$'
+
+const familyOf: Readonly<Record<Dialect, Family>> =
+  { slurm: 'SBATCH', pbs: 'PBS', torque: 'PBS', lsf: 'BSUB', grid_engine: '$' }
+
+/** Lines that look like directives of a scheduler, where it would look for them. */
+function directiveLines(script: string): Foreign[] {
+  const stop = firstCommandLine(script)
+  const found: Foreign[] = []
   script.split('\n').forEach((text, index) => {
     const line = index + 1
-    const prefix = directivePrefix(text)
-    const dialect = foreignDialect(text, commandLine > 0)
-    if (dialect !== undefined) foreign.push({ line, dialect })
-    if (commandLine > 0) {
-      if (prefix) {
-        const why = `it comes after the first command (line ${commandLine}), where directives end`
-        found.ignored.push({ line, option: prefix, why })
-      }
-    } else if (prefix) {
-      sawSbatch ||= prefix === '#SBATCH'
-      const rest = text.slice(prefix.length)
-      const words = splitWords(rest)
-      if (words === undefined) {
-        found.faults.push(fault('quote', line, 'a quote that is not closed', prefix))
-      } else {
-        const into = prefix === '#SBATCH' ? found.sbatch : found.grid
-        for (const word of words) into.push({ text: word, line })
-      }
-    } else if (/^\s*[^\s#]/.test(text)) {
-      commandLine = line
-    }
+    const before = stop === 0 || line < stop
+    if (before && text.startsWith('#SBATCH')) found.push({ line, family: 'SBATCH' })
+    else if (before && /^\s*#PBS\s*-/.test(text)) found.push({ line, family: 'PBS' })
+    else if (/^\s*#\s*BSUB\s*-/.test(text)) found.push({ line, family: 'BSUB' })
+    else if (/^#\$\s*-[A-Za-z@]/.test(text)) found.push({ line, family: '$' })
   })
-  judgeForeign(found, foreign, sawSbatch && found.grid.length === 0)
   return found
 }
 
-/** Slurm's prefix counts whatever follows it; ours stands alone, as `#GRIDLOCK` is a comment. */
-function directivePrefix(text: string): '#SBATCH' | '#GRID' | undefined {
-  if (text.startsWith('#SBATCH')) return '#SBATCH'
-  return /^#GRID(?![A-Za-z0-9_])/.test(text) ? '#GRID' : undefined
-}
-
-/** LSF and Grid Engine look for theirs in the whole script. */
-function foreignDialect(text: string, afterCommand: boolean): string | undefined {
-  if (/^\s*#\s?BSUB\s+-/.test(text)) return 'BSUB'
-  if (/^#\$\s*-[A-Za-z]/.test(text)) return '$'
-  return !afterCommand && /^\s*#PBS\s*-/.test(text) ? 'PBS' : undefined
-}
-
-/** A script with `#SBATCH` lines may say the same again for other schedulers. */
-function judgeForeign(found: Found, foreign: readonly Foreign[], spare: boolean): void {
-  const seen = new Set<string>()
-  for (const { line, dialect } of foreign) {
-    const option = `#${dialect}`
-    if (spare) {
-      found.ignored.push({ line, option, why: 'the #SBATCH lines of the script are read instead' })
-    } else if (!seen.has(dialect)) {
-      const detail = `options of ${dialectNames[dialect]} are not read yet; ` +
-        'write them as #GRID (or #SBATCH) lines, or give them to gridnode submit'
-      found.faults.push(fault('dialect', line, detail, option))
-    }
-    seen.add(dialect)
+/** [SCRIPT-1] */
+export function dialectOf(script: string, asked: Dialect | undefined): Dialect | undefined {
+  if (asked !== undefined) return asked
+  switch (directiveLines(script)[0]?.family) {
+    case 'SBATCH': return 'slurm'
+    case 'PBS': return pbsFlavour(script)
+    case 'BSUB': return 'lsf'
+    case '$': return 'grid_engine'
+    default: return undefined
   }
 }
 
-const dialectNames: Readonly<Record<string, string>> = {
-  PBS: 'PBS and Torque', BSUB: 'LSF', $: 'Grid Engine',
-}
-
-/** Words as sbatch splits them; undefined when a quote is not closed. */
-function splitWords(text: string): string[] | undefined {
-  const words: string[] = []
-  let word: string | undefined
-  let quote = ''
-  for (let at = 0; at < text.length; at++) {
-    const character = text[at]!
-    if (character === '\\') {
-      word = (word ?? '') + (text[++at] ?? '')
-    } else if (quote !== '') {
-      if (character === quote) quote = ''
-      else word += character
-    } else if (character === '"' || character === "'") {
-      quote = character
-      word ??= ''
-    } else if (character === '#') {
-      break
-    } else if (/\s/.test(character)) {
-      if (word !== undefined) words.push(word)
-      word = undefined
-    } else {
-      word = (word ?? '') + character
-    }
+function judgeForeign(reading: Reading, script: string, dialect: Dialect | undefined): void {
+  const own = dialect === undefined ? undefined : familyOf[dialect]
+  for (const { line, family } of directiveLines(script)) {
+    if (family === own) continue
+    const why = own === undefined ? 'no dialect was chosen'
+      : `the script is read by its #${own} lines; --dialect chooses others`
+    reading.ignored.push({ line, option: `#${family}`, why })
   }
-  if (quote !== '') return undefined
-  if (word !== undefined) words.push(word)
-  return words
 }
 
-interface Reading {
-  readonly options: JobOptions[]
-  readonly lines: Partial<Record<keyof JobOptions, number>>
-  readonly faults: DirectiveFault[]
-  readonly ignored: IgnoredDirective[]
+/** [SCRIPT-2] */
+function readGrid(script: string): Reading {
+  const reading = newReading()
+  const stop = firstCommandLine(script)
+  script.split('\n').forEach((text, index) => {
+    const line = index + 1
+    // Ours stands alone, as `#GRIDLOCK` is a comment.
+    if (!/^#GRID(?![A-Za-z0-9_])/.test(text)) return
+    if (stop > 0 && line > stop) {
+      const why = `it comes after the first command (line ${stop}), where directives end`
+      reading.ignored.push({ line, option: '#GRID', why })
+      return
+    }
+    const words = splitWords(text.slice('#GRID'.length))
+    if (words) readGridWords(reading, words, line)
+    else faultOf(reading, { line, written: '#GRID' }, 'quote', 'a quote that is not closed')
+  })
+  return reading
 }
 
-function take(reading: Reading, options: JobOptions, line: number): void {
-  reading.options.push(options)
-  for (const key of Object.keys(options)) reading.lines[key as keyof JobOptions] = line
-}
-
-function readGrid(words: readonly Word[]): Reading {
-  const reading: Reading = { options: [], lines: {}, faults: [], ignored: [] }
+function readGridWords(reading: Reading, words: readonly string[], line: number): void {
   for (let at = 0; at < words.length; at++) {
-    const { text, line } = words[at]!
+    const text = words[at]!
     const match = /^--([a-z-]+)(?:=([^]*))?$/.exec(text)
     if (!match) {
       const detail = `expected an option such as --cores=4, got '${text}'`
-      reading.faults.push(fault('stray_word', line, detail, '#GRID'))
+      faultOf(reading, { line, written: '#GRID' }, 'stray_word', detail)
       continue
     }
     const [, name = '', joined] = match
-    const option = `#GRID --${name}`
+    const written = `#GRID --${name}`
     const next = words[at + 1]
-    const separate = joined === undefined && next?.line === line && !next.text.startsWith('--')
+    const separate = joined === undefined && next !== undefined && !next.startsWith('--')
     if (separate) at++
     if (!isJobOptionName(name)) {
-      reading.faults.push(unknownOption(reading, line, { option, name, known: jobOptionNames }))
+      const known = jobOptionNames.map((one) => `--${one}`)
+      unknownOption(reading, { line, written }, `--${name}`, known)
       continue
     }
-    const value = separate ? next.text : joined
+    const value = separate ? next : joined
     if (value === undefined) {
-      reading.faults.push(fault('missing_value', line, 'a value is missing', option))
+      faultOf(reading, { line, written }, 'missing_value', 'a value is missing')
       continue
     }
     const read = readJobOption(name, value)
-    if (read.ok) take(reading, read.value, line)
-    else reading.faults.push(fault('bad_value', line, read.refusal.detail, option))
-  }
-  return reading
-}
-
-/** So many faults say what was meant: to look for it takes longer than all the rest. */
-const hintsMax = 100
-
-function unknownOption(
-  reading: Reading,
-  line: number,
-  { option, name, known }: { option: string; name: string; known: readonly string[] },
-): DirectiveFault {
-  const near = reading.faults.length < hintsMax ? nearest(name, known) : undefined
-  const hint = near === undefined ? '' : `; did you mean --${near}?`
-  return fault('unknown_option', line, `there is no such option${hint}`, option)
-}
-
-/** All lines make one argument list, as they do for sbatch. */
-function readSbatch(words: readonly Word[]): Reading {
-  const reading: Reading = { options: [], lines: {}, faults: [], ignored: [] }
-  for (let at = 0; at < words.length; at++) {
-    const { text, line } = words[at]!
-    const found = text.startsWith('--') && text !== '--'
-      ? longOption(text, line, reading)
-      : shortOption(text, line, reading)
-    if (!found) continue
-    let value = found.value
-    if (value === undefined && found.option.takes === '=') {
-      const next = words[++at]
-      if (!next) {
-        const detail = 'a value is missing'
-        reading.faults.push(fault('missing_value', line, detail, found.written))
-        continue
-      }
-      value = next.text
-    }
-    takeSbatch(reading, found, value ?? '', line)
-  }
-  return reading
-}
-
-interface FoundOption {
-  readonly option: SbatchOption
-  readonly written: string
-  readonly value: string | undefined
-}
-
-function longOption(text: string, line: number, reading: Reading): FoundOption | undefined {
-  const equals = text.indexOf('=')
-  const name = equals < 0 ? text.slice(2) : text.slice(2, equals)
-  const value = equals < 0 ? undefined : text.slice(equals + 1)
-  const written = `#SBATCH --${name}`
-  const option = findLongOption(name)
-  if (option === 'unknown') {
-    const unknown = { option: written, name, known: sbatchOptionNames }
-    reading.faults.push(unknownOption(reading, line, unknown))
-    return undefined
-  }
-  if (!('takes' in option)) {
-    const detail = `may mean ${option.map((one) => `--${one}`).join(', ')}; write it out`
-    reading.faults.push(fault('unknown_option', line, detail, written))
-    return undefined
-  }
-  if (option.takes === ' ' && value !== undefined) {
-    reading.faults.push(fault('bad_value', line, `takes no value, got '${value}'`, written))
-    return undefined
-  }
-  return { option, written, value }
-}
-
-/** `-c 4`, `-c4`, and flags in one word: `-Hv`. */
-function shortOption(text: string, line: number, reading: Reading): FoundOption | undefined {
-  if (/^(hetjob|packjob)$/.test(text)) {
-    const detail = 'a job of several kinds of nodes is not honoured yet; submit a job for each'
-    reading.faults.push(fault('unsupported', line, detail, `#SBATCH ${text}`))
-    return undefined
-  }
-  if (!/^-[^-]/.test(text)) {
-    const detail = `expected an option such as --cpus-per-task=4, got '${text}'`
-    reading.faults.push(fault('stray_word', line, detail, '#SBATCH'))
-    return undefined
-  }
-  for (let at = 1; at < text.length; at++) {
-    const letter = text[at]!
-    const written = `#SBATCH -${letter}`
-    const option = findShortOption(letter)
-    if (!option) {
-      reading.faults.push(fault('unknown_option', line, 'there is no such option', written))
-      return undefined
-    }
-    const rest = text.slice(at + 1)
-    if (option.takes !== ' ') return { option, written, value: rest === '' ? undefined : rest }
-    takeSbatch(reading, { option, written, value: undefined }, '', line)
-  }
-  return undefined
-}
-
-function takeSbatch(reading: Reading, found: FoundOption, value: string, line: number): void {
-  const { written: option } = found
-  const treated = treatSbatchOption(found.option.name, value)
-  if (!treated.ok) {
-    reading.faults.push(fault('bad_value', line, treated.refusal.detail, option))
-    return
-  }
-  const treatment = treated.value
-  switch (treatment.kind) {
-    case 'honoured':
-      return take(reading, treatment.options, line)
-    case 'ignored':
-      return void reading.ignored.push({ line, option, why: treatment.why })
-    case 'refused':
-      return void reading.faults.push(fault('unsupported', line, treatment.why, option))
+    if (read.ok) honour(reading, { name, value, line, written }, read.value)
+    else faultOf(reading, { line, written }, 'bad_value', read.refusal.detail)
   }
 }

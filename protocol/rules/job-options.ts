@@ -50,7 +50,67 @@ export interface JobOptions {
   readonly place?: 'anywhere' | 'home' | 'remote'
   readonly sites?: readonly SiteName[]
   readonly startWithinSeconds?: number
+  readonly gpus?: number
+  /** The kind of its GPUs, as sites publish it: `gpu_model`. */
+  readonly gpuModel?: string
+  /** Nodes of a task, each giving so much; in place of `cores`, `memoryMib` and `gpus`. */
+  readonly chunks?: readonly ChunkOption[]
+  readonly licences?: readonly { readonly name: string; readonly count: number }[]
+  readonly dependencies?: DependenciesOption
+  readonly hold?: boolean
+  readonly begin?: BeginOption
+  /** 0 to 2047, 1024 when nothing is said; the larger, the sooner. */
+  readonly priority?: number
+  readonly queue?: string
+  readonly project?: string
+  readonly rerun?: boolean
+  /** Where the streams go, as patterns of the script's dialect. */
+  readonly stdoutPath?: string
+  readonly stderrPath?: string
+  /** Both streams in one file. */
+  readonly joinStreams?: boolean
+  /** The whole environment where the job is submitted, as far as it can travel. */
+  readonly wholeEnvironment?: boolean
+  /** The interpreter of the script, in place of its first line. */
+  readonly shell?: string
+  /** The directory that the job believes to be in: '.' = where it was submitted. */
+  readonly workDirectory?: string
 }
+
+export interface ChunkOption {
+  readonly nodes: number
+  readonly cores: number
+  /** Of each node; 0 = nothing was said. */
+  readonly memoryMib: number
+  readonly gpus: number
+}
+
+export interface DependenciesOption {
+  /** Any one of them is enough. */
+  readonly any: boolean
+  readonly list: readonly DependencyOption[]
+}
+
+export interface DependencyOption {
+  readonly kind: 'after' | 'afterok' | 'afternotok' | 'afterany' | 'aftercorr' | 'singleton'
+  /** As written: an id in either form, or a name where the dialect has names; '' for singleton. */
+  readonly job: string
+  readonly delaySeconds: number
+}
+
+/** A moment, or one in so many seconds. Fields that are missing are those of the next such time. */
+export type BeginOption =
+  | { readonly kind: 'in'; readonly seconds: number }
+  | {
+    readonly kind: 'at'
+    readonly year?: number
+    /** 1-12. */
+    readonly month?: number
+    readonly day?: number
+    readonly hour: number
+    readonly minute: number
+    readonly second: number
+  }
 
 export interface BadValue {
   readonly reason: 'bad_value'
@@ -59,9 +119,9 @@ export interface BadValue {
 
 type Read = Outcome<JobOptions, BadValue>
 
-const coresMax = 65_536
-const memoryMibMax = 2 ** 32
-const secondsMax = 366 * 86_400
+export const coresMax = 65_536
+export const memoryMibMax = 2 ** 32
+export const secondsMax = 366 * 86_400
 const nameBytesMax = 128
 
 const readers = {
@@ -127,11 +187,26 @@ export function overrideJobOptions(weaker: JobOptions, stronger: JobOptions): Jo
   }
 }
 
-/** Memory of a task and memory of a core say the same thing in two ways. */
+/**
+ * Memory of a task and memory of a core say the same thing in two ways; cores of a task take the
+ * place of its nodes.
+ */
 function withoutRivals(weaker: JobOptions, stronger: JobOptions): JobOptions {
-  const { memoryMib, memoryMibPerCore, ...rest } = weaker
-  if (stronger.memoryMib !== undefined || stronger.memoryMibPerCore !== undefined) return rest
-  return weaker
+  let kept = weaker
+  if (stronger.memoryMib !== undefined || stronger.memoryMibPerCore !== undefined) {
+    const { memoryMib, memoryMibPerCore, ...rest } = kept
+    kept = rest.chunks === undefined ? rest
+      : { ...rest, chunks: rest.chunks.map((chunk) => ({ ...chunk, memoryMib: 0 })) }
+  }
+  if (stronger.cores !== undefined) {
+    const { chunks, ...rest } = kept
+    kept = rest
+  }
+  if (stronger.chunks !== undefined) {
+    const { cores, gpus, ...rest } = kept
+    kept = rest
+  }
+  return kept
 }
 
 function listOf<K extends 'inputs' | 'outputs' | 'environment'>(

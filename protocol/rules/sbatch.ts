@@ -1,15 +1,24 @@
 // `#SBATCH` options as Slurm's own sbatch knows them (22.05): which take a value, which may be
-// abbreviated, and what becomes of each here. Nothing is dropped in silence: an option is
-// honoured, or ignored with a reason because it is advice, or refused.
+// abbreviated, and what becomes of each here. How many cores, nodes and how much memory they ask
+// for together is decided by sbatch-layout.ts.
 
 import type { Outcome } from '../base/outcome.ts'
 import { ok } from '../base/outcome.ts'
-import { divUp } from '../base/units.ts'
-import type { BadValue, EnvironmentOption, JobOptions } from './job-options.ts'
+import { readSlurmBegin } from './begin-time.ts'
+import { readLicences, readSlurmDependency } from './dependency-words.ts'
+import { entry } from './dialect.ts'
+import type { BadValue, JobOptions } from './job-options.ts'
 import { badValue, readArray, readJobOption } from './job-options.ts'
+import {
+  readFirstQueue, readPath, readProject, readSlurmTime, readVariables,
+} from './quantities.ts'
 
 export type SbatchTreatment =
   | { readonly kind: 'honoured'; readonly options: JobOptions }
+  /** Counts together with others. */
+  | { readonly kind: 'layout' }
+  /** For the submitting command. */
+  | { readonly kind: 'switch' }
   | { readonly kind: 'ignored'; readonly why: string }
   | { readonly kind: 'refused'; readonly why: string }
 
@@ -49,6 +58,12 @@ const shortOptions: Readonly<Record<string, string>> = {
   V: 'version', w: 'nodelist', W: 'wait', x: 'exclude',
 }
 
+/** Two names of one option. */
+const synonyms: Readonly<Record<string, string>> = {
+  'tasks-per-node': 'ntasks-per-node', workdir: 'chdir', share: 'oversubscribe',
+  mincores: 'cores-per-socket', minsockets: 'sockets-per-node', minthreads: 'threads-per-core',
+}
+
 export const sbatchOptionNames: readonly string[] = [...longOptions.keys()]
 
 export interface SbatchOption {
@@ -56,167 +71,129 @@ export interface SbatchOption {
   readonly takes: Takes
 }
 
+function optionOf(name: string): SbatchOption {
+  return { name: entry(synonyms, name) ?? name, takes: longOptions.get(name)! }
+}
+
 /** A long option by its name or an abbreviation that means one option only, as getopt reads it. */
 export function findLongOption(word: string): SbatchOption | 'unknown' | readonly string[] {
-  const exact = longOptions.get(word)
-  if (exact !== undefined) return { name: word, takes: exact }
+  if (longOptions.has(word)) return optionOf(word)
   const meant = sbatchOptionNames.filter((name) => name.startsWith(word))
   if (word === '' || meant.length === 0) return 'unknown'
-  const [name = '', ...others] = meant
-  return others.length === 0 ? { name, takes: longOptions.get(name)! } : meant
+  const [first, ...others] = new Set(meant.map((name) => optionOf(name).name))
+  return others.length === 0 ? { ...optionOf(meant[0]!), name: first! } : meant
 }
 
 export function findShortOption(letter: string): SbatchOption | undefined {
-  const name = Object.hasOwn(shortOptions, letter) ? shortOptions[letter]! : undefined
-  if (name === undefined) return undefined
-  const takes = longOptions.get(name)!
-  return { name, takes }
+  const name = entry(shortOptions, letter)
+  return name === undefined ? undefined : optionOf(name)
 }
 
-const ownFile = 'the results hold it under their own name (gridnode logs, gridnode fetch)'
-const oneNode = 'a task runs on one node'
+const placement = 'which of its nodes and processors it takes is for the host to decide'
+const noMail = 'no mail is sent; gridnode submit --wait and gridnode status tell the state'
+const command = 'it is for the submitting command'
 const ignoredOptions: Readonly<Record<string, string>> = {
   'acctg-freq': 'the host decides how often it measures',
   comment: 'a note for people',
-  contiguous: oneNode,
-  error: `standard error goes to the file stderr: ${ownFile}`,
+  contiguous: placement,
+  'cpu-freq': 'the host decides how fast its processors run',
+  distribution: placement,
+  'get-user-env': "a task has the host's environment and what #GRID --env or --export names",
+  'gpu-bind': placement,
+  'gpu-freq': 'the host decides how fast its processors run',
+  'gres-flags': placement,
+  hint: placement,
   'ignore-pbs': '#PBS lines are not read anyway',
-  'kill-on-invalid-dep': 'it has no dependency',
-  'mail-type': 'no mail is sent; gridnode submit --wait and gridnode status tell the state',
-  'mail-user': 'no mail is sent; gridnode submit --wait and gridnode status tell the state',
+  'kill-on-invalid-dep': 'a task that waits for what can never be is ended',
+  'mail-type': noMail,
+  'mail-user': noMail,
+  'mem-bind': placement,
   nice: 'the order of jobs is the policy of each site',
-  'no-kill': oneNode,
+  'no-kill': 'a task that loses a node is lost',
+  'ntasks-per-core': placement,
+  'ntasks-per-socket': placement,
   'open-mode': 'each task has output files of its own',
-  output: `standard output goes to the file stdout: ${ownFile}`,
-  parsable: 'it is for the submitting command; see gridnode submit --quiet and --json',
+  oversubscribe: 'a task has its cores to itself',
+  prefer: 'it is a wish; say what is needed with #GRID --require',
+  priority: 'only an operator may set it',
   profile: 'the host decides what it measures',
-  quiet: 'it is for the submitting command',
-  requeue: 'a task whose host is lost is announced again as it is',
-  'spread-job': oneNode,
-  switches: oneNode,
+  propagate: "the limits are the host's",
+  quiet: command,
+  'spread-job': placement,
+  switches: placement,
+  'threads-per-core': placement,
   'time-min': 'the walltime is the one of --time',
-  'use-min-nodes': oneNode,
-  verbose: 'it is for the submitting command',
-  wckey: 'a label for one cluster\'s accounting',
+  'use-min-nodes': placement,
+  verbose: command,
+  'wait-all-nodes': placement,
+  wckey: "a label for one cluster's accounting",
 }
 
 const oneCluster = 'it names something of one cluster, and the job may run at another'
-const later = 'is not honoured yet'
+const later = 'cannot be honoured'
 const refusedOptions: Readonly<Record<string, string>> = {
-  account: `${oneCluster}; remove the line (the site's contract says who pays)`,
-  begin: `${later}; submit the job when it may start`,
-  chdir: 'every task starts in a directory of its own; bring files with #GRID --in',
   clusters: `${oneCluster}; choose sites with #GRID --sites`,
   constraint: `${oneCluster}; say what is needed with #GRID --require`,
-  container: later,
   deadline: `${later}; #GRID --start-within limits the wait for the start`,
-  dependency: `${later}; submit the job when the other has ended (gridnode submit --wait)`,
   exclude: `${oneCluster}; choose sites with #GRID --sites or --require`,
   exclusive: `${later}; ask for all cores and the memory of a node with --cpus-per-task and --mem`,
-  'get-user-env': 'the user\'s login environment does not exist at other sites; use #GRID --env',
-  gpus: 'GPUs cannot be asked for yet',
-  'gpus-per-node': 'GPUs cannot be asked for yet',
-  'gpus-per-task': 'GPUs cannot be asked for yet',
-  gres: 'generic resources such as GPUs cannot be asked for yet',
-  hold: `${later}; submit the job when it may start`,
-  input: 'standard input is empty; bring the file with #GRID --in and redirect it in the script',
-  licenses: `${oneCluster}; say what is needed with #GRID --require`,
-  'no-requeue': 'a task whose host is lost is announced again; make the script safe to repeat',
   nodelist: `${oneCluster}; choose sites with #GRID --sites`,
-  partition: `${oneCluster}; choose sites with #GRID --sites or --require`,
-  qos: oneCluster,
+  overcommit: `${later}: a task has as many cores as it asks for`,
+  qos: `${oneCluster}; remove the line, or choose a queue with --partition`,
   reservation: oneCluster,
   signal: `${later}; a task gets SIGTERM at its walltime, and SIGKILL some time after`,
-  'test-only': 'gridnode submit --dry-run shows what would be submitted',
-  wait: 'it is for the submitting command: gridnode submit --wait',
-  workdir: 'every task starts in a directory of its own; bring files with #GRID --in',
-  wrap: 'it is for the command line: gridnode submit -- COMMAND',
+  tmp: `${later}; say what is needed with #GRID --require`,
 }
 
+const layoutOptions = new Set([
+  'cores-per-socket', 'cpus-per-gpu', 'cpus-per-task', 'extra-node-info', 'gpus', 'gpus-per-node',
+  'gpus-per-socket', 'gpus-per-task', 'gres', 'mem', 'mem-per-cpu', 'mem-per-gpu', 'mincpus',
+  'nodes', 'ntasks', 'ntasks-per-gpu', 'ntasks-per-node', 'sockets-per-node', 'threads-per-core',
+])
+
+const switchOptions = new Set(['parsable', 'quiet', 'test-only', 'wait', 'wrap'])
+
 const readers: Readonly<Record<string, (text: string) => Outcome<JobOptions, BadValue>>> = {
+  account: readProject,
   array: readArray,
-  'cpus-per-task': (text) => readJobOption('cores', text),
+  begin: readSlurmBegin,
+  chdir: (text) => readPath(text, (workDirectory) => ({ workDirectory })),
+  dependency: readSlurmDependency,
+  error: (text) => readPath(text, (stderrPath) => ({ stderrPath })),
   export: readExport,
+  hold: () => ok({ hold: true }),
+  input: (text) => text === '/dev/null' ? ok({}) : badValue('/dev/null: standard input is ' +
+    'empty; bring the file with #GRID --in and redirect it in the script', text),
   'job-name': (text) => readJobOption('name', text),
-  mem: (text) => readMib(text, (memoryMib) => ({ memoryMib })),
-  'mem-per-cpu': (text) => readMib(text, (memoryMibPerCore) => ({ memoryMibPerCore })),
-  nodes: (text) => readOne(text, /^1(-1)?$/, 'nodes'),
-  ntasks: (text) => readOne(text, /^1$/, 'tasks'),
-  'ntasks-per-node': (text) => readOne(text, /^1$/, 'tasks'),
-  'tasks-per-node': (text) => readOne(text, /^1$/, 'tasks'),
-  time: readTime,
+  licenses: readLicences,
+  'no-requeue': () => ok({ rerun: false }),
+  output: (text) => readPath(text, (stdoutPath) => ({ stdoutPath })),
+  partition: readFirstQueue,
+  requeue: () => ok({ rerun: true }),
+  time: readSlurmTime,
 }
 
 /** What becomes of one option; `text` is its value, empty for an option without. */
 export function treatSbatchOption(name: string, text: string): Outcome<SbatchTreatment, BadValue> {
-  const reader = Object.hasOwn(readers, name) ? readers[name] : undefined
+  if (layoutOptions.has(name)) return ok({ kind: 'layout' })
+  if (switchOptions.has(name)) return ok({ kind: 'switch' })
+  const reader = entry(readers, name)
   if (reader) {
     const read = reader(text)
     return read.ok ? ok({ kind: 'honoured', options: read.value }) : read
   }
-  const ignored = Object.hasOwn(ignoredOptions, name) ? ignoredOptions[name] : undefined
+  const ignored = entry(ignoredOptions, name)
   if (ignored !== undefined) return ok({ kind: 'ignored', why: ignored })
-  const why = Object.hasOwn(refusedOptions, name) ? refusedOptions[name]! : later
-  return ok({ kind: 'refused', why })
+  return ok({ kind: 'refused', why: entry(refusedOptions, name) ?? later })
 }
 
-function readOne(text: string, one: RegExp, what: string): Outcome<JobOptions, BadValue> {
-  if (one.test(text)) return ok({})
-  return badValue(
-    `1: a job of several ${what} cannot be spread over nodes yet ` +
-      '(for several cores use --cpus-per-task, for many runs --array)',
-    text,
-  )
-}
-
-const mibPer: Readonly<Record<string, number>> = { M: 1, G: 2 ** 10, T: 2 ** 20 }
-
-/** Integers, MiB without a unit; K is rounded up. 0 would mean all the memory of a node. */
-function readMib(text: string, make: (mib: number) => JobOptions): Outcome<JobOptions, BadValue> {
-  const match = /^([0-9]{1,12})([KMGT]?)B?$/i.exec(text)
-  const unit = (match?.[2] || 'M').toUpperCase()
-  const count = Number(match?.[1] ?? '0')
-  const mib = unit === 'K' ? divUp(count, 1024) : count * mibPer[unit]!
-  if (match && mib >= 1 && mib <= 2 ** 32) return ok(make(mib))
-  if (match && count === 0) {
-    return badValue('a size: all the memory of a node cannot be asked for, as nodes differ', text)
-  }
-  return badValue('an integer with K, M, G or T (M without one) such as 4G', text)
-}
-
-/** M, M:S, H:M:S, D-H, D-H:M, D-H:M:S; fields may pass 59; rounded up to a minute as Slurm does. */
-function readTime(text: string): Outcome<JobOptions, BadValue> {
-  const form = 'a time such as 30 (minutes), 1:30:00 or 2-12:00 (days-hours:minutes)'
-  if (/^(infinite|unlimited|-1)$/i.test(text)) return unlimited(text)
-  const match = /^(?:([0-9]{1,6})-)?([0-9]{1,9})(?::([0-9]{1,9}))?(?::([0-9]{1,9}))?$/.exec(text)
-  if (!match) return badValue(form, text)
-  const [, days, a = '0', b, c] = match
-  const [x, y, z] = [Number(a), Number(b ?? '0'), Number(c ?? '0')]
-  let seconds: number
-  if (days !== undefined) seconds = Number(days) * 86_400 + x * 3_600 + y * 60 + z
-  else if (c !== undefined) seconds = x * 3_600 + y * 60 + z
-  else seconds = x * 60 + y
-  const rounded = divUp(seconds, 60) * 60
-  if (rounded === 0) return unlimited(text)
-  if (rounded > 366 * 86_400) return badValue('at most 366 days', text)
-  return ok({ walltimeSeconds: rounded })
-}
-
-function unlimited(text: string): Outcome<never, BadValue> {
-  return badValue('a limit: without one no site can say when it is free again', text)
-}
-
-/** ALL is refused: another site has another environment. Names are taken from the submitter's. */
+/** ALL (the whole environment), NONE, or names with or without values. */
 function readExport(text: string): Outcome<JobOptions, BadValue> {
   if (/^(none|nil)$/i.test(text)) return ok({})
-  const environment: EnvironmentOption[] = []
-  for (const part of text.split(',')) {
-    if (/^(all|none|nil)$/i.test(part)) {
-      return badValue('NONE or names such as A,B=2: a whole environment cannot travel', text)
-    }
-    const read = readJobOption('env', part)
-    if (!read.ok) return read
-    for (const variable of read.value.environment!) environment.push(variable)
-  }
-  return ok({ environment })
+  const parts = text.split(',')
+  const named = parts.filter((part) => !/^(all|none|nil)$/i.test(part)).join(',')
+  const read = readVariables(named)
+  if (!read.ok) return read
+  const whole = parts.some((part) => /^all$/i.test(part))
+  return ok({ ...read.value, ...(whole && { wholeEnvironment: true }) })
 }

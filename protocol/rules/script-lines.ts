@@ -1,0 +1,42 @@
+// The lines of a script as the schedulers look at them: where the first command stands, which lines
+// are joined by a backslash, how a directive is split into words.
+
+/** The number of the first line that is neither blank nor a comment; 0 = there is none. */
+export function firstCommandLine(script: string): number {
+  return script.split('\n').findIndex((text) => /^\s*[^\s#]/.test(text)) + 1
+}
+
+/** For PBS a line that begins with a colon is no command either. */
+export function firstPbsCommandLine(script: string): number {
+  return script.split('\n').findIndex((text) => /^\s*[^\s#]/.test(text) && !text.startsWith(':')) +
+    1
+}
+
+/** Words as sbatch splits them; undefined when a quote is not closed. */
+export function splitWords(text: string): string[] | undefined {
+  const words: string[] = []
+  let word: string | undefined
+  let quote = ''
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]!
+    if (character === '\\') {
+      word = (word ?? '') + (text[++at] ?? '')
+    } else if (quote !== '') {
+      if (character === quote) quote = ''
+      else word += character
+    } else if (character === '"' || character === "'") {
+      quote = character
+      word ??= ''
+    } else if (character === '#') {
+      break
+    } else if (/\s/.test(character)) {
+      if (word !== undefined) words.push(word)
+      word = undefined
+    } else {
+      word = (word ?? '') + character
+    }
+  }
+  if (quote !== '') return undefined
+  if (word !== undefined) words.push(word)
+  return words
+}
