@@ -152,8 +152,8 @@ default_limit = "100 cr"
 #arch = "x86_64"
 
 [staging]
-# Where jobs lie while they run: in this directory, or elsewhere, such as "/shared/gridnode" that the
-# compute nodes of a cluster see.
+# Where jobs lie while they run: in this directory, or elsewhere, such as "/shared/gridnode" that
+# the compute nodes of a cluster see.
 #jobs = "spool"
 # The most that inputs and results may take here, of jobs handed in here and of those that run
 # here.

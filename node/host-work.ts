@@ -46,7 +46,8 @@ const collectTriesMax = 6
 const collectRetryMs = 5_000
 /** These never get better by trying again here. */
 const permanent = new Set([
-  'account', 'SPOOL_FULL', 'TREE_REFUSED', 'TREE_TOO_LARGE', 'CHUNK_ABSENT', 'CHUNK_REFUSED', 'PATH_REFUSED',
+  'account', 'SPOOL_FULL', 'TREE_REFUSED', 'TREE_TOO_LARGE', 'CHUNK_ABSENT', 'CHUNK_REFUSED',
+  'PATH_REFUSED',
 ])
 const scriptName = 'script'
 const noInputs: Manifest = { files: [], directories: [] }

@@ -1,5 +1,5 @@
-// The accounts of this machine that jobs of others run under: looked up by name when a job comes, so
-// that what the administrator changes counts from the next job on.
+// The accounts of this machine that jobs of others run under: looked up by name when a job comes,
+// so that what the administrator changes counts from the next job on.
 //
 // Invariants: no job ever runs as root; the node gives a job another account only if it is root.
 

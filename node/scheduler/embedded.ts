@@ -393,8 +393,8 @@ export class EmbeddedDriver implements Driver {
   #commandOf({ tranche: { submission }, directory }: Task): string[] {
     const { command, seenAt, account } = submission
     if (!this.#sandbox) return [...command]
-    const around = sandboxWords(this.#sandbox, { directory, seenAt, account })
-    return [...around, ...streamWords(account), ...command]
+    const task = { directory, seenAt, account }
+    return [...sandboxWords(this.#sandbox, task), ...streamWords(task), ...command]
   }
 
   #supervisorExited(session: Session, task: Task): void {

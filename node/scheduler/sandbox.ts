@@ -100,19 +100,20 @@ export function accountWords(account: LocalAccount | undefined): string[] {
 }
 
 /**
- * Opens the streams of a task with the rights of its account, which may have put links in their
- * place.
+ * Enters the directory and opens the streams of a task with the rights of its account: others may
+ * not enter it, and it may have put links in the streams' place.
  */
-export function streamWords(account: LocalAccount | undefined): string[] {
+export function streamWords({ account, directory, seenAt }: Sandboxed): string[] {
   if (!account) return []
-  const script = 'exec "$@" >>.gridnode/stdout 2>>.gridnode/stderr'
-  return ['sh', '-c', script, 'gridnode-streams']
+  const script = 'cd "$1" && shift && exec "$@" >>.gridnode/stdout 2>>.gridnode/stderr'
+  return ['sh', '-c', script, 'gridnode-streams', seenAt ?? directory]
 }
 
 function bubblewrapWords(options: SandboxOptions, task: Partial<Sandboxed>): string[] {
   const { directory, seenAt } = task
-  const hidden = [...new Set([...hiddenAlways, ...options.hide])]
-    .filter((path) => existsSync(path)).sort((a, b) => a.length - b.length)
+  // What lies in /tmp, or in another one, is hidden with it.
+  const all = [...new Set([...hiddenAlways, ...options.hide])].filter((path) => existsSync(path))
+  const hidden = all.filter((path) => !['/tmp', ...all].some((other) => isBelow(path, other)))
   const places = directory === undefined ? []
     : [directory, ...(seenAt === undefined ? [] : [normalize(seenAt)])]
   const empty = ['/tmp', ...hidden]
@@ -130,7 +131,7 @@ function bubblewrapWords(options: SandboxOptions, task: Partial<Sandboxed>): str
     ...(directory === undefined ? ['--perms', '1777', '--tmpfs', '/tmp']
       : ['--bind', join(directory, temporaryName), '/tmp']),
     ...places.flatMap((path) => [...wayTo(path, roots), '--bind', directory!, path]),
-    ...(directory === undefined ? [] : ['--chdir', seenAt ?? directory]),
+    ...(directory === undefined || task.account ? [] : ['--chdir', seenAt ?? directory]),
     '--setenv', 'HOME', '/tmp', '--setenv', 'TMPDIR', '/tmp',
   ]
 }

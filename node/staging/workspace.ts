@@ -2,7 +2,7 @@
 // is placed again, also under the same contract, gets a directory of its own. Every path is walked
 // from the spool's handle, name by name; nothing outside the spool is written or removed.
 
-import { chmod, type FileHandle, lchown, mkdir, readdir, rmdir, statfs } from 'node:fs/promises'
+import { chmod, chown, type FileHandle, lchown, mkdir, readdir, rmdir, statfs } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { assert } from '../../protocol/base/assert.ts'
 import type { TrancheId } from '../../protocol/base/ids.ts'
@@ -145,7 +145,8 @@ async function giveTree(
   }
   await give(pathOf(directory))
   await chmod(pathOf(directory), 0o700)
-  await lchown(join(pathOf(directory), '.'), uid, gid)
+  // The handle's own path is a link to the directory.
+  await chown(pathOf(directory), uid, gid)
 }
 
 async function makeDirectories(

@@ -2,7 +2,9 @@
 
 import type { SiteName } from '../../protocol/base/ids.ts'
 import type { AccountRules, Owner } from '../../protocol/rules/account-map.ts'
-import { accountFor, mayGo, parseExportRule, parseMapRule } from '../../protocol/rules/account-map.ts'
+import {
+  accountFor, mayGo, parseExportRule, parseMapRule,
+} from '../../protocol/rules/account-map.ts'
 import { assert, suite } from '../harness.ts'
 
 const t = suite('account map')
@@ -35,7 +37,8 @@ t('[ACCOUNT-1] the first rule that matches counts', () => {
     'a.example ada * = ada_at_a', '* eve * = none', '* * physics = phys', 'b.example * * = {user}',
   ])
   assert.equal(account(map, owner('ada', 'physics')), 'ada_at_a')
-  assert.equal(account(map, owner('eve', 'physics')), 'eve of a.example, physics has no account here')
+  const refused = 'eve of a.example, physics has no account here'
+  assert.equal(account(map, owner('eve', 'physics')), refused)
   assert.equal(account(map, owner('bob', 'physics')), 'phys')
   assert.equal(account(map, owner('bob', '', b)), 'bob')
   assert.equal(account(map, owner('root', '', b)), 'root is no name of an account here')
