@@ -44,6 +44,51 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'end a job',
     load: async () => (await import('./commands/cancel.ts')).cancel,
   },
+  hold: {
+    group: jobs,
+    summary: 'keep tasks from being started',
+    load: async () => (await import('./commands/verbs.ts')).hold,
+  },
+  release: {
+    group: jobs,
+    summary: 'take a hold back',
+    load: async () => (await import('./commands/verbs.ts')).release,
+  },
+  alter: {
+    group: jobs,
+    summary: 'change what a job asks for',
+    load: async () => (await import('./commands/alter.ts')).alter,
+  },
+  signal: {
+    group: jobs,
+    summary: 'send a signal to running tasks',
+    load: async () => (await import('./commands/verbs.ts')).signal,
+  },
+  suspend: {
+    group: jobs,
+    summary: 'stop running tasks where they are',
+    load: async () => (await import('./commands/verbs.ts')).suspend,
+  },
+  resume: {
+    group: jobs,
+    summary: 'let suspended tasks go on',
+    load: async () => (await import('./commands/verbs.ts')).resume,
+  },
+  requeue: {
+    group: jobs,
+    summary: 'start tasks anew',
+    load: async () => (await import('./commands/verbs.ts')).requeue,
+  },
+  move: {
+    group: jobs,
+    summary: 'take tasks to other sites',
+    load: async () => (await import('./commands/verbs.ts')).move,
+  },
+  compat: {
+    group: jobs,
+    summary: 'sbatch, qsub, bsub and the like as gridnode commands',
+    load: async () => (await import('./commands/compat.ts')).compat,
+  },
   offers: {
     group: federation,
     summary: 'what the sites have and what it costs',

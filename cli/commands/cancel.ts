@@ -5,21 +5,24 @@ import { apiPaths } from '../../node/http/api.ts'
 import { unshape } from '../../protocol/base/shape.ts'
 import { seal } from '../../protocol/base/envelope.ts'
 import type { Command, Context } from '../command.ts'
-import { CommandFailure, exitCodes, usageFailure } from '../failure.ts'
-import { jobWord } from '../job-word.ts'
+import { CommandFailure, exitCodes } from '../failure.ts'
+import { askVerb, homeOf } from '../job-home.ts'
+import { jobName } from '../job-word.ts'
 import { paintState, tasksText } from '../job-text.ts'
 import { jsonText, printable } from '../output.ts'
-import { openUser } from '../user-key.ts'
+import { freshNonce, openUser } from '../user-key.ts'
+import { filterOptions, jobsMeant, verbOptions } from '../verb-command.ts'
 
 export const cancel: Command = {
-  usage: ['[options] JOB...'],
+  usage: ['[options] JOB...', '[options] --name NAME'],
   about:
     'Ends jobs: what waits is not started, what runs is ended, results that are there stay. ' +
     'Only who submitted a job can cancel it. Cancelling a job that has ended changes nothing.',
-  options: {},
+  options: { ...filterOptions, operator: verbOptions['operator']! },
   examples: [
     ['gridnode cancel 3f2a', 'end one job'],
-    ["gridnode cancel $(gridnode status --open --json | jq -r '.[].job')", 'end all of them'],
+    ['gridnode cancel 3f2a[3-5]', 'end some tasks of an array'],
+    ['gridnode cancel --name test', 'end every open job of mine by that name'],
   ],
   run: runCancel,
 }
@@ -28,16 +31,13 @@ const endedStates: readonly string[] = ['done', 'failed', 'cancelled', 'expired'
 
 async function runCancel(context: Context): Promise<number> {
   const { args, terminal, json, style } = context
-  if (args.words.length === 0) {
-    throw usageFailure("expected a job's id; 'gridnode status' lists them")
-  }
-  const words = args.words.map(jobWord)
-  const user = openUser(terminal)
+  const words = await jobsMeant(context, args.words)
+  for (const word of words) jobName(word)
   const details: JobDetail[] = []
   let firstRefusal: CommandFailure | undefined
   for (const word of words) {
     try {
-      details.push(await cancelOne(context, word, user.signer))
+      details.push(await cancelOne(context, word))
     } catch (error) {
       // One that cannot be cancelled must not keep the others alive.
       if (!(error instanceof CommandFailure) || error.exitCode !== exitCodes.failed) throw error
@@ -60,13 +60,17 @@ async function runCancel(context: Context): Promise<number> {
 }
 
 async function cancelOne(
-  context: Context,
-  word: string,
-  signer: Parameters<typeof seal>[2],
+  context: Context, word: string,
 ): Promise<JobDetail> {
-  const client = context.client()
-  const { job } = await client.get<JobDetail>(apiPaths.job(word))
+  const { signer } = openUser(context.terminal)
+  const home = await homeOf(context, word)
+  const { job, name: { tasks } } = home
+  const isOperator = context.args.flag('operator')
+  if (home.site !== '' || tasks !== undefined || isOperator) {
+    const wish = { nonce: freshNonce(), isOperator, ...(tasks !== undefined && { tasks }) }
+    return (await askVerb(context, home, { verb: 'cancel', ...wish })).job
+  }
   const request: SignedRequest = { verb: 'cancel', job, at: context.terminal.nowEpochMs() }
   const { note } = seal('request', unshape(request), signer)
-  return client.post<JobDetail>(apiPaths.cancel(job), note)
+  return context.client().post<JobDetail>(apiPaths.cancel(job), note)
 }

@@ -1,12 +1,12 @@
 // `gridnode fetch`: brings the results of a job into a directory.
 
-import type { JobDetail, ResultFile } from '../../node/http/api.ts'
+import type { ResultFile } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import { formatBytes } from '../../protocol/base/units.ts'
 import type { Command, Context } from '../command.ts'
 import { exitCodes, usageFailure } from '../failure.ts'
 import { fetchResults } from '../fetch-results.ts'
-import { jobWord } from '../job-word.ts'
+import { homeOf } from '../job-home.ts'
 import { jsonText, plural, table } from '../output.ts'
 
 export const fetch: Command = {
@@ -26,11 +26,11 @@ export const fetch: Command = {
   run: runFetch,
 }
 
-async function runFetch(context: Context): Promise<number> {
-  const { args, terminal, json } = context
+async function runFetch(asked: Context): Promise<number> {
+  const { args, terminal, json } = asked
   const [word, into, ...more] = args.words
   if (more.length > 0) throw usageFailure(`expected JOB and DIR, got ${args.words.join(' ')}`)
-  const { job } = await context.client().get<JobDetail>(apiPaths.job(jobWord(word)))
+  const { job, context } = await homeOf(asked, word)
   if (args.flag('list')) return listResults(context, job)
   const target = into ?? job
   const fetched = await fetchResults(context, { job, into: target, force: args.flag('force') })

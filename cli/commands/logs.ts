@@ -3,8 +3,9 @@
 import type { JobDetail } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import type { Command, Context } from '../command.ts'
-import { exitCodes, failure, usageFailure } from '../failure.ts'
-import { jobWord } from '../job-word.ts'
+import { CommandFailure, exitCodes, failure, usageFailure } from '../failure.ts'
+import { homeOf, unlessUnknown } from '../job-home.ts'
+import { jobName } from '../job-word.ts'
 import { plural, printable } from '../output.ts'
 
 export const logs: Command = {
@@ -31,22 +32,27 @@ interface Wanted {
   readonly follow: boolean
 }
 
-async function runLogs(context: Context): Promise<number> {
-  const { args, terminal } = context
+async function runLogs(asked: Context): Promise<number> {
+  const { args, terminal } = asked
   const [word, ...more] = args.words
   if (more.length > 0) throw usageFailure(`expected one job, got ${args.words.length}`)
-  const job = jobWord(word)
+  const name = jobName(word)
   const stream = args.value('stream') ?? 'stdout'
   if (stream !== 'stdout' && stream !== 'stderr') {
     throw usageFailure(`--stream: expected stdout or stderr, got '${stream}'`)
   }
-  const task = args.value('task')
+  const task = args.value('task') ?? name.tasks
   if (task !== undefined && !/^[0-9]{1,9}$/.test(task)) {
     throw usageFailure(`--task: expected a task's number, got '${task}'`)
   }
-  const wanted = { job, stream, follow: args.flag('follow') }
+  const follow = args.flag('follow')
+  if (task !== undefined && name.site === undefined) {
+    const here = await unlessUnknown(oneTask(asked, { job: name.id, stream, follow }, Number(task)))
+    if (!(here instanceof CommandFailure)) return here
+  }
+  const { context, detail, site } = await homeOf(asked, word)
+  const wanted = { job: site === '' ? name.id : detail.job, stream, follow }
   if (task !== undefined) return oneTask(context, wanted, Number(task))
-  const detail = await context.client().get<JobDetail>(apiPaths.job(job))
   const tasks = detail.taskRows.map((row) => row.task).toSorted((a, b) => a - b)
   if (detail.tasks.total === 1) {
     if (tasks.length === 0) throw notStarted(detail)

@@ -3,25 +3,33 @@
 import type { ContractRow, JobDetail, JobSummary, TaskRow } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import { formatBytes, formatDuration } from '../../protocol/base/units.ts'
-import { formatRanges, rangesOf } from '../../protocol/base/ranges.ts'
+import { limits } from '../../protocol/base/limits.ts'
+import { formatRanges, parseRanges, rangesHave, rangesOf } from '../../protocol/base/ranges.ts'
+import type { AskedRow } from '../../node/http/verb-api.ts'
 import type { Command, Context } from '../command.ts'
 import { wrap } from '../command.ts'
 import { exitCodes, usageFailure } from '../failure.ts'
-import { jobWord } from '../job-word.ts'
+import { homeOf, jobsAt } from '../job-home.ts'
 import { paintState, tasksText } from '../job-text.ts'
 import { age, credits, cut, instant, jsonText, plural, printable, table } from '../output.ts'
 import { warnOfQuarantine } from '../quarantine.ts'
+import { passes } from '../verb-command.ts'
 
 export const status: Command = {
   usage: ['[options]', 'JOB...'],
   about:
     'Without JOB: the jobs that have not ended and those that ended lately, newest first. ' +
-    'With JOB (an id, or the first 4 or more digits of one): everything about it.',
+    'With JOB (an id, or the first 4 or more digits of one): everything about it; with tasks as ' +
+    'in 3f2a[3-5] those alone; with a site as in 3f2a@b.example the job of that home.',
   options: {
     all: { kind: 'flag', short: 'a', help: 'all jobs the node remembers' },
     open: { kind: 'flag', help: 'only jobs that have not ended' },
     ended: { kind: 'flag', help: 'only jobs that have ended' },
     user: { kind: 'value', short: 'u', value: 'NAME', help: 'only jobs of this user' },
+    name: { kind: 'value', value: 'NAME', help: 'only jobs of this name' },
+    state: { kind: 'value', value: 'STATE', help: 'only jobs in this state: held, active, ...' },
+    site: { kind: 'value', value: 'SITE', help: 'only jobs with tasks at this site' },
+    home: { kind: 'value', value: 'SITE', help: 'your jobs whose home is another site' },
     limit: { kind: 'value', short: 'n', value: 'N', help: 'at most N jobs (default 20)' },
   },
   examples: [
@@ -37,7 +45,8 @@ async function runStatus(context: Context): Promise<number> {
   if (args.words.length > 0) {
     const details: JobDetail[] = []
     for (const word of args.words) {
-      details.push(await context.client().get<JobDetail>(apiPaths.job(jobWord(word))))
+      const { detail, name } = await homeOf(context, word)
+      details.push(name.tasks === undefined ? detail : onlyTasks(detail, name.tasks))
     }
     if (json) await terminal.out.write(jsonText(details.length === 1 ? details[0] : details))
     else await terminal.out.write(details.map((detail) => detailText(context, detail)).join('\n'))
@@ -49,12 +58,27 @@ async function runStatus(context: Context): Promise<number> {
   if (!/^[1-9][0-9]{0,3}$/.test(limit) || Number(limit) > 1_000) {
     throw usageFailure(`--limit: expected a number from 1 to 1000, got '${limit}'`)
   }
-  const jobs = await context.client().get<readonly JobSummary[]>(apiPaths.jobs, {
-    state: chosen[0] ?? 'all', user: args.value('user'), limit,
-  })
+  const filter = { name: args.value('name'), state: args.value('state'), site: args.value('site') }
+  const isFiltered = Object.values(filter).some((value) => value !== undefined)
+  const asked = { state: chosen[0] ?? 'all', limit: isFiltered ? 1_000 : Number(limit) } as const
+  const home = args.value('home')
+  const found = home === undefined
+    ? await context.client().get<readonly JobSummary[]>(apiPaths.jobs, {
+        ...asked, user: args.value('user'), limit: String(asked.limit),
+      })
+    : await jobsAt<readonly JobSummary[]>(context, home, {
+        ...asked, limit: Math.min(200, asked.limit),
+      })
+  const jobs = found.filter((job) => passes(job, filter)).slice(0, Number(limit))
   await warnOfQuarantine(context)
   await terminal.out.write(json ? jsonText(jobs) : listText(context, jobs))
   return exitCodes.done
+}
+
+/** Of the tasks that left the waiting state: these. */
+function onlyTasks(detail: JobDetail, tasks: string): JobDetail {
+  const ranges = parseRanges(tasks, { last: limits.taskNumberMax }) ?? []
+  return { ...detail, taskRows: detail.taskRows.filter(({ task }) => rangesHave(ranges, task)) }
 }
 
 function listText(context: Context, jobs: readonly JobSummary[]): string {
@@ -111,13 +135,39 @@ function detailText(context: Context, detail: JobDetail): string {
   fact('submitted', `${instant(detail.submittedEpochMs)}${ended}`)
   fact('money', `${credits(detail.spent)} cr spent, ${credits(detail.held)} cr held, ` +
     `budget ${credits(detail.budget)} cr; ${detail.policy}`)
+  if (detail.heldTasks !== undefined) fact('held', `tasks ${detail.heldTasks}`)
+  if (detail.queue !== undefined) fact('queue', detail.queue)
   if (detail.requirements !== '') fact('requires', detail.requirements)
   if (detail.inputsBytes > 0) fact('inputs', formatBytes(detail.inputsBytes))
   if (detail.outputs.length > 0) fact('outputs', detail.outputs.join(' '))
   let text = `${lines.join('\n')}\n`
+  if (detail.asked !== undefined) text += `\n${askedText(context, detail.asked)}`
   if (detail.contracts.length > 0) text += `\n${contractsText(context, detail.contracts)}`
   if (detail.taskRows.length > 0) text += `\n${taskRowsText(context, detail)}`
   return text
+}
+
+const askedShown = 5
+
+/** What its owner asked for last, and what the sites made of it. */
+function askedText(context: Context, asked: readonly AskedRow[]): string {
+  const width = Math.min(context.terminal.out.columns(), 100)
+  const now = context.terminal.nowEpochMs()
+  const lines: string[] = []
+  for (const { verb, tasks, epochMs, detail, sites } of asked.slice(-askedShown)) {
+    const which = tasks === '' ? '' : ` [${tasks}]`
+    const [first = '', ...more] = wrap(
+      printable(`${verb}${which}, ${age(epochMs, now)} ago: ${detail}`), width - 2,
+    )
+    lines.push(`  ${first}`, ...more.map((line) => `    ${line}`))
+    for (const site of sites) {
+      if (site.state === 'done') continue
+      const text = site.state === 'sent' ? 'has not answered yet' : site.words
+      const words = printable(`${site.site}, tasks ${site.tasks}: ${text}`)
+      lines.push(...wrap(words, width - 4).map((line) => `    ${line}`))
+    }
+  }
+  return `${lines.join('\n')}\n`
 }
 
 function contractsText(context: Context, contracts: readonly ContractRow[]): string {

@@ -7,8 +7,9 @@ import { compareBytes } from '../../protocol/base/ids.ts'
 import { formatDuration } from '../../protocol/base/units.ts'
 import type { Command, Context } from '../command.ts'
 import { wrap } from '../command.ts'
-import { exitCodes, usageFailure } from '../failure.ts'
-import { jobWord } from '../job-word.ts'
+import { CommandFailure, exitCodes, usageFailure } from '../failure.ts'
+import { homeOf, unlessUnknown } from '../job-home.ts'
+import { jobName } from '../job-word.ts'
 import { age, credits, jsonText, plural, printable, table } from '../output.ts'
 import { reasonText, verdictText } from '../why-text.ts'
 
@@ -37,13 +38,24 @@ async function runWhy(context: Context): Promise<number> {
   if (chosen !== undefined && !/^[0-9]{1,9}$/.test(chosen)) {
     throw usageFailure(`--round: expected a number, got '${chosen}'`)
   }
-  const answer = await context.client().get<WhyAnswer>(apiPaths.why(jobWord(word)))
+  const answer = await whyOf(context, word)
   const rounds = chosen === undefined
     ? answer.rounds
     : answer.rounds.filter(({ round }) => round === Number(chosen))
   const shown = { ...answer, rounds }
   await terminal.out.write(json ? jsonText(shown) : whyText(context, shown))
   return exitCodes.done
+}
+
+/** At its home, wherever that is. */
+async function whyOf(context: Context, word: string | undefined): Promise<WhyAnswer> {
+  const { id, site } = jobName(word)
+  if (site === undefined) {
+    const here = await unlessUnknown(context.client().get<WhyAnswer>(apiPaths.why(id)))
+    if (!(here instanceof CommandFailure)) return here
+  }
+  const home = await homeOf(context, word)
+  return home.context.client().get<WhyAnswer>(apiPaths.why(home.job))
 }
 
 function whyText(context: Context, answer: WhyAnswer): string {

@@ -128,6 +128,8 @@ export interface JobSummary {
   readonly spent: string
   readonly held: string
   readonly sites: readonly string[]
+  /** Of the home; absent when the job names none. */
+  readonly queue?: string
 }
 
 export interface TaskCounts {

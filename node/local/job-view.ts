@@ -33,6 +33,7 @@ export function jobSummary(
   const contracts = contractsOf(tables, job)
   const running = tasks.filter((task) => task.state === 'running' || task.state === 'returning')
   const queued = tasks.filter((task) => task.state === 'queued')
+  const queue = documentNow(viewOf(tables), job.id)?.queue
   const ended = job.state.kind === 'ended' ? { endedEpochMs: job.state.epochMs } : {}
   return {
     job: job.id,
@@ -57,6 +58,7 @@ export function jobSummary(
     spent: String(job.spent),
     held: String(job.reserved),
     sites: [...new Set(contracts.filter(hasWork).map((contract) => contract.host))],
+    ...(queue !== undefined && { queue }),
   }
 }
 
