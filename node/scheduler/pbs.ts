@@ -54,7 +54,7 @@ export function pbsTongue(config: PbsConfig): Tongue {
     abilities: { ...pbsAbilities(config), chunks: true },
     script: {
       identity: ['position=${PBS_ARRAY_INDEX:-0}', 'job=${PBS_JOBID%%[!0-9]*}'],
-      signals: 'looked',
+      signals: 'looked', reaches: 'all',
     },
     submit: (submission, script) => ({
       argv: ['qsub', ...submitArguments(submission, config)], input: script.text,

@@ -27,7 +27,7 @@ export function torqueTongue(config: PbsConfig): Tongue {
     abilities: { ...pbsAbilities(config), chunks: true, licences: false, reservations: false },
     script: {
       identity: ['position=${PBS_ARRAYID:-0}', 'job=${PBS_JOBID%%[!0-9]*}'],
-      signals: 'looked',
+      signals: 'looked', reaches: 'all',
     },
     // The file's directory is where the job's own output goes, so it must be there.
     scriptFile: true,

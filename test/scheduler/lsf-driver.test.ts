@@ -1,0 +1,11 @@
+// The driver of LSF, held to the suite of all drivers on fake commands.
+
+import { lsfTongue } from '../../node/scheduler/lsf.ts'
+import { fakeRig } from '../fakes/batch-commands/rig.ts'
+import { lsf } from '../fakes/lsf-commands/lsf.ts'
+import { driverSuite } from '../suites/driver.ts'
+
+driverSuite('driver: lsf', (ctx) => fakeRig(ctx, {
+  dialect: lsf, tongue: lsfTongue, query: 'bjobs',
+  machine: { nodes: [{ name: 'n1', cores: 4, memoryBytes: 4 * 2 ** 30 }] },
+}), { outages: true })
