@@ -36,7 +36,7 @@ export interface Snapshot {
   readonly chunks: ReadonlyMap<Hash, ChunkPlace>
 }
 
-type ChunkPlace =
+export type ChunkPlace =
   | { readonly kind: 'file'; readonly path: string; readonly start: number; readonly bytes: number }
   | { readonly kind: 'memory'; readonly content: Uint8Array }
 
@@ -75,10 +75,11 @@ export async function takeSnapshot(
     }))
   }
   line.clear()
-  return pack({ files, directories: found.directories }, chunks)
+  return packSnapshot({ files, directories: found.directories }, chunks)
 }
 
-function pack(manifest: Manifest, chunks: Map<Hash, ChunkPlace>): Snapshot {
+/** What the node needs of files whose chunks were found; adds the manifest's own to `chunks`. */
+export function packSnapshot(manifest: Manifest, chunks: Map<Hash, ChunkPlace>): Snapshot {
   const checked = manifestOf(manifest)
   if (!checked.ok) throw failure('bad_inputs', `inputs: ${describeStageRefusal(checked.refusal)}`)
   const packed = packTree(checked.value)
