@@ -8,6 +8,8 @@ import { messageOf } from './problem.ts'
 export interface Lanes {
   /** `work` reports its result itself; what it throws is our own fault and is logged. */
   run(name: string, work: (signal: AbortSignal) => Promise<void>, peer?: string): void
+  /** The piece of that name is not wanted any more; resolves when nothing of it runs. */
+  end(name: string): Promise<void>
   /** No new work; what runs is told to end, and waited for. */
   stop(): Promise<void>
 }
@@ -16,11 +18,14 @@ interface Piece {
   readonly name: string
   readonly work: (signal: AbortSignal) => Promise<void>
   readonly peer: string | undefined
+  readonly giveUp: AbortController
+  /** While it runs. */
+  done: Promise<void> | undefined
 }
 
 export function openLanes(width: number, report: Report): Lanes {
-  const stopping = new AbortController()
-  const known = new Set<string>()
+  let stopping = false
+  const known = new Map<string, Piece>()
   const waiting: Piece[] = []
   const running = new Set<Promise<void>>()
   const byPeer = new Map<string, number>()
@@ -35,15 +40,16 @@ export function openLanes(width: number, report: Report): Lanes {
   }
 
   const next = (): void => {
-    while (running.size < width && !stopping.signal.aborted) {
+    while (running.size < width && !stopping) {
       const at = waiting.findIndex(isFree)
       const piece = waiting[at]
       if (!piece) return
       waiting.splice(at, 1)
       account(piece, 1)
-      const done = piece.work(stopping.signal)
+      const { signal } = piece.giveUp
+      const done = piece.work(signal)
         .catch((error: unknown) => {
-          if (stopping.signal.aborted) return
+          if (signal.aborted) return
           report.error(`${piece.name} failed unexpectedly`, { error: messageOf(error) })
         })
         .finally(() => {
@@ -52,20 +58,34 @@ export function openLanes(width: number, report: Report): Lanes {
           running.delete(done)
           next()
         })
+      piece.done = done
       running.add(done)
     }
   }
 
   return {
     run(name, work, peer) {
-      if (known.has(name) || stopping.signal.aborted) return
-      known.add(name)
-      waiting.push({ name, work, peer })
+      if (known.has(name) || stopping) return
+      const piece = { name, work, peer, giveUp: new AbortController(), done: undefined }
+      known.set(name, piece)
+      waiting.push(piece)
       next()
     },
+    async end(name) {
+      const piece = known.get(name)
+      if (!piece) return
+      piece.giveUp.abort(new Error(`${name} is not wanted any more`))
+      const at = waiting.indexOf(piece)
+      if (at >= 0) {
+        waiting.splice(at, 1)
+        known.delete(name)
+      }
+      await piece.done
+    },
     async stop() {
-      stopping.abort(new Error('the node is stopping'))
+      stopping = true
       waiting.length = 0
+      for (const { giveUp } of known.values()) giveUp.abort(new Error('the node is stopping'))
       await Promise.all(running)
     },
   }

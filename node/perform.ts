@@ -2,6 +2,7 @@
 // for, so the same effect asked for twice runs once; its result comes back to the loop as an event.
 
 import { unreachable } from '../protocol/base/assert.ts'
+import { rangesValues } from '../protocol/base/ranges.ts'
 import type { Effect } from '../protocol/machine/effects.ts'
 import { encodeMessage } from '../protocol/machine/messages.ts'
 import type { HomeParts } from './home-work.ts'
@@ -168,7 +169,13 @@ export function perform(parts: PerformParts, effect: Effect): void {
     }
     case 'removeTranche': {
       const { tranche } = effect
-      return clearing.run(`remove ${tranche}`, () => removeTranche(host, tranche))
+      return clearing.run(`remove ${tranche}`, async () => {
+        // What still lays out or collects would leave its files behind for ever.
+        await staging.end(`stage ${tranche}`)
+        const tasks = get(host.loop.tables, 'hostTranches', tranche)?.tasks ?? []
+        for (const task of rangesValues(tasks)) await staging.end(`collect ${tranche}/${task}`)
+        await removeTranche(host, tranche)
+      })
     }
     case 'takeResult':
       // The tranche is in the name: after a lapse another host's result may be due while the first

@@ -38,3 +38,32 @@ t('leaves room for others when one peer keeps all of its pieces waiting', async 
   assert.equal(begun, ['1', '2', 'other', 'own'])
   await lanes.stop()
 })
+
+t('a piece that is not wanted any more is told so, and its lane is free', async () => {
+  const lanes = openLanes(1, report)
+  const happened: string[] = []
+  let over = (): void => undefined
+  const work = (name: string) => (signal: AbortSignal): Promise<void> => {
+    happened.push(`${name} begins`)
+    return new Promise((resolve) => {
+      signal.addEventListener('abort', () => happened.push(`${name} is told`))
+      over = resolve
+    })
+  }
+  lanes.run('first', work('first'))
+  lanes.run('waits', work('waits'))
+  lanes.run('last', work('last'))
+  await lanes.end('nobody')
+  await lanes.end('waits')
+  const ended = lanes.end('first').then(() => happened.push('first is over'))
+  await eventually(() => happened.length === 2)
+  assert.equal(happened, ['first begins', 'first is told'], 'not before it is over')
+  over()
+  await ended
+  assert.equal(happened.toSorted(),
+    ['first begins', 'first is over', 'first is told', 'last begins'])
+  const stopped = lanes.stop()
+  over()
+  await stopped
+  assert.equal(happened.at(-1), 'last is told')
+})
