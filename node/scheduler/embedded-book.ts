@@ -108,6 +108,38 @@ export function setEnded(book: Book, task: Task, status: TaskStatus): void {
   task.tranche.unfinished--
 }
 
+/** It waits, and is not started until it is released. */
+export function hold(book: Book, task: Task): void {
+  if (task.status.kind !== 'queued' || task.status.held) return
+  leave(book, task)
+  task.status = { kind: 'queued', held: true }
+}
+
+export function release(book: Book, task: Task): void {
+  if (task.status.kind === 'queued' && task.status.held) enqueue(book, task)
+}
+
+export function setSuspended(task: Task, isSuspended: boolean): void {
+  if (task.status.kind !== 'running') return
+  const { startedEpochMs } = task.status
+  task.status = isSuspended ? { kind: 'running', startedEpochMs, suspended: true }
+    : { kind: 'running', startedEpochMs }
+}
+
+/** Tasks that are held or suspended, to be found so again. */
+export function halted({ tasks }: Tranche): {
+  readonly held: readonly number[]
+  readonly suspended: readonly number[]
+} {
+  const all = [...tasks.values()]
+  return {
+    held: all.filter(({ status }) => status.kind === 'queued' && status.held)
+      .map(({ taskIndex }) => taskIndex),
+    suspended: all.filter(({ status }) => status.kind === 'running' && status.suspended)
+      .map(({ taskIndex }) => taskIndex),
+  }
+}
+
 /** Out of the queue or off its slot. */
 function leave(book: Book, task: Task): void {
   const { tranche } = task

@@ -18,9 +18,11 @@ import type {
   Abilities, Capacity, ControlRefusal, ControlVerb, Driver, Observation, Submission, SubmitRefusal,
 } from './driver.ts'
 import {
-  addTranche, capacityOf, emptyBook, enqueue, nextStarts, observations, setEnded, setRunning,
+  addTranche, capacityOf, emptyBook, enqueue, halted, hold, nextStarts, observations, setEnded,
+  setRunning, setSuspended,
 } from './embedded-book.ts'
 import type { Book, Task, Tranche } from './embedded-book.ts'
+import { control, stopOrGo } from './embedded-control.ts'
 import { inspect } from './embedded-inspect.ts'
 import { boundOutput, markCutOutput, sampleMemory } from './embedded-sample.ts'
 import { adoptedWatch } from './embedded-watch.ts'
@@ -59,6 +61,8 @@ export interface EmbeddedConfig {
 
 interface Note {
   readonly forgotten: boolean
+  readonly held?: readonly number[]
+  readonly suspended?: readonly number[]
 }
 
 /** Everything that exists between `start` and `stop`. */
@@ -94,7 +98,7 @@ export class EmbeddedDriver implements Driver {
   readonly kind = 'embedded'
   /** What the sandbox adds is known after `start`. */
   abilities: Abilities = {
-    arrays: true, hold: false, signal: false, suspend: false, startEstimate: false,
+    arrays: true, hold: true, signal: true, suspend: true, startEstimate: false,
     accounting: true, memoryEnforced: true, walltimeEnforced: true,
     requeue: false, reservations: false, gpus: false, licences: false, nodes: false,
     chunks: false, accounts: false, seenAt: false,
@@ -190,11 +194,22 @@ export class EmbeddedDriver implements Driver {
   }
 
   async control(
-    _tag: string,
-    _taskIndexes: readonly number[] | 'all',
-    { kind }: ControlVerb,
+    tag: string,
+    taskIndexes: readonly number[] | 'all',
+    verb: ControlVerb,
+    signal: AbortSignal,
   ): Promise<Outcome<undefined, ControlRefusal>> {
-    return refuse({ reason: 'unable', words: `${kind} is not done here` })
+    const session = this.#ready(signal)
+    const tranche = session.book.tranches.get(tag)
+    if (!tranche) return ok(undefined)
+    const indexes = taskIndexes === 'all' ? [...tranche.tasks.keys()] : taskIndexes
+    const done = control(session.book, indexes.flatMap((one) => tranche.tasks.get(one) ?? []), verb)
+    if (!done.ok) return done
+    this.#save(session, tranche)
+    await done.value.afterwards()
+    this.#dispatchSoon(session)
+    this.#hintSoon(session)
+    return ok(undefined)
   }
 
   async forget(tag: string): Promise<void> {
@@ -202,9 +217,13 @@ export class EmbeddedDriver implements Driver {
     const tranche = session?.book.tranches.get(tag)
     if (!session || !tranche) return
     tranche.forgotten = true
-    const { sequence, submission } = tranche
     if (tranche.unfinished === 0) this.#erase(session, tranche)
-    else session.store.save({ sequence, submission, note: { forgotten: true } })
+    else this.#save(session, tranche)
+  }
+
+  #save(session: Session, tranche: Tranche): void {
+    const { sequence, submission, forgotten } = tranche
+    session.store.save({ sequence, submission, note: { forgotten, ...halted(tranche) } })
   }
 
   onHint(listener: () => void): void {
@@ -284,7 +303,12 @@ export class EmbeddedDriver implements Driver {
       for (const task of tranche.tasks.values()) {
         enqueue(book, task)
         this.#settle(session, task)
+        if (note.held?.includes(task.taskIndex)) hold(book, task)
+        if (note.suspended?.includes(task.taskIndex)) setSuspended(task, true)
       }
+      // What was to be suspended may not have been told.
+      void stopOrGo([...tranche.tasks.values()].filter(({ status }) =>
+        status.kind === 'running' && status.suspended), true)
     }
     // Records of tranches that a crash kept us from erasing as a whole.
     for (const name of readdirSync(this.#recordsDirectory)) {

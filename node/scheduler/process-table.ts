@@ -5,6 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 
 export interface ProcessInfo {
   readonly pid: number
+  readonly parent: number
   readonly session: number
   /** Start time, in ticks after boot. */
   readonly born: number
@@ -27,6 +28,7 @@ export function readProcess(pid: number): ProcessInfo | undefined {
   if (fields[0] === 'Z' || fields[0] === 'X') return undefined
   return {
     pid,
+    parent: Number(fields[1]),
     session: Number(fields[3]),
     born: Number(fields[19]),
     residentBytes: Number(fields[21]) * pageBytes,
@@ -48,6 +50,22 @@ export function readSessions(sessions: ReadonlySet<number>): Map<number, Process
     else found.set(info.session, [info])
   }
   return found
+}
+
+/** Every process that `root` or a descendant of it has started, also in sessions of their own. */
+export function readDescendants(root: number): number[] {
+  const all = processIds().flatMap((pid) => readProcess(pid) ?? [])
+  const children = Map.groupBy(all, ({ parent }) => parent)
+  // What has lost its parent still has its session.
+  const left = [root, ...all.filter(({ session }) => session === root).map(({ pid }) => pid)]
+  const found = new Set<number>()
+  for (let pid = left.pop(); pid !== undefined; pid = left.pop()) {
+    if (found.has(pid)) continue
+    found.add(pid)
+    left.push(...(children.get(pid) ?? []).map((child) => child.pid))
+  }
+  found.delete(root)
+  return [...found]
 }
 
 /**

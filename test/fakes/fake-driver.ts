@@ -13,7 +13,8 @@ import type {
   SubmitRefusal,
 } from '../../node/scheduler/driver.ts'
 import {
-  addTranche, capacityOf, emptyBook, enqueue, nextStarts, observations, setEnded, setRunning,
+  addTranche, capacityOf, emptyBook, enqueue, hold, nextStarts, observations, release, setEnded,
+  setRunning, setSuspended,
 } from '../../node/scheduler/embedded-book.ts'
 import type { Book, Task } from '../../node/scheduler/embedded-book.ts'
 import { faultOf, taskEnvironment } from '../../node/scheduler/tranche-store.ts'
@@ -63,11 +64,15 @@ export class FakeCluster {
   readonly faults: FakeFaults =
     { unreachable: false, answersLost: false, refuse: undefined, delay: undefined }
   /** How often the scheduler was asked, by verb. */
-  readonly asked = { capacity: 0, submit: 0, find: 0, query: 0, cancel: 0 }
+  readonly asked = { capacity: 0, submit: 0, find: 0, query: 0, cancel: 0, control: 0 }
   /** Every start of a task that ever happened, as `tag.index`: a double run shows here. */
   readonly starts: string[] = []
   readonly #book: Book
+  /** Every signal that came, as `tag.index NAME`. */
+  readonly signals: string[] = []
   readonly #executions = new Map<Task, Execution>()
+  /** With the time that was left in `endsEpochMs`. */
+  readonly #stopped = new Map<Task, Execution>()
   readonly #output = new Map<string, { readonly stdout: string; readonly stderr: string }>()
   #sequence = 0
 
@@ -142,6 +147,66 @@ export class FakeCluster {
       this.#interrupt(tranche.tasks.get(index), 'cancelled')
     }
     this.advance()
+  }
+
+  /** Signals that end a process end the task; others are written down. */
+  control(
+    tag: string, taskIndexes: readonly number[] | 'all', verb: ControlVerb,
+  ): Outcome<undefined, ControlRefusal> {
+    this.advance()
+    const tranche = this.#book.tranches.get(tag)
+    if (!tranche) return ok(undefined)
+    const indexes = taskIndexes === 'all' ? [...tranche.tasks.keys()] : taskIndexes
+    const tasks = indexes.flatMap((one) => tranche.tasks.get(one) ?? [])
+    const running = tasks.filter(({ status }) => status.kind === 'running')
+    if (verb.kind === 'requeue') return refuse({ reason: 'unable', words: 'no requeue here' })
+    const needsRunning = verb.kind !== 'hold' && verb.kind !== 'release'
+    if (needsRunning && running.length === 0 && tasks.some(({ status }) => status.kind !== 'ended')) {
+      return refuse({ reason: 'state', words: `${verb.kind}: expected running tasks, none runs` })
+    }
+    for (const task of tasks) {
+      if (verb.kind === 'hold') hold(this.#book, task)
+      else if (verb.kind === 'release') release(this.#book, task)
+      else if (verb.kind === 'signal') this.#signal(task, verb.name)
+      else this.#stopOrGo(task, verb.kind === 'suspend')
+    }
+    this.advance()
+    return ok(undefined)
+  }
+
+  #signal(task: Task, name: string): void {
+    const execution = this.#executions.get(task)
+    if (!execution) return
+    this.signals.push(`${task.base} ${name}`)
+    const exitCode = { TERM: 143, KILL: 137, INT: 130, HUP: 129 }[name]
+    if (exitCode === undefined) return
+    this.#end(task, { ...execution, how: 'exited', exitCode }, this.config.clock.now())
+  }
+
+  /** A suspended task makes no progress, but its walltime runs on. */
+  #stopOrGo(task: Task, isSuspended: boolean): void {
+    const execution = this.#executions.get(task)
+    const { status } = task
+    if (!execution || status.kind !== 'running') return
+    if ((status.suspended === true) === isSuspended) return
+    const now = this.config.clock.now()
+    const { walltimeSeconds } = task.tranche.submission.resources
+    const walltimeEndMs = status.startedEpochMs + walltimeSeconds * 1_000
+    setSuspended(task, isSuspended)
+    if (isSuspended) {
+      const left = { ...execution, endsEpochMs: execution.endsEpochMs - now }
+      this.#stopped.set(task, left)
+      const byWalltime = { ...execution, how: 'walltime', exitCode: 143 } as const
+      this.#executions.set(task, { ...byWalltime, endsEpochMs: walltimeEndMs })
+      return
+    }
+    const left = this.#stopped.get(task)
+    if (!left) return
+    const endsEpochMs = Math.min(walltimeEndMs, now + left.endsEpochMs)
+    const isLate = now + left.endsEpochMs > walltimeEndMs
+    this.#executions.set(task, {
+      ...left, endsEpochMs, ...(isLate && { how: 'walltime' as const, exitCode: 143 }),
+    })
   }
 
   /** The node under a running task dies: the task is lost. */
@@ -242,7 +307,7 @@ export class FakeCluster {
 export class FakeDriver implements Driver {
   readonly kind = 'fake'
   readonly abilities: Abilities = {
-    arrays: true, hold: false, signal: false, suspend: false, startEstimate: false,
+    arrays: true, hold: true, signal: true, suspend: true, startEstimate: false,
     accounting: true, memoryEnforced: true, walltimeEnforced: true,
     requeue: false, reservations: false, gpus: false, licences: false, nodes: false,
     chunks: false, accounts: false, seenAt: false,
@@ -294,11 +359,15 @@ export class FakeDriver implements Driver {
   }
 
   async control(
-    _tag: string,
-    _taskIndexes: readonly number[] | 'all',
-    { kind }: ControlVerb,
+    tag: string,
+    taskIndexes: readonly number[] | 'all',
+    verb: ControlVerb,
+    signal: AbortSignal,
   ): Promise<Outcome<undefined, ControlRefusal>> {
-    return refuse({ reason: 'unable', words: `${kind} is not done here` })
+    const done = await this.#ask('control', signal, () =>
+      this.cluster.control(tag, taskIndexes, verb))
+    this.hint()
+    return done
   }
 
   async forget(tag: string): Promise<void> {

@@ -200,6 +200,83 @@ export function driverSuite(
     for (const one of both) await allEnded(rig, driver, one)
   })
 
+  test('holds what waits, lets what runs run, and releases', async (rig, driver) => {
+    if (!driver.abilities.hold) return
+    const running = make(rig, 'sleep 500', { cores: rig.coresTotal })
+    const waiting = make(rig, 'echo started', { cores: rig.coresTotal, taskIndexes: [5, 6] })
+    assert.accepted(await driver.submit(running, never))
+    await all(rig, driver, running, (status) => status.kind === 'running')
+    assert.accepted(await driver.submit(waiting, never))
+    for (const _ of [1, 2]) {
+      assert.accepted(await driver.control(waiting.tag, [6], { kind: 'hold' }, never))
+    }
+    await settled(rig, async () => {
+      const [first, second] = await statuses(driver, waiting)
+      return second?.kind === 'queued' && second.held === true
+        && first?.kind === 'queued' && first.held !== true
+    })
+    await driver.cancel(running.tag, 'all', never)
+    await settled(rig, async () => (await statuses(driver, waiting))[0]?.kind === 'ended')
+    await driver.stop()
+    const again = await rig.open()
+    const [, held] = await statuses(again, waiting)
+    assert.ok(held?.kind === 'queued' && held.held === true, JSON.stringify(held))
+    for (const _ of [1, 2]) {
+      assert.accepted(await again.control(waiting.tag, 'all', { kind: 'release' }, never))
+    }
+    const ended = await allEnded(rig, again, waiting)
+    assert.equal(ended.map(({ exitCode }) => exitCode), [0, 0])
+    await again.stop()
+  })
+
+  test('suspends a running task and lets it go on', async (rig, driver) => {
+    if (!driver.abilities.suspend) return
+    const submission = make(rig, 'sleep 2; exit 7')
+    assert.accepted(await driver.submit(submission, never))
+    await all(rig, driver, submission, (status) => status.kind === 'running')
+    for (const _ of [1, 2]) {
+      assert.accepted(await driver.control(submission.tag, 'all', { kind: 'suspend' }, never))
+    }
+    await settled(rig, async () => {
+      const [status] = await statuses(driver, submission)
+      return status?.kind === 'running' && status.suspended === true
+    })
+    for (const _ of [1, 2]) {
+      assert.accepted(await driver.control(submission.tag, 'all', { kind: 'resume' }, never))
+    }
+    const [ended] = await allEnded(rig, driver, submission)
+    assert.equal([ended?.how, ended?.exitCode], ['exited', 7])
+  })
+
+  test('cancels a suspended task', async (rig, driver) => {
+    if (!driver.abilities.suspend) return
+    const submission = make(rig, 'sleep 500')
+    assert.accepted(await driver.submit(submission, never))
+    await all(rig, driver, submission, (status) => status.kind === 'running')
+    assert.accepted(await driver.control(submission.tag, 'all', { kind: 'suspend' }, never))
+    await driver.cancel(submission.tag, 'all', never)
+    const [ended] = await allEnded(rig, driver, submission)
+    assert.equal(ended?.how, 'cancelled')
+  })
+
+  test('signals the processes of a running task, and refuses in words what cannot be', async (
+    rig, driver,
+  ) => {
+    if (!driver.abilities.signal) return
+    const submission = make(rig, 'sleep 500')
+    assert.accepted(await driver.submit(submission, never))
+    await all(rig, driver, submission, (status) => status.kind === 'running')
+    const kill = { kind: 'signal', name: 'KILL' } as const
+    assert.accepted(await driver.control(submission.tag, 'all', kill, never))
+    const [ended] = await allEnded(rig, driver, submission)
+    assert.equal([ended?.how, ended?.exitCode], ['exited', 137])
+    assert.accepted(await driver.control(submission.tag, 'all', kill, never))
+    assert.accepted(await driver.control(makeTag(), 'all', { kind: 'hold' }, never))
+    if (driver.abilities.requeue) return
+    const again = await driver.control(submission.tag, 'all', { kind: 'requeue' }, never)
+    assert.ok(assert.refused(again, 'unable').words.length > 5)
+  })
+
   test('finds running, queued and ended tasks again after a restart', async (rig, driver) => {
     const whole = rig.coresTotal
     const ended = make(rig, 'exit 3')
