@@ -130,7 +130,7 @@ export function parseSubmitted(text: string): string | undefined {
 }
 
 /**
- * The blocks of `bacct -l -UF`. An exit without a reason says no code, so it is left to the records.
+ * The blocks of `bacct -l -UF`. An exit without a reason says no code, so the records must tell.
  */
 export function parseAccounting(text: string): BatchRow[] {
   const rows: BatchRow[] = []
@@ -206,7 +206,7 @@ export function parseQueues(text: string): LsfQueue[] | undefined {
     const limits = part.slice(Math.max(0, part.indexOf('MAXIMUM LIMITS:')))
     const minutes = /^ *RUNLIMIT[^\n]*\n *([\d.]+) min/m.exec(limits)?.[1]
     return {
-      name: lines[0]?.trim() ?? '', usable: /^Open:Active/.test(value('STATUS')),
+      name: lines[0]?.trim() ?? '', usable: value('STATUS').startsWith('Open:Active'),
       walltimeSecondsMax: minutes === undefined ? endless : Math.floor(Number(minutes) * 60),
       slotsWaiting: Number(value('PEND')) || 0, slotsRunning: Number(value('RUN')) || 0,
     }

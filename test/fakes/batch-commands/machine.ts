@@ -108,6 +108,8 @@ export class FakeMachine {
   historySeconds: number
   idMax: number
   nextId = 1
+  /** Whether the scheduler's own rules let a task start. */
+  mayStart: (task: FakeTask) => boolean = () => true
   /** Called after each change of a task. */
   onChange: (task: FakeTask) => void = () => {}
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -160,7 +162,7 @@ export class FakeMachine {
     if (this.#closed) return
     for (const job of this.jobs.values()) {
       for (const task of job.tasks) {
-        if (task.state !== 'queued' || task.held) continue
+        if (task.state !== 'queued' || task.held || !this.mayStart(task)) continue
         const running = job.tasks.filter(isActive).length
         if (job.limit !== undefined && running >= job.limit) break
         const node = this.nodes.find((one) =>

@@ -30,7 +30,9 @@ export function lsf(machine: FakeMachine): Dialect {
     brequeue: (call) => each(machine, call, { '-r': 'flag', '-e': 'flag', '-u': 'value' }, requeue),
     bacct: (call) => bacct(machine, call),
     bhosts: (call) => bhosts(machine, call),
-    bqueues: () => ({ stdout: machine.queues.map((queue) => showQueue(machine, queue)).join('\n') }),
+    bqueues: () => ({
+      stdout: machine.queues.map((queue) => showQueue(machine, queue)).join('\n'),
+    }),
     lshosts: () => lshosts(machine),
   }
   return {
@@ -348,7 +350,8 @@ function bacct(machine: FakeMachine, call: Call): Answer {
     ].join('\n')
   })
   return {
-    stdout: `\nAccounting information about jobs that are:\n  - submitted by users all\n${shown.join('')}`,
+    stdout: '\nAccounting information about jobs that are:\n  - submitted by users all\n'
+      + shown.join(''),
   }
 }
 
@@ -407,6 +410,6 @@ function lshosts(machine: FakeMachine): Answer {
   const lines = machine.nodes.map((node) =>
     `${node.name.padEnd(24)} X86_64  Intel_E  60.0 ${String(node.cores).padStart(5)} `
     + `${String(node.memoryBytes / mebibyte)}M      -    Yes (mg)`)
-  const head = 'HOST_NAME                   type    model  cpuf ncpus maxmem maxswp server RESOURCES'
+  const head = 'HOST_NAME           type    model  cpuf ncpus maxmem maxswp server RESOURCES'
   return { stdout: `${head}\n${lines.join('\n')}\n` }
 }
