@@ -29,7 +29,9 @@ const doors: readonly (readonly [module: string, mayImport: readonly string[]])[
   ['node:crypto', [
     'protocol/base/crypto.ts', 'node/entropy.ts', 'node/identity.ts', 'cli/user-key.ts', 'test/',
   ]],
-  ['node:child_process', ['node/scheduler/exec.ts', 'cli/demo/', 'test/']],
+  ['node:child_process', [
+    'node/scheduler/exec.ts', 'node/scheduler/starter-process.ts', 'cli/demo/', 'test/',
+  ]],
   ['node:timers', ['node/clock.ts', 'cli/', 'test/']],
   ['node:perf_hooks', ['node/clock.ts', 'test/']],
   ['node:worker_threads', ['node/', 'cli/verify/', 'test/']],

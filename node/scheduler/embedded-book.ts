@@ -91,7 +91,10 @@ export function enqueue(book: Book, task: Task): void {
   book.waiting = new Set(waiting)
 }
 
-export function setRunning(book: Book, task: Task, pid: number, startedEpochMs: number): void {
+/** `pid` is undefined as long as its starter has not told it. */
+export function setRunning(
+  book: Book, task: Task, pid: number | undefined, startedEpochMs: number,
+): void {
   const { coresPerTask, memoryBytesPerTask } = task.tranche.submission.resources
   leave(book, task)
   task.status = { kind: 'running', startedEpochMs }

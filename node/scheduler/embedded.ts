@@ -27,7 +27,8 @@ import { inspect } from './embedded-inspect.ts'
 import { boundOutput, markCutOutput, sampleMemory } from './embedded-sample.ts'
 import { adoptedWatch } from './embedded-watch.ts'
 import type { AdoptedWatch } from './embedded-watch.ts'
-import { run, spawnDetached } from './exec.ts'
+import { openStarter, run } from './exec.ts'
+import type { Starter } from './exec.ts'
 import { bootId, sendSignal } from './process-table.ts'
 import type { SandboxOptions } from './sandbox.ts'
 import {
@@ -70,6 +71,7 @@ interface Session {
   readonly book: Book
   readonly store: TrancheStore<Note>
   readonly watch: AdoptedWatch
+  readonly starter: Starter
   readonly boot: string
   readonly environment: Readonly<Record<string, string>>
   sequence: number
@@ -92,6 +94,8 @@ const graceSecondsDefault = 10
 const outputBytesMaxDefault = 64 * 1024 * 1024
 const tasksQueuedMaxDefault = 100_000
 const sampleMsDefault = 1_000
+const sampleMsMax = 10_000
+const samplePart = 50
 const secondSignalSamples = 3
 
 export class EmbeddedDriver implements Driver {
@@ -124,6 +128,7 @@ export class EmbeddedDriver implements Driver {
       book: emptyBook(this.config.cores, this.config.memoryBytes),
       store: trancheStore<Note>(join(this.config.stateDirectory, 'tranches')),
       watch: adoptedWatch(this.#recordsDirectory, (base) => this.#settleByBase(session, base)),
+      starter: openStarter(),
       boot: bootId(),
       environment: ownEnvironment(),
       sequence: 0, sampler: undefined, dispatch: undefined, hint: undefined,
@@ -137,6 +142,7 @@ export class EmbeddedDriver implements Driver {
     const session = this.#session
     this.#session = undefined
     session?.watch.close()
+    session?.starter.close()
     session?.sampler?.stop()
     session?.dispatch?.stop()
     session?.hint?.stop()
@@ -368,11 +374,7 @@ export class EmbeddedDriver implements Driver {
 
   #dispatch(session: Session): void {
     const tasks = nextStarts(session.book, clock.now(), this.#graceSeconds)
-    for (const task of tasks.slice(0, startsPerBatch)) {
-      if (this.#launch(session, task)) continue
-      this.#dispatchSoon(session, retryMs)
-      break
-    }
+    for (const task of tasks.slice(0, startsPerBatch)) this.#launch(session, task)
     if (tasks.length === 0) return
     if (tasks.length > startsPerBatch) this.#dispatchSoon(session)
     this.#sampleRegularly(session)
@@ -383,7 +385,7 @@ export class EmbeddedDriver implements Driver {
     return this.config.graceSeconds ?? graceSecondsDefault
   }
 
-  #launch(session: Session, task: Task): boolean {
+  #launch(session: Session, task: Task): void {
     const { submission } = task.tranche
     // What is another account's is made before it is: its owner may put links into it.
     if (submission.account === undefined) this.#makeOwn(task.directory)
@@ -395,14 +397,16 @@ export class EmbeddedDriver implements Driver {
       streams: submission.account === undefined ? '.gridnode' : '',
       command: this.#commandOf(task),
     })
-    const started = spawnDetached(argv, {
+    setRunning(session.book, task, undefined, clock.now())
+    session.starter.start({
+      argv,
       env: { ...session.environment, ...taskEnvironment(submission, task.taskIndex) },
       cwd: '/',
+      onStarted: (pid) => {
+        if (task.status.kind === 'running') task.pid ??= pid
+      },
       onExit: () => this.#supervisorExited(session, task),
     })
-    if (!started) return false
-    setRunning(session.book, task, started.pid, clock.now())
-    return true
   }
 
   #makeOwn(directory: string): void {
@@ -426,25 +430,35 @@ export class EmbeddedDriver implements Driver {
     task.pid = undefined
     this.#settle(session, task)
     if (task.status.kind !== 'running' || task.pid !== undefined) return
-    // It ended before it had claimed the task (killed, or the disk is full): nothing has run.
+    // It was not started, or ended before it had claimed the task (killed, or the disk is full):
+    // nothing has run. If one is on its way all the same, only one of the two can claim the task.
     enqueue(session.book, task)
     this.#dispatchSoon(session, retryMs)
   }
 
   #sampleRegularly(session: Session): void {
-    session.sampler ??= clock.every(this.config.sampleMs ?? sampleMsDefault, () => {
-      this.#sample(session)
+    session.sampler ??= clock.after(this.config.sampleMs ?? sampleMsDefault, () => {
+      this.#sampleInTurn(session)
+    })
+  }
+
+  /** A look at all processes of a busy machine takes long: it gets a small part of the time. */
+  #sampleInTurn(session: Session): void {
+    const begin = clock.now()
+    this.#sample(session)
+    session.sampler = undefined
+    if (this.#session !== session || session.book.running.size === 0) return
+    const pauseMs = Math.min(sampleMsMax, (clock.now() - begin) * samplePart)
+    const sampleMs = Math.max(this.config.sampleMs ?? sampleMsDefault, pauseMs)
+    session.sampler = clock.after(sampleMs, () => {
+      this.#sampleInTurn(session)
     })
   }
 
   #sample(session: Session): void {
     const { running } = session.book
-    if (running.size === 0) {
-      session.sampler?.stop()
-      session.sampler = undefined
-      return
-    }
-    const sampled = sampleMemory(new Map([...running].map((task) => [task, {
+    const known = [...running].filter(({ pid }) => pid !== undefined)
+    const sampled = sampleMemory(new Map(known.map((task) => [task, {
       session: task.pid ?? 0,
       memoryBytesMax: task.tranche.submission.resources.memoryBytesPerTask,
     }])))

@@ -1,13 +1,14 @@
-// The one door to child processes. `run` asks a command and reads its whole answer; `spawnDetached`
-// starts a supervisor that outlives us.
+// The one door to child processes. `run` asks a command and reads its whole answer; a starter
+// starts supervisors that outlive us, by a small process of its own.
 //
 // Invariants: never a shell on our side (argv goes to the kernel as it is); every run has a time
 // limit and an output limit; a run that passes a limit is ended with its whole process group before
 // the promise settles.
 
-import { spawn } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
+import { join } from 'node:path'
 import { clock } from '../clock.ts'
 import { SchedulerFailure } from './driver.ts'
 
@@ -100,39 +101,95 @@ export async function run(argv: readonly string[], options: RunOptions): Promise
   })
 }
 
-export interface Detached {
-  readonly pid: number
+/** What a starter is asked, and what it answers: see starter-process.ts. */
+export interface StartOrder {
+  readonly id: number
+  readonly argv: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
 }
 
-/**
- * Starts `argv` in a session of its own, with no standard streams, to go on when we end. `onExit`
- * is called once, if we live to see it. Undefined when the system would not start it (out of
- * processes or memory).
- */
-export function spawnDetached(
-  argv: readonly string[],
-  options: {
-    readonly env: Readonly<Record<string, string>>
-    readonly cwd: string
-    readonly onExit: (code: number) => void
-  },
-): Detached | undefined {
-  const [program = '', ...rest] = argv
-  let child: ChildProcess
-  try {
-    child = spawn(program, rest, {
-      detached: true,
-      stdio: 'ignore',
-      env: options.env,
-      cwd: options.cwd,
-    })
-  } catch {
-    return undefined
+export type StartNews =
+  | { readonly id: number; readonly kind: 'started'; readonly pid: number }
+  /** The system would not start it: out of processes or memory. */
+  | { readonly id: number; readonly kind: 'failed' }
+  | {
+      readonly id: number
+      readonly kind: 'ended'
+      readonly code: number | null
+      readonly signal: NodeJS.Signals | null
+    }
+
+export interface Detached {
+  readonly argv: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+  readonly onStarted: (pid: number) => void
+  /**
+   * Once, if we live to see it: it has ended (with its exit code), could not be started, or the
+   * starter is gone and nobody will tell (undefined).
+   */
+  readonly onExit: (code: number | undefined) => void
+}
+
+export interface Starter {
+  /** In a session of its own, with no standard streams, to go on when we end. */
+  start(detached: Detached): void
+  /** What was started goes on, and is not told about any more. */
+  close(): void
+}
+
+/** A small process that starts others; it is started when it is needed, and again if it ends. */
+export function openStarter(): Starter {
+  const pending = new Map<number, Detached>()
+  let child: ChildProcess | undefined
+  let last = 0
+  const finish = (id: number, code: number | undefined): void => {
+    const detached = pending.get(id)
+    pending.delete(id)
+    detached?.onExit(code)
   }
-  child.on('error', () => {})
-  child.on('exit', (code, signal) => options.onExit(exitCode(code, signal)))
-  child.unref()
-  return child.pid === undefined ? undefined : { pid: child.pid }
+  const hear = (news: StartNews): void => {
+    if (news.kind === 'started') pending.get(news.id)?.onStarted(news.pid)
+    else finish(news.id, news.kind === 'ended' ? exitCode(news.code, news.signal) : undefined)
+  }
+  const open = (): ChildProcess => {
+    const opened = fork(join(import.meta.dirname, 'starter-process.ts'), [], {
+      detached: true, stdio: ['ignore', 'ignore', 'ignore', 'ipc'], env: {}, cwd: '/',
+    })
+    const isGone = (): void => {
+      if (child !== opened) return
+      child = undefined
+      for (const id of [...pending.keys()]) finish(id, undefined)
+    }
+    opened.on('message', hear)
+    opened.on('error', isGone)
+    opened.on('exit', isGone)
+    opened.unref()
+    opened.channel?.unref()
+    return opened
+  }
+  return {
+    start(detached) {
+      const id = ++last
+      pending.set(id, detached)
+      const { argv, env, cwd } = detached
+      try {
+        child ??= open()
+        child.send({ id, argv, env, cwd } satisfies StartOrder, (error) => {
+          if (error) finish(id, undefined)
+        })
+      } catch {
+        queueMicrotask(() => finish(id, undefined))
+      }
+    },
+    close() {
+      pending.clear()
+      const closing = child
+      child = undefined
+      if (closing?.connected) closing.disconnect()
+    },
+  }
 }
 
 function collect(

@@ -14,7 +14,7 @@ import { openAuction } from './home-auction.ts'
 import {
   atOnceLeft, changeJob, closeContract, documentOf, dropWaiting, openContracts, runningAuction,
 } from './home-book.ts'
-import { sharedOut } from './home-shares.ts'
+import { isBrief, sharedOut } from './home-shares.ts'
 import { commitTasks } from './home-tranches.ts'
 import { settleWaits, wakeChildren } from './home-waiting.ts'
 import type { HomeContract, Job } from './state.ts'
@@ -42,14 +42,20 @@ function refill(turn: Turn, id: JobId): void {
   const contracts = openContracts(turn, job)
   const slotsOf = (contract: HomeContract): number => contract.slots + contract.queueSlots
   const all = contracts.reduce((sum, contract) => sum + slotsOf(contract), 0)
+  const brief = isBrief(turn, job)
+  const room = (contract: HomeContract, waiting: number): number => tasksToCommit({
+    waiting,
+    outstanding: contract.outstanding,
+    room: contract,
+    slotsElsewhere: all - slotsOf(contract),
+    brief,
+  })
+  // Most reports leave room nowhere.
+  if (contracts.every((contract) => room(contract, rangesSize(job.waiting)) === 0)) return
   for (const { contract, share } of sharedOut(turn, job, contracts)) {
     const now = turn.view.get('jobs', id)!
-    const count = Math.min(tasksToCommit({
-      waiting: rangesSize(now.waiting),
-      outstanding: contract.outstanding,
-      room: contract,
-      slotsElsewhere: all - slotsOf(contract),
-    }), atOnceLeft(turn, now), share)
+    const wanted = room(contract, rangesSize(now.waiting))
+    const count = Math.min(wanted, atOnceLeft(turn, now), share)
     if (count > 0) commitTasks(turn, contract.id, count)
   }
 }

@@ -22,6 +22,7 @@ import { isUp } from './turn.ts'
 
 /** So many tasks are looked at one by one; what is beyond counts as waiting there. */
 const lookedAtMax = 2_000
+const briefMsMax = 60_000
 
 /** A task is done: how long it ran counts for those that come. */
 export function noteRan(turn: Turn, id: ContractId, { started_ms, ended_ms }: TaskReport): void {
@@ -74,6 +75,23 @@ function canTake(turn: Turn, contract: HomeContract, job: Job): boolean {
   return affordable(turn, contract, job) > 0
 }
 
+/** By those that are done, its tasks take little longer than a round trip and staging. */
+export function isBrief(turn: Turn, job: Job): boolean {
+  const { tasks, referenceMs } = ranSoFar(turn, job)
+  return tasks > 0n && referenceMs <= tasks * BigInt(briefMsMax) * 1000n
+}
+
+function ranSoFar(turn: Turn, job: Job): { tasks: bigint; referenceMs: bigint } {
+  let [tasks, referenceMs] = [0n, 0n]
+  for (const id of job.contracts) {
+    const contract = turn.view.get('homeContracts', id)
+    if (!contract) continue
+    tasks += BigInt(contract.ran.tasks)
+    referenceMs += BigInt(contract.ran.ms) * BigInt(contract.speedPermille)
+  }
+  return { tasks, referenceMs }
+}
+
 /**
  * How long a task takes at a host: the mean of those that it has done; else that of all hosts, at
  * its speed; else the walltime, which is for the reference core.
@@ -82,13 +100,7 @@ export function paceOf(
   turn: Turn, job: Job, { ran, speedPermille }: Pick<HomeContract, 'ran' | 'speedPermille'>,
 ): number {
   if (ran.tasks > 0) return Math.max(1, Math.floor(ran.ms / ran.tasks))
-  let [tasks, referenceMs] = [0n, 0n]
-  for (const id of job.contracts) {
-    const other = turn.view.get('homeContracts', id)
-    if (!other) continue
-    tasks += BigInt(other.ran.tasks)
-    referenceMs += BigInt(other.ran.ms) * BigInt(other.speedPermille)
-  }
+  const { tasks, referenceMs } = ranSoFar(turn, job)
   const walltimeMs = documentOf(turn, job.id).walltime_seconds * 1000
   const ms = tasks > 0n ? Number(referenceMs / tasks) : walltimeMs * 1000
   return Math.max(1, Math.floor(ms / speedPermille))

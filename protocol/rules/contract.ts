@@ -131,18 +131,20 @@ export function tasksCommittedMax({ slots, queueSlots }: ContractRoom): number {
 /**
  * How many more tasks to commit to a host now. `outstanding` are committed and not ended. A small
  * stub beyond the slots hides the round trip when there is plenty of work; when work runs short it
- * would only keep tasks from slots elsewhere, so then there is none.
+ * would only keep tasks from slots elsewhere, so then there is none, unless tasks are so `brief`
+ * that the round trip would cost more.
  */
 export function tasksToCommit(options: {
   readonly waiting: number
   readonly outstanding: number
   readonly room: ContractRoom
   readonly slotsElsewhere: number
+  readonly brief?: boolean
 }): number {
-  const { waiting, outstanding, room, slotsElsewhere } = options
+  const { waiting, outstanding, room, slotsElsewhere, brief = false } = options
   const slots = room.slots + room.queueSlots
   const plenty = waiting > 2 * (slots + slotsElsewhere)
-  const target = plenty ? tasksCommittedMax(room) : slots
+  const target = plenty || brief ? tasksCommittedMax(room) : slots
   const missing = target - outstanding
   // Top up in batches: a hold costs four statements however many tasks it covers.
   const batch = plenty ? Math.max(1, Math.floor(slots / 4)) : 1

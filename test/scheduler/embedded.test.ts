@@ -1,11 +1,11 @@
 // The embedded executor: the suite of all drivers, then what only it promises.
 
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EmbeddedDriver } from '../../node/scheduler/embedded.ts'
 import type { EmbeddedConfig } from '../../node/scheduler/embedded.ts'
 import type { EndedTask, Submission } from '../../node/scheduler/driver.ts'
-import { spawnDetached } from '../../node/scheduler/exec.ts'
 import { bootId, readProcess } from '../../node/scheduler/process-table.ts'
 import { assert, eventually, suite } from '../harness.ts'
 import type { Context } from '../harness.ts'
@@ -109,14 +109,15 @@ t('goes on with its tasks when the node is killed', async (ctx) => {
   const script = 'echo run >>runs; while [ ! -e ../go ]; do sleep 0.05; done; exit 6'
   writeFileSync(join(root, 'config.json'), JSON.stringify(config))
   writeFileSync(join(root, 'submission.json'), JSON.stringify(submission(script, { tasks: 2 })))
-  const owner = spawnDetached([
-    process.execPath, join(import.meta.dirname, 'embedded-owner.ts'),
+  const owner = spawn(process.execPath, [
+    join(import.meta.dirname, 'embedded-owner.ts'),
     join(root, 'config.json'), join(root, 'submission.json'),
-  ], { env: { PATH: process.env['PATH'] ?? '' }, cwd: '/', onExit: () => {} })
-  assert.ok(owner)
+  ], { env: { PATH: process.env['PATH'] ?? '' }, cwd: '/', detached: true, stdio: 'ignore' })
+  const pid = owner.pid ?? 0
+  assert.ok(pid > 0)
   await eventually(() => existsSync(join(root, 't0/runs')))
-  process.kill(owner.pid, 'SIGKILL')
-  await eventually(() => readProcess(owner.pid) === undefined)
+  process.kill(pid, 'SIGKILL')
+  await eventually(() => readProcess(pid) === undefined)
 
   const driver = await open()
   const kinds = (await driver.query(never)).map(({ status }) => status.kind)

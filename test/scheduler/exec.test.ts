@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { run, spawnDetached } from '../../node/scheduler/exec.ts'
+import { openStarter, run } from '../../node/scheduler/exec.ts'
 import { readProcess } from '../../node/scheduler/process-table.ts'
 import { assert, eventually, suite } from '../harness.ts'
 
@@ -63,12 +63,44 @@ t('does not mind a command that ignores its input', async () => {
   assert.equal(answer.code, 0)
 })
 
-t('starts a process in a session of its own and tells when it ended', async () => {
-  let code: number | undefined
-  const started = spawnDetached(['sh', '-c', 'sleep 0.1; exit 5'], {
-    env: {}, cwd: '/', onExit: (ended) => { code = ended },
+t('starts a process in a session of its own and tells when it ended', async (ctx) => {
+  const starter = openStarter()
+  ctx.after(() => starter.close())
+  const told: (number | undefined)[] = []
+  starter.start({
+    argv: ['sh', '-c', 'sleep 0.3; exit 5'], env: {}, cwd: '/',
+    onStarted: (pid) => {
+      told.push(readProcess(pid)?.session === pid ? 1 : 0)
+    },
+    onExit: (code) => void told.push(code),
   })
-  assert.ok(started)
-  assert.equal(readProcess(started.pid)?.session ?? started.pid, started.pid)
-  await eventually(() => code === 5)
+  starter.start({
+    argv: ['/no/such/program'], env: {}, cwd: '/',
+    onStarted: () => void told.push(-1), onExit: (code) => void told.push(code),
+  })
+  await eventually(() => told.length === 3)
+  assert.ok(told.includes(undefined), 'the program that does not exist')
+  assert.equal(told.filter((one) => one !== undefined), [1, 5])
+})
+
+t('a starter that is gone says so, and the next start has a new one', async (ctx) => {
+  const starter = openStarter()
+  ctx.after(() => starter.close())
+  const startOne = (command: string): Promise<{ pid: number; ended: Promise<unknown> }> =>
+    new Promise((resolve) => {
+      let tell: (code: number | undefined) => void = () => undefined
+      const ended = new Promise((done) => (tell = done))
+      starter.start({
+        argv: ['sh', '-c', command], env: {}, cwd: '/',
+        onStarted: (pid) => resolve({ pid, ended }), onExit: (code) => tell(code),
+      })
+    })
+  const first = await startOne('sleep 60')
+  ctx.after(() => process.kill(first.pid))
+  const stat = readFileSync(`/proc/${first.pid}/stat`, 'latin1')
+  process.kill(Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]), 'SIGKILL')
+  assert.equal(await first.ended, undefined)
+  assert.ok(readProcess(first.pid), 'what it has started goes on')
+  const second = await startOne('exit 3')
+  assert.equal(await second.ended, 3)
 })
