@@ -160,7 +160,8 @@ function onReport(turn: Turn, from: SiteName, report: Report): void {
   if (tranche.state.kind === 'awarded') begin(turn, { ...tranche, revision, movedEpochMs })
   else renew(turn, { ...tranche, revision, movedEpochMs })
   noteUsage(turn, tranche.id, report)
-  for (const task of report.tasks) onTaskReport(turn, tranche, task)
+  const isNewest = report.revision >= tranche.revision
+  for (const task of report.tasks) onTaskReport(turn, tranche, task, isNewest)
   changeJob(turn, tranche.job, {})
   closeLocal(turn, tranche.id)
   acceptIfDue(turn, tranche.id)
@@ -173,15 +174,17 @@ function unknownTranche(turn: Turn, to: SiteName, { tranche, revision }: Report)
   send(turn, to, { kind: 'acks', acks: [ack] })
 }
 
-function onTaskReport(turn: Turn, tranche: HomeTranche, report: TaskReport): void {
+function onTaskReport(
+  turn: Turn, tranche: HomeTranche, report: TaskReport, isNewest: boolean,
+): void {
   if (!rangesHave(tranche.tasks, report.task)) return count(turn, 'report_foreign_task')
   const key = taskKey(tranche.job, report.task)
   const known = turn.view.get('homeTasks', key)
   if (!known || known.tranche !== tranche.id || isOver(known)) return
   if (known.state === 'returning' || known.state === 'waiting') return
   if (report.state !== 'ended') {
-    const isNews = known.report?.halt !== report.halt
-    if (known.state === 'running' || report.state === 'queued') {
+    const isNews = isNewest && known.report?.halt !== report.halt
+    if (known.state === report.state || known.state === 'running') {
       return isNews ? noteHalt(turn, key, { ...known, report }) : undefined
     }
     turn.view.put('homeTasks', key, {

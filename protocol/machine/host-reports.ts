@@ -12,6 +12,8 @@ import type { Turn } from './turn.ts'
 import { isUp, send, setTimer } from './turn.ts'
 
 const reportMsMax = 15_000
+/** Of a task that nothing has happened to. */
+const firstRevision = 1
 /** Signs of life to one home that are due so close to one another go together. */
 const togetherMs = reportMsMax / 2
 
@@ -20,7 +22,9 @@ export function reportOf(turn: Turn, tranche: HostTranche): Report {
   const tasks: TaskReport[] = []
   for (const task of rangesValues(tranche.tasks)) {
     const known = turn.view.get('hostTasks', taskKey(tranche.id, task))
-    if (!known || known.revision <= tranche.ackedRevision || known.state === 'queued') continue
+    if (!known || known.revision <= tranche.ackedRevision) continue
+    // What waits as it was handed over is no news; what was held, or released again, is.
+    if (known.state === 'queued' && known.revision === firstRevision) continue
     tasks.push(toldOf(known))
   }
   const phase = tranche.phase === 'submitting' ? 'running'
