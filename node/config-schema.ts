@@ -9,6 +9,7 @@ import type { Microcredits } from '../protocol/base/units.ts'
 import { microcreditsMax } from '../protocol/base/units.ts'
 import { accountPattern, parseExportRule, parseMapRule } from '../protocol/rules/account-map.ts'
 import * as fields from './config-fields.ts'
+import { queuesSections } from './config-queues.ts'
 
 /** What the defaults of the embedded executor are taken from. */
 export interface Machine {
@@ -134,6 +135,7 @@ export const sections = {
     spool_max: v.optional(fields.bytes({ min: 2 ** 20, max: 1_024 * tebibyte }), '20GiB'),
     keep_results: v.optional(fields.seconds({ min: 60, max: 10 * yearSeconds }), '30d'),
   }),
+  ...queuesSections,
   limits: v.object({
     jobs_open: v.optional(fields.integer({ min: 1, max: limits.jobsOpen }), limits.jobsOpen),
     api_connections: v.optional(fields.integer({ min: 4, max: 10_000 }), 256),
@@ -159,6 +161,8 @@ export function schemaFor(kind: unknown, machine: Machine) {
     attributes: optional(sections.attributes),
     accounts: optional(sections.accounts),
     staging: optional(sections.staging),
+    queues: optional(sections.queues),
+    queue: optional(sections.queue),
     limits: optional(sections.limits),
     log: optional(sections.log),
   })

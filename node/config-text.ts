@@ -151,6 +151,28 @@ default_limit = "100 cr"
 # Texts and whole numbers.
 #arch = "x86_64"
 
+[queues]
+# Queues of this site's own jobs; without any all jobs are equal and the oldest goes first. Each is
+# a section such as [queue.night] with some of: access = ["ada", "project:physics", "-eve", "*"],
+# priority = 100, jobs, jobs_per_user, tasks, tasks_per_user, tasks_per_job, cores_per_task (0: no
+# limit), walltime = "12h", hours = ["mon-fri 18:00-08:00", "sat-sun"].
+# The queue of jobs that name none.
+#default = "normal"
+# Which job goes first: points of its queue and of its owner ([queues.owners]), so many for each
+# hour that it waits, less so many times its owner's share of what was used lately.
+#age_points = 10
+#fair_points = 0
+#fair_half_life = "7d"
+# While a job with so many points of queue and owner waits, no other goes; for so long. 0: never.
+#urgent = 0
+#urgent_for = "10m"
+# Of the hours.
+#utc_offset = "+00:00"
+
+[queues.owners]
+# Points of single users.
+#ada = 500
+
 [staging]
 # Where jobs lie while they run: in this directory, or elsewhere, such as "/shared/gridnode" that
 # the compute nodes of a cluster see.

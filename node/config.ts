@@ -12,8 +12,10 @@ import * as v from 'valibot'
 import type { SiteName } from '../protocol/base/ids.ts'
 import type { Microcredits } from '../protocol/base/units.ts'
 import type { AccountRules } from '../protocol/rules/account-map.ts'
+import type { QueueRules } from '../protocol/rules/queue.ts'
 import type { ListenAddress } from './config-fields.ts'
 import { describe, isTable } from './config-fields.ts'
+import { buildQueues, queueFaults } from './config-queues.ts'
 import type { ConfigRead, Machine, SchedulerRead } from './config-schema.ts'
 import { embeddedSchema, schemaFor, sections, slurmSchema } from './config-schema.ts'
 import { nearestFew } from '../protocol/base/nearest.ts'
@@ -103,6 +105,7 @@ export interface Config {
     readonly retentionSeconds: number
   }
   readonly attributes: ReadonlyMap<string, string | number>
+  readonly queues: QueueRules | undefined
   readonly staging: {
     readonly spoolBytesMax: number
     readonly keepResultsSeconds: number
@@ -280,6 +283,7 @@ function* contradictions(read: ConfigRead): Iterable<readonly [readonly string[]
   if (map.some((rule) => rule.account === 'pool') && pool.length === 0) {
     yield [['accounts', 'pool'], 'expected names of accounts, as accounts.map gives out the pool']
   }
+  yield* queueFaults(read)
   for (const [site] of read.credit.limits) {
     if (site !== read.site.name) continue
     yield [['credit', 'limits', site], 'expected another site; a site owes itself nothing']
@@ -325,6 +329,7 @@ function build(read: ConfigRead): Config {
     ledger: { listen: read.ledger.listen, retentionSeconds: read.ledger.retention },
     attributes: new Map(read.attributes),
     accounts: read.accounts,
+    queues: buildQueues(read),
     staging: {
       spoolBytesMax: staging.spool_max, keepResultsSeconds: staging.keep_results,
       jobsDirectory: staging.jobs,

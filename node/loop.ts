@@ -39,6 +39,8 @@ export type Happening = Event extends infer E ? (E extends Event ? Omit<E, 'at'>
 
 export interface Loop {
   push(happening: Happening): void
+  /** What the administrator has set anew counts from the next step on. */
+  configure(next: Self): void
   /** For readers; never written from outside. */
   readonly tables: Tables
   /** True when nothing is queued or being written. */
@@ -54,7 +56,8 @@ const fromPeers: ReadonlySet<Happening['kind']> = new Set([
 const batchEventsMax = 1_000
 const wakeMsMax = 60_000
 
-export function createLoop(self: Self, tables: Tables, ports: LoopPorts): Loop {
+export function createLoop(first: Self, tables: Tables, ports: LoopPorts): Loop {
+  let self = first
   let queue: Happening[] = []
   let writing = false
   let performing = false
@@ -148,6 +151,10 @@ export function createLoop(self: Self, tables: Tables, ports: LoopPorts): Loop {
 
   return {
     push,
+    configure(next) {
+      self = next
+      push({ kind: 'configured' })
+    },
     tables,
     idle: () => queue.length === 0 && !writing,
     stop() {

@@ -67,6 +67,7 @@ export function selfOf(config: Config, keys: Keys<'statement' | 'witness'>, tabl
     keepResultsSeconds: config.staging.keepResultsSeconds,
     draining: config.draining,
     accounts: config.accounts,
+    queues: config.queues,
   }
 }
 

@@ -8,7 +8,7 @@ import { importsOf, type Import } from './source-text.ts'
 /** The walk. A rules file imports only files that stand before it in this list. */
 export const rulesInOrder: readonly string[] = [
   'statement-fields', 'statement', 'ruling', 'tariff', 'membership',
-  'needs', 'account-map', 'job', 'dependency', 'request', 'job-options',
+  'needs', 'account-map', 'job', 'queue', 'dependency', 'request', 'job-options',
   'dialect', 'layout', 'quantities', 'begin-time', 'dependency-words', 'script-lines',
   'sbatch', 'sbatch-layout', 'slurm-script', 'pbs-resources', 'pbs-options', 'pbs',
   'grid-engine-resources', 'grid-engine-options', 'grid-engine',

@@ -9,7 +9,7 @@ import { coldTables, volatileTables } from '../../protocol/machine/state.ts'
 type Volatile =
   'links' | 'offers' | 'capacity' | 'offerState' | 'addresses' | 'counters' | 'ownHeads'
   | 'evidenceSent'
-  | 'heardPeers' | 'histories' | 'receiptsOwed'
+  | 'heardPeers' | 'histories' | 'receiptsOwed' | 'queueUse'
 type StoredTable = Exclude<keyof CoreTables, Volatile>
 
 /** The store's own records: the version of the layout and the marks of commits. */
@@ -61,6 +61,8 @@ const numbers: Readonly<Record<StoredTable, number>> = {
   trancheOrders: 83,
   hostOrders: 84,
   children: 85,
+  used: 86,
+  drained: 87,
   members: 33,
   invites: 34,
   delivery: 35,

@@ -37,6 +37,15 @@ export interface ObservedTask {
 
 export type Event = { readonly at: number } & (
   | { readonly kind: 'started'; readonly addresses: readonly string[] }
+  /** The administrator's settings are others from this step on. */
+  | { readonly kind: 'configured' }
+  /** Take the site out of work, or back into it. */
+  | {
+      readonly kind: 'drainRequested'
+      readonly request: string
+      readonly drain: boolean
+      readonly reason: string
+    }
   /** A deadline of `wakeAt` has passed. */
   | { readonly kind: 'woken' }
   | { readonly kind: 'messageReceived'; readonly from: SiteName; readonly encoded: string }

@@ -17,6 +17,7 @@ import type { GrantRecord } from '../rules/ledger-book.ts'
 import { account } from '../rules/ledger-book.ts'
 import { creditLimit, exposure } from '../rules/ledger.ts'
 import { freeOf, grantNamed, openPair } from './home-grants.ts'
+import { countJob, queueRoom } from './home-queue.ts'
 import { documentNow, sortOut } from './job-orders.ts'
 import type { HomeContract, HomeTask, Job, ReportedUsage } from './state.ts'
 import { auctionKey, taskKey } from './state.ts'
@@ -57,6 +58,7 @@ export function changeJob(turn: Turn, id: JobId, change: Partial<Job>): Job | un
   if (!job) return undefined
   const changed = { ...job, ...change }
   turn.view.put('jobs', id, changed)
+  countJob(turn, job, changed)
   if (!turn.effects.some((effect) => effect.kind === 'jobChanged' && effect.job === id)) {
     turn.effects.push({ kind: 'jobChanged', job: id })
   }
@@ -76,12 +78,13 @@ export function openContracts(turn: Turn, job: Job): HomeContract[] {
     .sort((a, b) => compareBytes(a.host, b.host))
 }
 
-/** How many more tasks may run at once by the job's own limit. */
+/** How many more tasks may run at once by the job's own limit and those of its queue. */
 export function atOnceLeft(turn: Turn, job: Job): number {
+  const room = queueRoom(turn, job).tasks
   const limit = documentOf(turn, job.id).tasks_at_once
-  if (limit === 0) return limits.tasksPerJob
+  if (limit === 0) return room
   const over = job.done + job.failed + job.cancelled + rangesSize(unplaced(job))
-  return Math.max(0, limit - (job.total - over))
+  return Math.max(0, Math.min(room, limit - (job.total - over)))
 }
 
 export function runningAuction(turn: Turn, job: Job): boolean {

@@ -9,7 +9,8 @@ import type { EventOf } from './events.ts'
 import { openAuction } from './home-auction.ts'
 import { changeJob, dropWaiting } from './home-book.ts'
 import { grantNamed } from './home-grants.ts'
-import { forgetAt } from './home-placing.ts'
+import { forgetAt, waitsForQueue } from './home-placing.ts'
+import { countJob, queueRefusal } from './home-queue.ts'
 import { stopTranches } from './home-tranches.ts'
 import { beginWaiting, isWaitedFor, submittedAt, wrongWait } from './home-waiting.ts'
 import type { Job } from './state.ts'
@@ -43,6 +44,10 @@ export function onJobSubmitted(turn: Turn, event: EventOf<'jobSubmitted'>): void
   if (wait !== undefined) {
     return answer(turn, request, { kind: 'refused', code: 'bad_dependency', detail: wait })
   }
+  const full = queueRefusal(turn, document, rangesSize(signed.tasks))
+  if (full) {
+    return answer(turn, request, { kind: 'refused', code: full.reason, detail: full.detail })
+  }
   // Nothing below can fail.
   const submittedEpochMs = submittedAt(turn, document)
   view.put('jobNotes', signed.id, { note, document })
@@ -67,9 +72,11 @@ export function onJobSubmitted(turn: Turn, event: EventOf<'jobSubmitted'>): void
     state: { kind: 'open' },
     note: 'waiting for its first auction',
   })
+  countJob(turn, undefined, view.get('jobs', signed.id))
   answer(turn, request, { kind: 'submitted', job: signed.id, already: false })
   beginWaiting(turn, signed.id)
-  if (rangesSize(view.get('jobs', signed.id)!.waiting) > 0) openAuction(turn, signed.id)
+  const job = view.get('jobs', signed.id)!
+  if (rangesSize(job.waiting) > 0 && !waitsForQueue(turn, job)) openAuction(turn, signed.id)
 }
 
 function openJobs(turn: Turn): number {

@@ -7,13 +7,13 @@
 
 import { clip } from '../base/clip.ts'
 import type { JobId, SiteName } from '../base/ids.ts'
-import { compareBytes } from '../base/ids.ts'
 import { rangesSize } from '../base/ranges.ts'
 import { tasksToCommit } from '../rules/contract.ts'
 import { openAuction } from './home-auction.ts'
 import {
   atOnceLeft, changeJob, closeContract, documentOf, dropWaiting, openContracts, runningAuction,
 } from './home-book.ts'
+import { goesFirst, inOrder, queueRoom } from './home-queue.ts'
 import { isBrief, sharedOut } from './home-shares.ts'
 import { commitTasks } from './home-tranches.ts'
 import { settleWaits, wakeChildren } from './home-waiting.ts'
@@ -33,6 +33,8 @@ export function placeMarked(turn: Turn): void {
     wakeChildren(turn, id)
   }
   turn.toPlace.clear()
+  // Room that one job leaves is for the best that waits.
+  if (turn.freedQueues.size > 0) roundsSoon(turn)
 }
 
 /** Late binding: a task goes where a slot is open first, unless it would end sooner elsewhere. */
@@ -90,17 +92,18 @@ export function roundsSoon(turn: Turn): void {
   for (const [, job] of turn.view.entries('jobs')) {
     if (job.state.kind === 'open' && rangesSize(job.waiting) > 0) waiting.push(job)
   }
-  waiting.sort((a, b) => a.submittedEpochMs - b.submittedEpochMs || compareBytes(a.id, b.id))
-  for (const job of waiting.slice(0, 16)) {
+  inOrder(turn, waiting).slice(0, 16).forEach((job, place) => {
     const planned = turn.view.get('timers', `round/${job.id}`)
-    if (planned !== undefined && planned > soon) setTimer(turn, `round/${job.id}`, soon)
-  }
+    // One after the other: what the first takes the next does not find.
+    const at = soon + place
+    if (planned !== undefined && planned > at) setTimer(turn, `round/${job.id}`, at)
+  })
 }
 
 export function onRoundDue(turn: Turn, id: JobId): void {
   const job = turn.view.get('jobs', id)
   if (job?.state.kind !== 'open' || rangesSize(job.waiting) === 0) return
-  if (runningAuction(turn, job)) return
+  if (runningAuction(turn, job) || waitsForQueue(turn, job)) return
   const patience = documentOf(turn, id).start_within_seconds * 1000
   // Also results that are still on their way are progress to wait for.
   const over = job.done + job.failed + job.cancelled
@@ -113,6 +116,25 @@ export function onRoundDue(turn: Turn, id: JobId): void {
     if (now?.state.kind !== 'open' || rangesSize(now.waiting) === 0) return
   }
   openAuction(turn, id)
+}
+
+/**
+ * [QUEUE-5] Its queue has no room, or a better job goes first: looked at again when there may be,
+ * and its patience is not used up by it.
+ */
+export function waitsForQueue(turn: Turn, job: Job): boolean {
+  const room = queueRoom(turn, job)
+  const first = room.tasks > 0 ? goesFirst(turn, job) : undefined
+  if (room.tasks > 0 && !first) return false
+  const { roundRetryMsMin, roundRetryMsMax } = turn.self.market
+  const note = first ? `job ${first.id} of the same queue goes first` : room.why
+  changeJob(turn, job.id, {
+    lastProgressEpochMs: turn.now, ...(openContracts(turn, job).length === 0 && { note }),
+  })
+  const until = room.untilEpochMs ?? turn.now + (first ? roundRetryMsMin : roundRetryMsMax)
+  setTimer(turn, `round/${job.id}`, until)
+  if (first) setTimer(turn, `round/${first.id}`, turn.now)
+  return true
 }
 
 function expire(turn: Turn, job: Job): void {

@@ -11,6 +11,7 @@ import { addRanges } from '../base/ranges.ts'
 import { verdictOf } from '../rules/run.ts'
 import type { EventOf } from './events.ts'
 import { changeJob, placeAgain, withoutTree } from './home-book.ts'
+import { noteUsed } from './home-queue.ts'
 import { acceptIfDue, allIn } from './home-claims.ts'
 import { settled } from './home-tranches.ts'
 import type { HomeTask } from './state.ts'
@@ -39,6 +40,7 @@ export function finish(turn: Turn, task: HomeTask, verdict = verdictOf(task.repo
   if (!tranche || !job) return
   const taken = addRanges(tranche.taken, [[task.task, task.task]])
   turn.view.put('homeTranches', tranche.id, { ...tranche, taken })
+  noteUsed(turn, job.user, task.report?.core_s ?? 0)
   changeJob(turn, job.id, { [verdict.kind]: job[verdict.kind] + 1 })
   if (tranche.state.kind === 'live') turn.toAck.add(tranche.id)
   closeLocal(turn, tranche.id)

@@ -13,7 +13,7 @@ import { creditLimit, exposure } from '../rules/ledger.ts'
 import { capFor } from '../rules/tariff.ts'
 import { isFrozen } from './evidence.ts'
 import { accountOf } from './host-accounts.ts'
-import { committed, gpusLeft, holdingsOf, loadFactor, othersLeave } from './host-capacity.ts'
+import { committed, gpusLeft, holdingsOf, isDraining, loadFactor, othersLeave } from './host-capacity.ts'
 import { exposedTo } from './host-exposure.ts'
 import { queueSeconds } from './host-queue.ts'
 import type { MessageOf } from './messages.ts'
@@ -131,7 +131,7 @@ function standingFor(
     queueCores: Math.floor((capacity.coresTotal * self.market.queueAheadPermille) / 1000),
     bidsOpen: ours.bids,
     bidsOpenToHome: bids.count,
-    draining: self.draining,
+    draining: isDraining(turn),
     spoolBytesFree: capacity.spoolBytesFree,
     tasksAffordable: home === self.site ? limits.tasksPerJob
       : exposed === undefined ? affordable(left, cap) : 0,

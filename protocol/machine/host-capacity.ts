@@ -101,6 +101,11 @@ export function gpusLeft({ view, now }: Turn): number {
   return Math.min(more.gpusTotal, more.gpusFree + running) - promised
 }
 
+/** By the config, or by an operator's word. */
+export function isDraining({ view, self }: Turn): boolean {
+  return self.draining || view.get('drained', 'own') !== undefined
+}
+
 /** Prices rise in proportion to the load, from 1000 when idle to the site's maximum when full. */
 export function loadFactor(turn: Turn): number {
   const capacity = turn.view.get('capacity', 'own')

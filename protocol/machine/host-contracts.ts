@@ -13,7 +13,7 @@ import { say } from './delivery.ts'
 import { isFrozen } from './evidence.ts'
 import { onAuctionClosed } from './host-bids.ts'
 import { forgetContract } from './host-book.ts'
-import { coresLeft, memoryLeft } from './host-capacity.ts'
+import { coresLeft, isDraining, memoryLeft } from './host-capacity.ts'
 import { exposedTo } from './host-exposure.ts'
 import type { HostContract, HostTranche } from './state.ts'
 import { openBidKey } from './state.ts'
@@ -101,7 +101,7 @@ function noRoom(
   if (exposedTo(turn, hold.from) !== undefined) return 'exposure'
   const fits = hold.tasks * contract.cores <= coresLeft(turn)
   if (!contract.open && !fits) return 'contract_closed'
-  if (turn.self.draining) return 'draining'
+  if (isDraining(turn)) return 'draining'
   const most = tasksCommittedMax(contract)
   if (contract.outstanding + hold.tasks > most) return 'no_room'
   // Slots that it did not use went back: for more than it kept there has to be room.

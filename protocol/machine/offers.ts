@@ -14,7 +14,7 @@ import { isQuarantined } from './quarantine.ts'
 import type { CoreTables, Self } from './state.ts'
 import type { Turn } from './turn.ts'
 import { count, setTimer } from './turn.ts'
-import { coresLeft, gpusLeft, loadFactor, memoryLeft } from './host-capacity.ts'
+import { coresLeft, gpusLeft, isDraining, loadFactor, memoryLeft } from './host-capacity.ts'
 
 /** [DIRECTORY-3] Between two offers of a site: at least, and of that for each member. */
 const offerGapMs = 500
@@ -130,7 +130,7 @@ function draftOffer(turn: Turn): ClusterOffer | undefined {
     memory_mib_free: Math.max(0, memoryLeft(turn)),
     tasks_queued: capacity.tasksQueued,
     tasks_running: capacity.tasksRunning,
-    cores_per_task_max: self.draining ? 0 : capacity.coresPerTaskMax,
+    cores_per_task_max: isDraining(turn) ? 0 : capacity.coresPerTaskMax,
     memory_mib_per_task_max: capacity.memoryMibPerTaskMax,
     walltime_seconds_max: capacity.walltimeSecondsMax,
     speed_permille: self.tariff.speedPermille,

@@ -6,11 +6,15 @@ import { alarmText, isQuarantined } from './quarantine.ts'
 import { issueStatement } from '../rules/ledger.ts'
 import { onStarted as startDays } from './log-days.ts'
 import { onStarted as startPeers } from './peers.ts'
+import type { SiteName } from '../base/ids.ts'
+import { grantCredit } from './delivery.ts'
 import type { EventOf } from './events.ts'
 import { refreshOffer } from './offers.ts'
 import type { Turn } from './turn.ts'
+import { answer } from './turn.ts'
 import { closeAuction } from './home-auction.ts'
 import { roundsSoon } from './home-placing.ts'
+import { countQueues } from './home-queue.ts'
 import { resumeProofs } from './home-grants.ts'
 import { askResult } from './home-results.ts'
 import { resumeOwn } from './home-tranches.ts'
@@ -37,10 +41,31 @@ export function onStarted(turn: Turn, event: EventOf<'started'>): void {
   for (const [, job] of turn.view.entries('jobs')) {
     if (job.state.kind === 'ended') turn.effects.push({ kind: 'releaseInputs', job: job.id })
   }
+  countQueues(turn)
   resumeProofs(turn)
   resumeChecks(turn)
   roundsSoon(turn)
   refreshOffer(turn)
+}
+
+/** What was set anew: other prices are posted, other queues counted, and everybody hears of it. */
+export function onConfigured(turn: Turn): void {
+  postTariff(turn)
+  for (const [site] of turn.view.entries('links')) grantCredit(turn, site as SiteName)
+  countQueues(turn)
+  roundsSoon(turn)
+  refreshOffer(turn)
+}
+
+export function onDrainRequested(turn: Turn, event: EventOf<'drainRequested'>): void {
+  const { view, now } = turn
+  const { drain, reason, request } = event
+  if (drain) view.put('drained', 'own', { sinceEpochMs: now, reason })
+  else if (view.get('drained', 'own')) view.remove('drained', 'own')
+  refreshOffer(turn)
+  const detail = drain ? 'the site takes no new work; what is here goes on'
+    : turn.self.draining ? 'the config still says scheduler.draining = true' : 'the site takes work'
+  answer(turn, request, { kind: 'done', detail })
 }
 
 /**

@@ -18,6 +18,7 @@ import type { JobDocument } from '../rules/job.ts'
 import type { LedgerSigner, LedgerTables } from '../rules/ledger.ts'
 import { coldLedgerTables } from '../rules/ledger.ts'
 import type { AccountRules } from '../rules/account-map.ts'
+import type { QueueRules, QueueUse, Used } from '../rules/queue.ts'
 import type { ChosenAccount } from '../rules/contract.ts'
 import type { Ability, Licence } from '../rules/needs.ts'
 import type { KeptOffer } from '../rules/offer.ts'
@@ -71,6 +72,8 @@ export interface Self {
   readonly keepResultsSeconds: number
   /** Undefined: everything runs under the node's own account. */
   readonly accounts?: AccountRules | undefined
+  /** Undefined: all jobs are equal, and the oldest goes first. */
+  readonly queues?: QueueRules | undefined
   readonly jobsOpenMax: number
   readonly draining: boolean
 }
@@ -401,6 +404,12 @@ export interface CoreTables extends LedgerTables, LogTables, OrderTables, TrustT
   offers: KeptOffer
   /** volatile: key 'own' */
   capacity: CapacityRecord
+  /** key queue/, or queue/user */
+  queueUse: QueueUse
+  /** key user: what they have used lately */
+  used: Used
+  /** key own: an operator has taken the site out of work */
+  drained: { readonly sinceEpochMs: number; readonly reason: string }
   /** volatile: key 'own' */
   offerState: {
     readonly publishedEpochMs: number
@@ -417,6 +426,7 @@ export const coldTables: ReadonlySet<string> =
   new Set([...coldLedgerTables, ...coldLogTables])
 export const volatileTables: ReadonlySet<string> = new Set<keyof CoreTables>([
   'links', 'offers', 'capacity', 'offerState', 'addresses', 'counters', 'heardPeers', 'histories',
+  'queueUse',
   ...volatileLogTables, ...volatileTrustTables,
 ])
 

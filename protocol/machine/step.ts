@@ -25,7 +25,7 @@ import { keepJudged, keepOffer, refreshOffer } from './offers.ts'
 import * as peers from './peers.ts'
 import * as receipts from './receipts.ts'
 import * as days from './log-days.ts'
-import { onStarted } from './recover.ts'
+import { onConfigured, onDrainRequested, onStarted } from './recover.ts'
 import * as recovery from './recovery.ts'
 import type { CoreTables, Self } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -72,7 +72,8 @@ export function step(self: Self, tables: Tables, event: Event): Stepped {
   const view = draft<CoreTables>(tables)
   const turn: Turn = {
     self, view, now: event.at, effects: [], trailing: [], toDeliver: new Set(),
-    toReport: new Set(), toAck: new Set(), toPlace: new Set(), cosigned: new Set(),
+    toReport: new Set(), toAck: new Set(), toPlace: new Set(), freedQueues: new Set(),
+    cosigned: new Set(),
   }
   const before = saidToAll(self, view)
   route(turn, event)
@@ -107,6 +108,8 @@ function route(turn: Turn, event: Event): void {
     case 'capacityObserved':
       turn.view.put('capacity', 'own', event.capacity)
       return refresh(turn)
+    case 'configured': return onConfigured(turn)
+    case 'drainRequested': return onDrainRequested(turn, event)
     case 'jobSubmitted': return onJobSubmitted(turn, event)
     case 'cancelRequested': return onCancelRequested(turn, event)
     case 'verbRequested': return onVerbRequested(turn, event)

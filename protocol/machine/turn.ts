@@ -27,6 +27,8 @@ export interface Turn {
   readonly toReport: Set<TrancheId>
   /** Tranches of ours whose host should hear that we took note. */
   readonly toAck: Set<TrancheId>
+  /** Queues of this home that have more room than before. */
+  readonly freedQueues: Set<string>
   /** Witnesses whose word on our head has come in. */
   readonly cosigned: Set<SiteName>
 }

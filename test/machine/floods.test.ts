@@ -26,6 +26,7 @@ function within<T>(world: World, site: Site, work: (turn: Turn) => T): T {
   const turn: Turn = {
     self: site.self, now: world.nowMs, view: draft, effects: [], trailing: [], toPlace: new Set(),
     toDeliver: new Set(), toReport: new Set(), toAck: new Set(), cosigned: new Set(),
+    freedQueues: new Set(),
   }
   const done = work(turn)
   commit(site, draft.writes())
