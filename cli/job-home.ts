@@ -69,7 +69,7 @@ async function located(context: Context, id: string, here: CommandFailure): Prom
   try {
     return await valueOf<Located>(context, { site: '', verb: 'locate', job: id })
   } catch (error) {
-    // A federation of one, or a job that nobody knows: what the node itself said is the better word.
+    // A federation of one, or a job that nobody knows: what the node itself said is better.
     const isUnknown = error instanceof CommandFailure && error.exitCode === exitCodes.failed
     throw isUnknown && error.code !== 'not_found' ? error : here
   }
@@ -83,7 +83,8 @@ async function elsewhere(
     valueOf<JobDetail>(context, { site, verb: 'status', job: id })
   const detail = await look()
   const client = remoteClient(context, { site, job: detail.job })
-  return { name, job: detail.job, site, detail, context: { ...context, client: () => client }, look }
+  const there = { ...context, client: () => client }
+  return { name, job: detail.job, site, detail, context: there, look }
 }
 
 interface Question {

@@ -55,7 +55,7 @@ export function passes(job: JobSummary, { name, state, site, queue }: Filter): b
     && (queue === undefined || (job.queue ?? '') === queue)
 }
 
-/** The jobs that are meant: words, or all that pass the filter; of oneself unless it names a user. */
+/** The jobs that are meant: words, or all that pass the filter; one's own unless it names a user. */
 export async function jobsMeant(context: Context, words: readonly string[]): Promise<string[]> {
   const filter = filterOf(context)
   const isFiltered = Object.values(filter).some((value) => value !== undefined)
@@ -105,7 +105,8 @@ export async function runVerb(
       if (meant.length > 1) await terminal.err.write(`job ${word}: ${printable(error.message)}\n`)
     }
   }
-  if (json && said.length > 0) await terminal.out.write(jsonText(words.length === 1 ? said[0] : said))
+  const shown = words.length === 1 ? said[0] : said
+  if (json && said.length > 0) await terminal.out.write(jsonText(shown))
   if (firstRefusal && meant.length === 1) throw firstRefusal
   const isRefused = said.some(({ sites }) => sites.some(({ state }) => state === 'refused'))
   return firstRefusal || isRefused ? exitCodes.failed : exitCodes.done

@@ -43,7 +43,9 @@ export const alter: Command = {
 
 async function changeOf(context: Context): Promise<JobChange> {
   const { args, terminal } = context
-  const one = <T>(option: string, read: (text: string) => T | undefined, form: string): T | undefined => {
+  const one = <T>(
+    option: string, read: (text: string) => T | undefined, form: string,
+  ): T | undefined => {
     const text = args.value(option)
     if (text === undefined) return undefined
     const value = read(text)

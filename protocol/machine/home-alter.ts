@@ -97,7 +97,8 @@ function waitsFor(turn: Turn, job: JobId, other: JobId): boolean {
     if (next === other) return true
     if (seen.has(next) || turn.view.get('jobs', next)?.state.kind !== 'open') continue
     seen.add(next)
-    for (const one of documentNow(turn.view, next)?.after ?? []) if (one.job !== '') left.push(one.job)
+    const parents = documentNow(turn.view, next)?.after ?? []
+    for (const parent of parents) if (parent.job !== '') left.push(parent.job)
   }
   return false
 }

@@ -1,7 +1,8 @@
 // What the owner of a job, or an operator, asks for it after it was handed in. Decided at the home
 // alone; what concerns tasks that hosts have is told to them (home-control.ts).
 //
-// [VERB-1] A held task is not placed; what waits in a host's queue is held there; what runs, runs on.
+// [VERB-1] A held task is not placed; what waits in a host's queue is held there; what runs, runs
+//   on.
 // [VERB-2] Requeue ends tasks at their hosts, what ran is charged, and places them again. Move is
 //   that for tasks at sites that it rules out, and rules those sites out for the rest of the job.
 // [VERB-3] What a tranche was awarded for does not change: alter concerns tasks that wait at home.
@@ -18,7 +19,9 @@ import type { JobRequest, Verb } from '../rules/request.ts'
 import { isVerb } from '../rules/request.ts'
 import type { EventOf } from './events.ts'
 import { alter } from './home-alter.ts'
-import { changeJob, closeContract, documentOf, dropWaiting, openContracts, unplaced } from './home-book.ts'
+import {
+  changeJob, closeContract, documentOf, dropWaiting, openContracts, unplaced,
+} from './home-book.ts'
 import { order, roomFor, tranchesWith } from './home-control.ts'
 import { cancelJob } from './home-jobs.ts'
 import { settleWaits } from './home-waiting.ts'

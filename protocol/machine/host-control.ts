@@ -1,5 +1,5 @@
-// Orders of a home for tasks of a tranche, at its host: taken in by number, done one after the other
-// once the scheduler has the tranche, answered with what was refused.
+// Orders of a home for tasks of a tranche, at its host: taken in by number, done one after the
+// other once the scheduler has the tranche, answered with what was refused.
 //
 // [CONTROL-3] An order is recorded as begun before it is done. After a crash in between it is done
 //   again, but a signal: whether that arrived is then unknown, and said so.

@@ -161,7 +161,8 @@ export class FakeCluster {
     const running = tasks.filter(({ status }) => status.kind === 'running')
     if (verb.kind === 'requeue') return refuse({ reason: 'unable', words: 'no requeue here' })
     const needsRunning = verb.kind !== 'hold' && verb.kind !== 'release'
-    if (needsRunning && running.length === 0 && tasks.some(({ status }) => status.kind !== 'ended')) {
+    const isWaiting = running.length === 0 && tasks.some(({ status }) => status.kind !== 'ended')
+    if (needsRunning && isWaiting) {
       return refuse({ reason: 'state', words: `${verb.kind}: expected running tasks, none runs` })
     }
     for (const task of tasks) {

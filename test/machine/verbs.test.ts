@@ -62,7 +62,9 @@ function ordersAt(host: Site): Extract<Effect, { kind: 'controlTranche' }>[] {
   return host.effects.splice(0).filter((effect) => effect.kind === 'controlTranche')
 }
 
-function did(world: World, host: Site, { tranche, n }: { tranche: TrancheId; n: number }, words = '') {
+function did(
+  world: World, host: Site, { tranche, n }: { tranche: TrancheId; n: number }, words = '',
+): void {
   happen(world, host, { kind: 'orderDone', tranche, n, words })
   carry(world)
 }
@@ -303,7 +305,8 @@ t('[JOB-8] [JOB-12] a job begins when its parents, which ran elsewhere, are done
   const circle = request({
     verb: 'alter', change: { after: [{ kind: 'afterany', job: child.id, delay_seconds: 0 }] },
   })
-  assert.match(detail(ask(world, home!, child, circle)), `job ${child.id} waits for job ${child.id}`)
+  const words = detail(ask(world, home!, child, circle))
+  assert.match(words, `job ${child.id} waits for job ${child.id}`)
   runOut(world, home!, host!)
   assert.equal(jobOf(home!, parent).state.kind, 'ended')
   pass(world, 30_000)

@@ -61,8 +61,8 @@ interface Task {
   status: Status
   callOff?: () => void
   /** While it is suspended: how much longer it would run, and to what end. */
-  left?: { readonly ms: number; readonly then: () => void }
-  due?: { readonly atMs: number; readonly then: () => void }
+  left?: { readonly ms: number; readonly fate: () => void }
+  due?: { readonly atMs: number; readonly fate: () => void }
 }
 
 /** Where the outcomes of tasks come from. */
@@ -148,7 +148,7 @@ export function batchScheduler(options: {
   }
 
   const plan = (task: Task, ms: number, then: () => void): void => {
-    task.due = { atMs: time.now() + ms, then }
+    task.due = { atMs: time.now() + ms, fate: then }
     task.callOff = time.after(ms, then)
   }
 
@@ -157,7 +157,7 @@ export function batchScheduler(options: {
     const { status, due } = task
     if (status.kind !== 'running' || status.suspended || !due) return
     task.callOff?.()
-    task.left = { ms: Math.max(0, due.atMs - time.now()), then: due.then }
+    task.left = { ms: Math.max(0, due.atMs - time.now()), fate: due.fate }
     const walltimeMs = status.startedEpochMs + task.submission.walltimeSeconds * 1_000
     task.callOff = time.after(Math.max(0, walltimeMs - time.now()), () =>
       end(task, 'walltime', 143))
@@ -174,7 +174,7 @@ export function batchScheduler(options: {
     const walltimeMs = status.startedEpochMs + task.submission.walltimeSeconds * 1_000
     const byWalltime = time.now() + left.ms > walltimeMs
     plan(task, byWalltime ? Math.max(0, walltimeMs - time.now()) : left.ms, byWalltime
-      ? () => end(task, 'walltime', 143) : left.then)
+      ? () => end(task, 'walltime', 143) : left.fate)
     options.log(`task ${task.submission.tag}/${task.task} is resumed`)
   }
 
