@@ -11,7 +11,7 @@ import { apiPaths } from '../../node/http/api.ts'
 import { assert } from '../harness.ts'
 import { random } from '../sim/random.ts'
 import type { Random } from '../sim/random.ts'
-import { ended } from './federation.ts'
+import { ended, entriesOf, jobOf } from './federation.ts'
 import { cancel, prepare, resultBytes, sha256 } from './jobs.ts'
 import type { Site } from './site.ts'
 
@@ -37,7 +37,6 @@ export interface Answered {
   readonly job: string
   readonly tasks: number
   readonly input: Buffer
-  readonly cancelled: boolean
 }
 
 export interface Run {
@@ -53,6 +52,7 @@ const shortMs = [50, 1_500] as const
 const longMs = [6_000, 18_000] as const
 const longPermille = 150
 const cancelPermille = 60
+const cancelMs = [0, 4_000] as const
 const remotePermille = 600
 const inputBytes = [1, 300_000] as const
 const againMs = 250
@@ -63,8 +63,9 @@ export function openLoad(options: LoadOptions): Load {
   mkdirSync(options.folder, { recursive: true })
   writeFileSync(lines, '')
   const goOn = { yes: true }
+  const cancels: Promise<unknown>[] = []
   const people = options.homes.map((home) => handInJobs({
-    home, lines, goOn, answered, folder: options.folder, openMax: options.openMax,
+    home, lines, goOn, answered, cancels, folder: options.folder, openMax: options.openMax,
     chance: random(options.seed, `jobs of ${home.name}`),
   }))
   const all = Promise.all(people)
@@ -75,6 +76,7 @@ export function openLoad(options: LoadOptions): Load {
     async stop() {
       goOn.yes = false
       await all
+      await Promise.all(cancels)
     },
     runs: () => readFileSync(lines, 'utf8').split('\n').filter((line) => line !== '')
       .map((line) => {
@@ -90,6 +92,8 @@ interface Person {
   readonly lines: string
   readonly goOn: { readonly yes: boolean }
   readonly answered: Answered[]
+  /** Tries, under way. */
+  readonly cancels: Promise<unknown>[]
   readonly openMax: number
   readonly chance: Random
 }
@@ -112,7 +116,7 @@ async function hasRoom({ client }: Site, openMax: number): Promise<boolean> {
 }
 
 async function handIn(person: Person, count: number): Promise<void> {
-  const { home, chance, folder, lines, answered } = person
+  const { home, chance, folder, lines, answered, cancels } = person
   const tasks = chance.between(1, tasksMax)
   const input = randomBytes(chance.between(...inputBytes))
   const path = join(folder, `${home.name}-${count}`)
@@ -120,7 +124,7 @@ async function handIn(person: Person, count: number): Promise<void> {
   const [least, most] = chance.chance(longPermille) ? longMs : shortMs
   const seconds = (chance.between(least, most) / 1_000).toFixed(3)
   const place = chance.chance(remotePermille) ? 'remote' as const : 'anywhere' as const
-  const isCancelled = chance.chance(cancelPermille)
+  const cancelAfterMs = chance.chance(cancelPermille) ? chance.between(...cancelMs) : -1
   const { note, upload } = await prepare({
     ...(tasks > 1 && { tasks: `1-${tasks}` }),
     inputs: [{ path, name: 'input' }],
@@ -136,8 +140,10 @@ cp input result
     try {
       await upload(home)
       const { job } = await home.client.post<SubmitAnswer>(apiPaths.jobs, note)
-      answered.push({ home, job, tasks, input, cancelled: isCancelled })
-      if (isCancelled) await cancel(home, job).catch(() => undefined)
+      answered.push({ home, job, tasks, input })
+      if (cancelAfterMs < 0) return
+      // A try: the home may be down.
+      cancels.push(pause(cancelAfterMs).then(() => cancel(home, job)).catch(() => undefined))
       return
     } catch (error) {
       // Whoever is asked again when it is up gives the same answer to the same request.
@@ -158,7 +164,7 @@ export interface Outcomes {
   readonly tasks: number
   /** Jobs by their final state. */
   readonly states: Readonly<Record<string, number>>
-  /** Notes of those that failed. */
+  /** Of those that are neither done nor cancelled. */
   readonly notes: readonly string[]
 }
 
@@ -178,7 +184,7 @@ export async function outcomesOf(load: Load, timeoutSeconds: number): Promise<Ou
     states[detail.state] = (states[detail.state] ?? 0) + 1
     tasks += detail.tasks.total
     if (detail.state === 'done') assert.equal(detail.tasks.done, one.tasks, `${job} is whole`)
-    else notes.push(`${home.name} ${job} ${detail.state}: ${detail.note}`)
+    else if (detail.state !== 'cancelled') notes.push(`${home.name} ${job} ${detail.state}: ${detail.note}`)
     for (const { state, task, contract } of detail.taskRows) {
       if (state !== 'done') continue
       assert.ok(ran.has(`${job} ${task} ${contract}`), `${job} ${task} ran under ${contract}`)
@@ -188,6 +194,36 @@ export async function outcomesOf(load: Load, timeoutSeconds: number): Promise<Ou
     }
   }
   return { jobs: details.length, tasks, states, notes }
+}
+
+/** Nobody was paid for more than what ran, and each home's jobs have cost what its ledger says. */
+export async function paidForWhatRan(load: Load): Promise<void> {
+  const runs = load.runs()
+  for (const home of new Set(load.answered.map((one) => one.home))) {
+    const entries = await entriesOf(home)
+    const jobs = load.answered.filter((one) => one.home === home)
+    const contractOf = new Map(entries.filter(({ kind, from }) => kind === 'hold' &&
+      from === home.name).map(({ sid, body }) => [sid, String(body['contract'])]))
+    const claimed = new Map<string, number>()
+    const accepted = new Map<string, bigint>()
+    for (const { kind, body } of entries) {
+      const hold = String(body['hold'])
+      const contract = contractOf.get(hold)
+      if (contract === undefined) continue
+      // What was accepted is cumulative.
+      if (kind === 'accept') accepted.set(hold, BigInt(String(body['amount'])))
+      if (kind !== 'usage' || body['final'] !== 1) continue
+      claimed.set(contract, (claimed.get(contract) ?? 0) + Number(body['tasks']))
+    }
+    for (const [sid, tasks] of claimed) {
+      const ran = runs.filter(({ contract }) => sid.startsWith(contract)).length
+      assert.ok(tasks <= ran, `${home.name}: ${tasks} tasks claimed, ${ran} ran under ${sid}`)
+    }
+    const details = await Promise.all(jobs.map(({ job }) => jobOf(home, job)))
+    const spent = details.reduce((sum, one) => sum + BigInt(one.spent), 0n)
+    const paid = [...accepted.values()].reduce((sum, one) => sum + one, 0n)
+    assert.equal(spent, paid, `${home.name}: what its jobs have cost is what it has accepted`)
+  }
 }
 
 /** No line is there twice, and each is of a job that was answered. */

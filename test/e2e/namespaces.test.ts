@@ -4,7 +4,7 @@
 // nothing ran twice under one contract, all ledgers verify and mirror each other, no hold is open.
 //
 // Scaled: leases are 10 s in place of 10 min, so a cut of 35 s stands for one of half an hour.
-// time limit: 600 s
+// time limit: 900 s
 //
 //   GRIDNODE_E2E_SEED=N     the random moments of an earlier run again
 //   GRIDNODE_E2E_KILLS=N    so many kills; 200 in CI and 40 elsewhere when left out
@@ -24,7 +24,7 @@ import {
   balancesAgree, everybodyMeets, ledgerOf, openFederation, runThere, settled,
 } from './federation.ts'
 import type { Load, Outcomes } from './load.ts'
-import { openLoad, outcomesOf, ranOnce } from './load.ts'
+import { openLoad, outcomesOf, paidForWhatRan, ranOnce } from './load.ts'
 import type { Star } from './namespaces.ts'
 import { demandNamespaces, openStar } from './namespaces.ts'
 import type { Site } from './site.ts'
@@ -188,6 +188,7 @@ t('all heals: every job is over, and nothing ran twice under one contract', asyn
 
 t('all ledgers verify and mirror each other, no hold is open, nothing is left', async (ctx) => {
   await settled(federation, healSeconds)
+  await paidForWhatRan(load)
   const folder = ctx.tmp()
   for (const { name, client } of federation.sites) {
     const directory = join(folder, name)
@@ -204,12 +205,22 @@ t('all ledgers verify and mirror each other, no hold is open, nothing is left', 
     for (const { balance } of (await ledgerOf(one)).pairs) sum += BigInt(balance)
   }
   assert.equal(sum, 0n, 'all balances together')
-  for (const { name, directory } of federation.sites) {
-    const left = (): string[] => ['spool', 'embedded/records'].flatMap((path) =>
-      existsSync(join(directory, path)) ? readdirSync(join(directory, path)) : [])
-    await eventually(() => left().length === 0, { what: `${name} cleared up`, timeoutSeconds: 60 })
-  }
-}, { timeoutSeconds: 2 * healSeconds })
+  for (const one of federation.sites) await clearedUp(one)
+}, { timeoutSeconds: 3 * healSeconds })
+
+/** Directories of jobs and records of tasks are gone. */
+async function clearedUp({ name, directory, log }: Site): Promise<void> {
+  const left = (): string[] => ['spool', 'embedded/records'].flatMap((path) =>
+    existsSync(join(directory, path))
+      ? readdirSync(join(directory, path)).map((file) => `${path}/${file}`) : [])
+  const what = `${name} cleared up`
+  await eventually(() => left().length === 0, { what, timeoutSeconds: 60 }).catch((cause) => {
+    const ids = [...new Set(left().flatMap((path) => path.match(/[0-9a-f]{12,}/g) ?? []))]
+    const lines = log().split('\n').filter((line) => ids.some((id) => line.includes(id)))
+    const details = `${left().join('\n')}\n${lines.slice(-60).join('\n')}`
+    throw Object.assign(new Error(String(cause), { cause }), { details })
+  })
+}
 
 t.after(() => {
   const { jobs, tasks, states, notes } = outcomes ?? { jobs: 0, tasks: 0, states: {}, notes: [] }
