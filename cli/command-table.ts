@@ -19,6 +19,11 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'hand in a script or a command',
     load: async () => (await import('./commands/submit.ts')).submit,
   },
+  explain: {
+    group: jobs,
+    summary: 'what a script asks for, line by line',
+    load: async () => (await import('./commands/explain.ts')).explain,
+  },
   status: {
     group: jobs,
     summary: 'list jobs, or show one',
@@ -158,6 +163,21 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     group: site,
     summary: 'run the site, in the foreground',
     load: async () => (await import('./commands/start.ts')).start,
+  },
+  reload: {
+    group: site,
+    summary: 'have the node read its config again',
+    load: async () => (await import('./commands/reload.ts')).reload,
+  },
+  drain: {
+    group: site,
+    summary: 'take the site out of work',
+    load: async () => (await import('./commands/drain.ts')).drain,
+  },
+  undrain: {
+    group: site,
+    summary: 'take the site back into work',
+    load: async () => (await import('./commands/drain.ts')).undrain,
   },
   version: {
     group: site,

@@ -163,6 +163,7 @@ function environmentOf(
 ): { name: string; value: string }[] {
   const variables: readonly EnvironmentOption[] = options.environment ?? []
   const values = new Map<string, string>()
+  for (const { name, value } of options.runVariables ?? []) values.set(name, value)
   for (const [name, value] of Object.entries(options.wholeEnvironment === true ? env : {})) {
     const travels = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/.test(name) && !staysHere.test(name)
     const fits = value !== undefined && !exceedsBytes(value, valueBytesMax)

@@ -9,6 +9,7 @@ import { parseHash } from '../protocol/base/ids.ts'
 import { limits } from '../protocol/base/limits.ts'
 import { parseRanges, rangesValues } from '../protocol/base/ranges.ts'
 import type { HostContract, HostTranche } from '../protocol/machine/state.ts'
+import { dialectPreface } from '../protocol/rules/dialect-variables.ts'
 import type { JobDocument } from '../protocol/rules/job.ts'
 import { sizeOf } from '../protocol/rules/stage.ts'
 import type { Manifest } from '../protocol/rules/stage.ts'
@@ -50,6 +51,9 @@ const permanent = new Set([
   'PATH_REFUSED',
 ])
 const scriptName = 'script'
+const prefaceName = 'start'
+const startName = ({ dialect }: JobDocument): string => dialect === undefined ? scriptName
+  : prefaceName
 const noInputs: Manifest = { files: [], directories: [] }
 
 interface Work {
@@ -111,7 +115,7 @@ async function bringInputs(parts: HostParts, work: Work, signal: AbortSignal): P
 
 async function layOut(
   parts: HostParts,
-  { tranche, document }: Work,
+  work: Work,
   { manifest, task, account, signal }: {
     manifest: Manifest
     task: number
@@ -119,6 +123,7 @@ async function layOut(
     signal: AbortSignal
   },
 ): Promise<void> {
+  const { tranche, document } = work
   const directory = parts.workspace.directory(tranche.id, task)
   // What an earlier try gave away is not walked by root again.
   if (account) await parts.workspace.remove(directory)
@@ -128,9 +133,27 @@ async function layOut(
   await rm(script, { force: true })
   await writeFile(script, document.script, { flag: 'wx', mode: 0o700 })
   await chmod(script, 0o700)
+  await writePreface(parts, work, { directory, task })
   if (!account) return
   await mkdir(join(directory, temporaryName), { recursive: true, mode: 0o700 })
   await parts.workspace.give(directory, account)
+}
+
+/** What sets the variables of the job's dialect, and then runs the script. */
+async function writePreface(
+  parts: HostParts,
+  { tranche, document, job }: Work,
+  { directory, task }: { directory: string; task: number },
+): Promise<void> {
+  if (document.dialect === undefined) return
+  const tasks = parseRanges(document.tasks, { last: limits.taskNumberMax }) ?? []
+  const facts = { document, job, tasks, task, home: tranche.home, site: parts.site }
+  const preface = dialectPreface(facts)
+  if (preface === undefined) return
+  const path = join(directory, '.gridnode', prefaceName)
+  await rm(path, { force: true })
+  await writeFile(path, preface, { flag: 'wx', mode: 0o700 })
+  await chmod(path, 0o700)
 }
 
 /** Undefined for the node's own. */
@@ -155,7 +178,7 @@ export async function submitTranche(
       tasks: [...rangesValues(tranche.tasks)].map((taskIndex) => ({
         taskIndex, directory: parts.workspace.directory(id, taskIndex),
       })),
-      command: [`./.gridnode/${scriptName}`, ...document.args],
+      command: [`./.gridnode/${startName(document)}`, ...document.args],
       environment: environmentOf(work, parts.site),
       resources: {
         coresPerTask: contract.cores,

@@ -1,37 +1,34 @@
 // `gridnode submit`: reads the script and its directives, hashes and hands over the inputs, signs
 // the job.
 
-import { readFileSync } from 'node:fs'
-import { basename, dirname, resolve } from 'node:path'
 import type { SubmitAnswer } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
-import { limits } from '../../protocol/base/limits.ts'
 import { formatBytes, formatCredits } from '../../protocol/base/units.ts'
 import type { Directives } from '../../protocol/rules/directives.ts'
-import {
-  describeFault, noDirectives, readDirectives,
-} from '../../protocol/rules/directives.ts'
 import type { JobDocument } from '../../protocol/rules/job.ts'
 import { signJob } from '../../protocol/rules/job.ts'
-import type { JobOptions } from '../../protocol/rules/job-options.ts'
-import {
-  jobOptionNames, joinJobOptions, overrideJobOptions, readJobOption,
-} from '../../protocol/rules/job-options.ts'
-import type { Arguments, OptionTable } from '../arguments.ts'
+import type { OptionTable } from '../arguments.ts'
 import type { Command, Context } from '../command.ts'
 import { wrap } from '../command.ts'
-import { exitCodes, failure, usageFailure } from '../failure.ts'
+import { exitCodes, usageFailure } from '../failure.ts'
 import type { PlacedInput } from '../inputs.ts'
 import { takeSnapshot, uploadSnapshot } from '../inputs.ts'
 import type { JobRequest } from '../job-request.ts'
 import { jobDocument } from '../job-request.ts'
+import type { Work } from '../job-script.ts'
+import {
+  checkRequirements, directorySeen, readWork, refusedWords, ScriptRefused, whenOptions,
+  wholeOptions,
+} from '../job-script.ts'
+import { beginEpochMs, resolveDependencies } from '../job-when.ts'
 import { jsonText, plural } from '../output.ts'
 import { liveLine } from '../progress.ts'
 import { freshNonce, openUser, userName } from '../user-key.ts'
 import { watchJob } from '../watch.ts'
 
-const options: OptionTable = {
+/** What a job may ask for, on the command lines of `submit` and `explain`. */
+export const jobOptionTable: OptionTable = {
   name: { kind: 'value', short: 'J', value: 'NAME', help: "its name (default: the script's)" },
   cores: { kind: 'value', short: 'c', value: 'N', help: 'cores of each task (default 1)' },
   memory: { kind: 'value', short: 'm', value: 'SIZE', help: 'memory of each task (default 1GiB)' },
@@ -65,6 +62,15 @@ const options: OptionTable = {
   'start-within': {
     kind: 'value', value: 'TIME', help: 'give up if no task can be placed for so long (default 7d)',
   },
+  gpus: { kind: 'value', value: 'N', help: 'graphics processors of each task' },
+  queue: { kind: 'value', value: 'NAME', help: 'a queue of this site' },
+  project: { kind: 'value', value: 'NAME', help: 'the project it is for' },
+  priority: { kind: 'value', value: 'N', help: 'among your own jobs: 1 to 2047 (1024)' },
+  ...whenOptions,
+}
+
+const options: OptionTable = {
+  ...jobOptionTable,
   wait: { kind: 'flag', short: 'w', help: "show what happens and end with the job's exit code" },
   fetch: { kind: 'value', value: 'DIR', help: 'wait, then bring the results into DIR' },
   'dry-run': { kind: 'flag', help: 'show what would be submitted, and do nothing' },
@@ -75,9 +81,9 @@ export const submit: Command = {
   usage: ['[options] SCRIPT [args...]', '[options] -- COMMAND [args...]'],
   about:
     'Hands a job to the node, which finds the sites that run it. Prints the id and ends, unless ' +
-    '--wait. A SCRIPT may carry options in #GRID lines, and the common ones of Slurm in #SBATCH ' +
-    "lines ('gridnode help directives'). An option of the command line replaces that of the " +
-    "script. '-' reads the script from stdin.",
+    '--wait. A SCRIPT may carry options in #GRID lines, or in those of Slurm, PBS, LSF or Grid ' +
+    "Engine ('gridnode help directives', 'gridnode explain'). An option of the command line " +
+    "replaces that of the script. '-' reads the script from stdin.",
   options,
   stopAtWord: true,
   examples: [
@@ -93,31 +99,21 @@ export const submit: Command = {
   run: runSubmit,
 }
 
-interface Work {
-  readonly script: string
-  readonly args: readonly string[]
-  readonly fallbackName: string
-  /** Where relative inputs named in the script are meant from. */
-  readonly scriptDirectory: string
-  readonly directives: Directives
-}
-
 async function runSubmit(context: Context): Promise<number> {
   const { args, terminal, json } = context
-  const work = readWork(args, terminal.cwd)
-  const fromCommandLine = commandLineOptions(args)
-  const merged = overrideJobOptions(work.directives.options, fromCommandLine)
+  const work = readWorkOrSay(context)
+  const { directives } = work
+  const { merged, commandLine } = wholeOptions(context, directives)
   if (merged.requirements !== undefined) await checkRequirements(merged.requirements)
-  if (!json && !args.flag('quiet')) {
-    for (const { line, option, why } of work.directives.ignored) {
-      const note = wrap(`note: line ${line}: ${option} is ignored: ${why}`, terminal.err.columns())
-      await terminal.err.write(`${note.join('\n  ')}\n`)
-    }
-  }
+  const seenAt = directorySeen(merged.workDirectory, terminal.cwd)
+  if (!json && !args.flag('quiet')) await sayIgnored(context, directives)
   const line = liveLine(terminal.err, () => terminal.nowEpochMs())
-  const from = fromCommandLine.inputs ? terminal.cwd : work.scriptDirectory
+  const from = commandLine.inputs ? terminal.cwd : work.scriptDirectory
   const inputs = (merged.inputs ?? []).map((input): PlacedInput => ({ ...input, from }))
   const snapshot = await takeSnapshot(inputs, line)
+  const dry = args.flag('dry-run')
+  const after = dry ? [] : await resolveDependencies(context, merged.dependencies)
+  const beginsEpochMs = beginEpochMs(merged.begin, terminal.nowEpochMs())
   const describe = (user: JobRequest['user'], nonce: string): JobDocument => jobDocument({
     options: merged,
     fallbackName: work.fallbackName,
@@ -127,8 +123,12 @@ async function runSubmit(context: Context): Promise<number> {
     user,
     nonce,
     env: terminal.env,
+    dialect: directives.dialect,
+    after,
+    beginEpochMs: beginsEpochMs,
+    seenAt,
   })
-  if (args.flag('dry-run')) {
+  if (dry) {
     const nobody = { name: userName(terminal), publicKeyHex: '00'.repeat(32) }
     return dryRun(context, describe(nobody, '00'.repeat(16)))
   }
@@ -155,6 +155,23 @@ async function runSubmit(context: Context): Promise<number> {
   })
 }
 
+function readWorkOrSay({ args, terminal }: Context): Work {
+  try {
+    return readWork(args, terminal.cwd)
+  } catch (error) {
+    if (error instanceof ScriptRefused) throw usageFailure(refusedWords(error))
+    throw error
+  }
+}
+
+async function sayIgnored({ terminal }: Context, directives: Directives): Promise<void> {
+  for (const { line, option, why } of directives.ignored) {
+    const text = option === 'note' ? `note: line ${line}: ${why}`
+      : `note: line ${line}: ${option} is ignored: ${why}`
+    await terminal.err.write(`${wrap(text, terminal.err.columns()).join('\n  ')}\n`)
+  }
+}
+
 function submittedText(
   context: Context,
   job: string,
@@ -177,90 +194,3 @@ async function dryRun(context: Context, document: JobDocument): Promise<number> 
   return exitCodes.done
 }
 
-function readWork(args: Arguments, cwd: string): Work {
-  const [file, ...scriptArgs] = args.words
-  if (args.rest !== undefined) {
-    const [command] = args.rest
-    if (command === undefined) throw usageFailure('expected a command after --')
-    return {
-      script: '#!/bin/sh\nexec "$@"\n',
-      args: args.rest,
-      fallbackName: basename(command),
-      scriptDirectory: cwd,
-      directives: noDirectives,
-    }
-  }
-  if (file === undefined) {
-    throw usageFailure(
-      "expected a script, or a command after --. 'gridnode help submit' shows both.",
-    )
-  }
-  const fromStdin = file === '-'
-  const script = readScript(file, fromStdin ? 0 : resolve(cwd, file))
-  const directives = readDirectives(script)
-  if (!directives.ok) {
-    const { faults: all } = directives.refusal
-    const faults = all.slice(0, 20).map((fault) => `  ${describeFault(fault)}`)
-    const more = all.length - faults.length
-    if (more > 0) faults.push(`  and ${more} more`)
-    throw usageFailure(`${file} was not submitted:\n${faults.join('\n')}`)
-  }
-  return {
-    script,
-    args: scriptArgs,
-    fallbackName: fromStdin ? 'stdin' : basename(file),
-    scriptDirectory: fromStdin ? cwd : dirname(resolve(cwd, file)),
-    directives: directives.value,
-  }
-}
-
-function readScript(shown: string, source: string | number): string {
-  let bytes: Buffer
-  try {
-    bytes = readFileSync(source)
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT') {
-      throw usageFailure(`there is no script ${shown}; to run a command write: submit -- ${shown}`)
-    }
-    if (code === 'EISDIR') throw usageFailure(`${shown} is a directory, expected a script`)
-    throw failure('no_script', `the script ${shown} cannot be read: ${message}`)
-  }
-  if (bytes.length > limits.scriptBytes) {
-    throw usageFailure(
-      `the script ${shown} has ${formatBytes(bytes.length)}, at most ` +
-        `${formatBytes(limits.scriptBytes)} are taken; bring data with --in`,
-    )
-  }
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    if (!text.includes('\0')) return text
-  } catch {
-    // Said below.
-  }
-  throw usageFailure(
-    `${shown} is no text in UTF-8. To run a program: submit --in ${shown} -- ./${basename(shown)}`,
-  )
-}
-
-function commandLineOptions(args: Arguments): JobOptions {
-  const found: JobOptions[] = []
-  for (const name of jobOptionNames) {
-    for (const text of args.list(name)) {
-      const read = readJobOption(name, text)
-      if (!read.ok) throw usageFailure(`--${name}: ${read.refusal.detail}`)
-      found.push(read.value)
-    }
-  }
-  return joinJobOptions(found)
-}
-
-/** Loaded only when there is an expression. The node checks again. */
-async function checkRequirements(text: string): Promise<void> {
-  const { compileRequirement } = await import('../../protocol/rules/requirements.ts')
-  const compiled = compileRequirement(text)
-  if (compiled.ok) return
-  const { position, detail } = compiled.refusal
-  const mark = `${' '.repeat(position)}^`
-  throw usageFailure(`--require: ${detail}\n  ${text.replaceAll('\n', ' ')}\n  ${mark}`)
-}

@@ -135,7 +135,8 @@ export function nextTime(begin: BeginOption & { readonly kind: 'at' }, now: Loca
   const clock = { hour, minute, second }
   const later = secondsOfDay(clock) > secondsOfDay(now)
   if (begin.year !== undefined) {
-    return { year: begin.year, month: begin.month ?? now.month, day: begin.day ?? now.day, ...clock }
+    const { year, month = now.month, day = now.day } = begin
+    return { year, month, day, ...clock }
   }
   if (begin.month !== undefined) {
     const day = begin.day ?? now.day

@@ -5,7 +5,9 @@ import { ok } from '../base/outcome.ts'
 import { readLsfBegin } from './begin-time.ts'
 import { readLsfDependency } from './dependency-words.ts'
 import type { Ask, Reading } from './dialect.ts'
-import { entry, faultOf, honour, ignore, take, unsupported } from './dialect.ts'
+import {
+  cameFrom, entry, faultOf, honour, ignore, noteQueues, take, unsupported,
+} from './dialect.ts'
 import { badValue, integerIn, readArray, readJobOption } from './job-options.ts'
 import { readFirstQueue, readLsfTime, readPath, readProject, readVariables } from './quantities.ts'
 
@@ -72,7 +74,9 @@ export function treatLsfOption(reading: Reading, ask: Ask): void {
     case 'outdir':
       return ignore(reading, ask, 'results are put where gridnode fetch is told to')
     case 'P': return take(reading, ask, readProject(value))
-    case 'q': return take(reading, ask, readFirstQueue(value))
+    case 'q':
+      noteQueues(reading, ask)
+      return take(reading, ask, readFirstQueue(value))
     case 'r': return honour(reading, ask, { rerun: true })
     case 'rn': return honour(reading, ask, { rerun: false })
     case 'sp': return takePriority(reading, ask)
@@ -102,7 +106,7 @@ function takeName(reading: Reading, ask: Ask): void {
   const array = readArray(text)
   if (!array.ok) return take(reading, ask, array)
   reading.options.push(array.value)
-  reading.lines.array = ask.line
+  cameFrom(reading, 'array', ask)
   if (name === '') reading.settings.push({ line: ask.line, option: ask.written, value: ask.value })
 }
 

@@ -1,11 +1,11 @@
 // Slots, memory and resources of bsub: `-n min[,max]`, `-M` (KB), `-gpu`, and the sections of -R:
 // `rusage[mem=4000:lic=1]` (MB, of a host), `span[hosts=1]`, `span[ptile=8]`, `affinity[core(4)]`,
-// `select[mem>4000]`; several hosts of different kinds as `1*{…}+8*{…}`. What orders hosts or names
-// attributes of one cluster is advice or refused.
+// `select[mem>4000]`; several hosts of different kinds as `1*{…}+8*{…}`. What orders hosts or
+// names attributes of one cluster is advice or refused.
 
 import type { Ask, Reading } from './dialect.ts'
-import { faultOf, ignore, unsupported } from './dialect.ts'
-import type { ChunkOption } from './job-options.ts'
+import { cameFrom, faultOf, ignore, unsupported } from './dialect.ts'
+import type { ChunkOption, JobOptions } from './job-options.ts'
 import { coresMax } from './job-options.ts'
 import { dealt, layoutFault, layoutOptions } from './layout.ts'
 import { countIn, lsfMib } from './quantities.ts'
@@ -31,7 +31,8 @@ const nothing: Demands = {
 export function resolveLsf(reading: Reading, asks: readonly Ask[]): void {
   const before = reading.faults.length
   const alone = asks.find(({ name }) => name === 'x')
-  if (alone) unsupported(reading, alone, 'a node cannot be had alone; ask for all its cores and memory')
+  const wholeNode = 'a node cannot be had alone; ask for all its cores and memory'
+  if (alone) unsupported(reading, alone, wholeNode)
   const hosts = asks.find(({ name }) => name === 'hl')
   if (hosts) ignore(reading, hosts, 'memory is limited by the host that runs it')
   const slots = slotsOf(reading, asks.find(({ name }) => name === 'n'))
@@ -63,14 +64,18 @@ function conclude(
   const options = layoutOptions(chunks)
   const { cores, ...rest } = options
   const shown = slots !== undefined || (cores ?? 1) > 1 ? options : rest
-  const merged = { ...shown, ...(licences.length > 0 && { licences }) }
+  const merged: JobOptions = { ...shown, ...(licences.length > 0 && { licences }) }
   reading.options.push(merged)
-  const lineOf = (...names: string[]): number =>
-    asks.find(({ name }) => names.includes(name))?.line ?? 0
-  for (const key of Object.keys(merged)) {
-    const line = key === 'memoryMib' ? memoryLine(asks) : key === 'gpus' ? lineOf('gpu', 'R')
-      : key === 'licences' ? lineOf('R') : lineOf('n', 'R')
-    reading.lines[key as 'cores'] = line
+  const from = (...names: readonly string[]): Ask | undefined =>
+    names.flatMap((one) => asks.find(({ name }) => one === name) ?? [])[0]
+  const sources: readonly (readonly [keyof JobOptions, Ask | undefined])[] = [
+    ['chunks', from('n', 'R')], ['cores', from('n', 'R')], ['memoryMib', memoryAsk(asks)],
+    ['gpus', from('gpu', 'R')], ['licences', from('R')],
+  ]
+  for (const [key, ask] of sources) {
+    if (ask && (merged[key] !== undefined || (merged.chunks && key !== 'licences'))) {
+      cameFrom(reading, key, ask)
+    }
   }
   for (const ask of asks) {
     if (/^(x|hl)$/.test(ask.name)) continue
@@ -78,10 +83,9 @@ function conclude(
   }
 }
 
-function memoryLine(asks: readonly Ask[]): number {
-  const about = asks.find(({ name, value }) => name === 'R' && /\bmem\b/.test(value)) ??
-    asks.find(({ name }) => name === 'M') ?? asks[0]!
-  return about.line
+function memoryAsk(asks: readonly Ask[]): Ask | undefined {
+  return asks.find(({ name, value }) => name === 'R' && /\bmem\b/.test(value)) ??
+    asks.find(({ name }) => name === 'M')
 }
 
 /** `4` or `4,8`: the smallest number will do. */
@@ -90,7 +94,8 @@ function slotsOf(reading: Reading, ask: Ask | undefined): number | undefined {
   const match = /^([0-9]+)(?:,([0-9]*))?$/.exec(ask.value.replaceAll(' ', ''))
   const least = match && countIn(match[1]!, coresMax)
   if (least && (!match[2] || Number(match[2]) >= least)) return least
-  faultOf(reading, ask, 'bad_value', `expected a number of slots such as 4 or 4,8, got '${ask.value}'`)
+  const form = 'a number of slots such as 4 or 4,8'
+  faultOf(reading, ask, 'bad_value', `expected ${form}, got '${ask.value}'`)
   return undefined
 }
 
@@ -114,7 +119,7 @@ function gpusOf(reading: Reading, ask: Ask | undefined): number {
       else gpus = count
     } else if (name === 'gmodel') {
       reading.options.push({ gpuModel: value.split('-')[0]! })
-      reading.lines.gpuModel = ask.line
+      cameFrom(reading, 'gpuModel', ask)
     } else if (/^(gmem|glink|gtile|nvlink|mig|block)$/.test(name)) {
       unsupported(reading, { ...ask, written: `${ask.written} ${name}` },
         'it names something of one cluster; say what is needed with #GRID --require')
@@ -210,8 +215,9 @@ function readSelect(reading: Reading, ask: Ask, text: string, so: Demands): Dema
       const read = lsfMib(memory[1]!, 2 ** 20)
       if (read.ok) demands = { ...demands, freeMib: Math.max(demands.freeMib, read.value) }
       else faultOf(reading, ask, 'bad_value', read.refusal.detail)
-    } else if (/^(type\s*==?\s*(any|local)|1|ut\s*<.*|r15s\s*<.*|r1m\s*<.*|swp\s*>.*)?$/.test(part)) {
-      if (part !== '') ignore(reading, ask, `${part}: which hosts it takes is for the site to decide`)
+    } else if (/^(type\s*==?\s*(any|local)|1|(ut|r15s|r1m)\s*<.*|swp\s*>.*)?$/.test(part)) {
+      const why = `${part}: which hosts it takes is for the site to decide`
+      if (part !== '') ignore(reading, ask, why)
     } else if (/^n?gpus?(_[a-z]+)?\s*>=?\s*[0-9]+$/.test(part)) {
       ignore(reading, ask, `${part}: GPUs are asked for with -gpu or rusage`)
     } else {
@@ -222,6 +228,8 @@ function readSelect(reading: Reading, ask: Ask, text: string, so: Demands): Dema
   return demands
 }
 
+const usagePattern =
+  /^([A-Za-z_][A-Za-z0-9_.@-]*)\s*=\s*([0-9.]+\s*[A-Za-z]{0,2})(\/(?:host|job|task))?$/
 const gpuNames = /^(ngpus_(physical|excl_p|excl_t|shared)|ngpus|gpus?|ngpus_prohibited)$/
 
 /** `mem=4000:lic=1,lic2=2`; what is free again after a time is reserved for the whole run. */
@@ -232,8 +240,7 @@ function readUsage(reading: Reading, ask: Ask, text: string, so: Demands): Deman
   }
   let demands = so
   for (const part of text.split(/[,:]/).map((one) => one.trim())) {
-    const match = /^([A-Za-z_][A-Za-z0-9_.@-]*)\s*=\s*([0-9.]+\s*[A-Za-z]{0,2})(\/(?:host|job|task))?$/
-      .exec(part)
+    const match = usagePattern.exec(part)
     const [, name = '', value = ''] = match ?? []
     if (/^(duration|decay)$/.test(name)) {
       ignore(reading, { ...ask, written: `${ask.written} ${name}` }, 'all is reserved to the end')
@@ -242,7 +249,8 @@ function readUsage(reading: Reading, ask: Ask, text: string, so: Demands): Deman
       if (read.ok) demands = { ...demands, memoryMib: Math.max(demands.memoryMib, read.value) }
       else faultOf(reading, ask, 'bad_value', read.refusal.detail)
     } else if (/^(swp|tmp|r15s|r1m|r15m|ut|pg|io|ls|it|scratch|localdisk)$/.test(name)) {
-      unsupported(reading, ask, `${name} cannot be reserved; say what is needed with #GRID --require`)
+      const why = `${name} cannot be reserved; say what is needed with #GRID --require`
+      unsupported(reading, ask, why)
     } else {
       const count = countIn(value, coresMax)
       if (!match || count === undefined) {

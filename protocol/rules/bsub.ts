@@ -11,11 +11,12 @@ import { faultOf, firstWins, ignore, newReading, unknownOption, writtenAs } from
 
 /** Options of bsub 10.1; those with a value have a colon. */
 const options: ReadonlyMap<string, boolean> = new Map(
-  ('a: alloc_flags: app: ar B b: C: c: clusters: cn_cu: cn_mem: core_isolation: csm: cwd: D: data: ' +
-    'datagrp: datachk E: Ep: e: env: eo: eptl: F: f: freq: G: g: gpu: H h hl hostfile: I IS ISp ' +
-    'ISs IX Ip Is i: is: J: Jd: jobaff: jsm: json: K k: L: Lp: ln_mem: ln_slots: M: m: mig: N Ne ' +
-    'n: network: nnodes: notify: o: oo: outdir: P: p: pack: ptl: Q: q: R: r rcacct: rn rnc: S: ' +
-    's: sla: smt: sp: stage: step_cgroup: T: t: ti tty U: u: ul v: V W: We: w: wa: wt: XF x yaml: Zs')
+  ('a: alloc_flags: app: ar B b: C: c: clusters: cn_cu: cn_mem: core_isolation: csm: cwd: D: ' +
+    'data: datagrp: datachk E: Ep: e: env: eo: eptl: F: f: freq: G: g: gpu: H h hl hostfile: I ' +
+    'IS ISp ISs IX Ip Is i: is: J: Jd: jobaff: jsm: json: K k: L: Lp: ln_mem: ln_slots: M: m: ' +
+    'mig: N Ne n: network: nnodes: notify: o: oo: outdir: P: p: pack: ptl: Q: q: R: r rcacct: ' +
+    'rn rnc: S: s: sla: smt: sp: stage: step_cgroup: T: t: ti tty U: u: ul v: V W: We: w: wa: ' +
+    'wt: XF x yaml: Zs')
     .split(' ').map((word) => [word.replace(':', ''), word.endsWith(':')] as const),
 )
 
@@ -123,8 +124,8 @@ function readWords(
       continue
     }
     const value = exact ? words[++at]?.text : word.slice(name.length)
-    if (value === undefined) faultOf(reading, { line, written }, 'missing_value', 'a value is missing')
-    else asks.push({ name, value, line, written })
+    if (value !== undefined) asks.push({ name, value, line, written })
+    else faultOf(reading, { line, written }, 'missing_value', 'a value is missing')
   }
   return { asks, rest: [] }
 }

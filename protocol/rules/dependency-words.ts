@@ -14,7 +14,9 @@ const dependenciesMax = 256
 const textMax = 4_096
 const jobPattern = /^[A-Za-z0-9_.[\]-]{1,128}$/
 
-function made(list: readonly DependencyOption[], any: boolean, text: string): Read {
+function made(
+  list: readonly DependencyOption[], { any }: { readonly any: boolean }, text: string,
+): Read {
   if (list.length > dependenciesMax) return badValue(`at most ${dependenciesMax} jobs`, text)
   return ok(list.length === 0 ? {} : { dependencies: { any, list } })
 }
@@ -43,11 +45,12 @@ export function readSlurmDependency(text: string): Read {
     for (const one of jobs) {
       const match = /^([^+]+)(?:\+([0-9]{1,6}))?$/.exec(one)
       const minutes = Number(match?.[2] ?? '0')
-      if (!match || !jobPattern.test(match[1]!) || minutes > 366 * 1_440) return badValue(form, text)
+      const fits = match && jobPattern.test(match[1]!) && minutes <= 366 * 1_440
+      if (!fits) return badValue(form, text)
       list.push({ kind, job: match[1]!, delaySeconds: minutes * 60 })
     }
   }
-  return made(list, any, text)
+  return made(list, { any }, text)
 }
 
 const pbsKinds: ReadonlyMap<string, Kind> = new Map([
@@ -71,7 +74,7 @@ export function readPbsDependency(text: string): Read {
     if (!fits) return badValue('a list such as afterok:12.server:13,afterany:14', text)
     for (const job of jobs) list.push({ kind, job: withoutServer(job), delaySeconds: 0 })
   }
-  return made(list, false, text)
+  return made(list, { any: false }, text)
 }
 
 function withoutServer(job: string): string {
@@ -85,7 +88,7 @@ export function readHoldJid(text: string, byTask: boolean): Read {
   if (jobs.length === 0 || !jobs.every((job) => jobPattern.test(job))) {
     return badValue('job ids or names separated by commas, without wildcards', text)
   }
-  return made(jobs.map((job) => ({ kind, job, delaySeconds: 0 })), false, text)
+  return made(jobs.map((job) => ({ kind, job, delaySeconds: 0 })), { any: false }, text)
 }
 
 const lsfKinds: ReadonlyMap<string, Kind> = new Map([
@@ -112,7 +115,7 @@ export function readLsfDependency(text: string): Read {
     }
     list.push({ kind, job, delaySeconds: 0 })
   }
-  return made(list, any, text)
+  return made(list, { any }, text)
 }
 
 /** One pair that encloses all of it. */

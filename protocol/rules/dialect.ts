@@ -70,6 +70,8 @@ export interface Reading {
   /** In the order in which they count: the last wins. */
   readonly options: JobOptions[]
   readonly lines: Partial<Record<keyof JobOptions, number>>
+  /** The option from which each has its value, as it was written. */
+  readonly written: Partial<Record<keyof JobOptions, string>>
   /** The options that count, as they were written. */
   readonly settings: Setting[]
   readonly faults: DirectiveFault[]
@@ -87,14 +89,31 @@ export interface DialectInput {
 
 export function newReading(): Reading {
   return {
-    options: [], lines: {}, settings: [], faults: [], ignored: [], switches: {}, operands: [],
+    options: [], lines: {}, written: {}, settings: [], faults: [], ignored: [], switches: {},
+    operands: [],
   }
 }
 
 export function honour(reading: Reading, ask: Ask, options: JobOptions): void {
   reading.options.push(options)
-  for (const key of Object.keys(options)) reading.lines[key as keyof JobOptions] = ask.line
+  for (const key of Object.keys(options)) cameFrom(reading, key as keyof JobOptions, ask)
   reading.settings.push({ line: ask.line, option: ask.written, value: ask.value })
+}
+
+export function cameFrom(reading: Reading, key: keyof JobOptions, ask: Ask): void {
+  reading.lines[key] = ask.line
+  reading.written[key] = ask.written
+}
+
+/** Something that is not an option's fault, and yet to be known. */
+export function note(reading: Reading, line: number, why: string): void {
+  reading.ignored.push({ line, option: 'note', why })
+}
+
+/** Of several queues any would do: the first is taken. */
+export function noteQueues(reading: Reading, ask: Ask): void {
+  const [first, ...others] = ask.value.trim().split(/[\s,]+/)
+  if (others.length > 0) note(reading, ask.line, `of the queues ${ask.value} the first, ${first}`)
 }
 
 /** Honours what was read, or says what is wrong with it. */
@@ -183,7 +202,7 @@ export function writtenAs(prefix: string, line: number, option: string): string 
 /** `line 3: #SBATCH --mem: expected …` */
 export function describeFault(fault: DirectiveFault): string {
   const option = fault.option === '' ? '' : `${fault.option}: `
-  return fault.line === 0 ? `${option}${fault.detail}` : `line ${fault.line}: ${option}${fault.detail}`
+  return `${fault.line === 0 ? '' : `line ${fault.line}: `}${option}${fault.detail}`
 }
 
 const nothing: Readonly<Record<string, string>> = {}

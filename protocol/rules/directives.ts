@@ -13,13 +13,15 @@
 
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
+import { readSlurmBegin } from './begin-time.ts'
 import { readLsf } from './bsub.ts'
+import { readLicences, readSlurmDependency } from './dependency-words.ts'
 import type {
   Dialect, DialectInput, DirectiveFault, IgnoredDirective, Reading, Setting, SubmitSwitches,
 } from './dialect.ts'
-import { faultOf, honour, newReading, unknownOption } from './dialect.ts'
+import { entry, faultOf, honour, newReading, unknownOption } from './dialect.ts'
 import { readGridEngine } from './grid-engine.ts'
-import type { JobOptions } from './job-options.ts'
+import type { BadValue, JobOptions } from './job-options.ts'
 import {
   isJobOptionName, jobOptionNames, joinJobOptions, overrideJobOptions, readJobOption,
 } from './job-options.ts'
@@ -34,6 +36,8 @@ export interface Directives {
   readonly options: JobOptions
   /** The line, counted from 1, from which each option has its value; 0 = the command line. */
   readonly lines: Readonly<Partial<Record<keyof JobOptions, number>>>
+  /** The option from which each has its value, as it was written. */
+  readonly written: Readonly<Partial<Record<keyof JobOptions, string>>>
   /** Every option that counts, as it was written. */
   readonly settings: readonly Setting[]
   readonly ignored: readonly IgnoredDirective[]
@@ -45,7 +49,8 @@ export interface Directives {
 }
 
 export const noDirectives: Directives = {
-  options: {}, lines: {}, settings: [], ignored: [], dialect: undefined, switches: {}, operands: [],
+  options: {}, lines: {}, written: {}, settings: [], ignored: [], dialect: undefined,
+  switches: {}, operands: [],
 }
 
 export interface DirectivesRefusal {
@@ -102,6 +107,7 @@ function concluded(
   return ok({
     options: overrideJobOptions(joinJobOptions(reading.options), joinJobOptions(grid.options)),
     lines: { ...reading.lines, ...grid.lines },
+    written: { ...reading.written, ...grid.written },
     settings: byLine([...reading.settings, ...grid.settings]),
     ignored: byLine([...reading.ignored, ...grid.ignored]),
     dialect,
@@ -196,6 +202,13 @@ function readGrid(script: string): Reading {
   return reading
 }
 
+/** What a script of a scheduler says in words of its own. */
+const gridReaders: Readonly<Record<string, (text: string) => Outcome<JobOptions, BadValue>>> = {
+  after: readSlurmDependency,
+  begin: readSlurmBegin,
+  licences: readLicences,
+}
+
 function readGridWords(reading: Reading, words: readonly string[], line: number): void {
   for (let at = 0; at < words.length; at++) {
     const text = words[at]!
@@ -210,8 +223,9 @@ function readGridWords(reading: Reading, words: readonly string[], line: number)
     const next = words[at + 1]
     const separate = joined === undefined && next !== undefined && !next.startsWith('--')
     if (separate) at++
-    if (!isJobOptionName(name)) {
-      const known = jobOptionNames.map((one) => `--${one}`)
+    const reader = entry(gridReaders, name)
+    if (!isJobOptionName(name) && !reader) {
+      const known = [...jobOptionNames, ...Object.keys(gridReaders)].map((one) => `--${one}`)
       unknownOption(reading, { line, written }, `--${name}`, known)
       continue
     }
@@ -220,7 +234,7 @@ function readGridWords(reading: Reading, words: readonly string[], line: number)
       faultOf(reading, { line, written }, 'missing_value', 'a value is missing')
       continue
     }
-    const read = readJobOption(name, value)
+    const read = isJobOptionName(name) ? readJobOption(name, value) : reader!(value)
     if (read.ok) honour(reading, { name, value, line, written }, read.value)
     else faultOf(reading, { line, written }, 'bad_value', read.refusal.detail)
   }

@@ -4,7 +4,7 @@
 import { readPosixBegin } from './begin-time.ts'
 import { readHoldJid } from './dependency-words.ts'
 import type { Ask, Reading } from './dialect.ts'
-import { entry, faultOf, honour, ignore, take, unsupported } from './dialect.ts'
+import { entry, faultOf, honour, ignore, note, noteQueues, take, unsupported } from './dialect.ts'
 import { badValue, readJobOption } from './job-options.ts'
 import { readPath, readPriority, readProject, readQueue, readVariables } from './quantities.ts'
 
@@ -114,7 +114,7 @@ function takeByTask(reading: Reading, ask: Ask): void {
   take(reading, ask, read)
   if (read.ok) {
     const why = 'a task begins only if the same task of the other job was done'
-    reading.ignored.push({ line: ask.line, option: 'note', why })
+    note(reading, ask.line, why)
   }
 }
 
@@ -131,9 +131,11 @@ function takeQueue(reading: Reading, ask: Ask): void {
   const [first = ''] = ask.value.split(',')
   if (/^\*(@\*)?$/.test(first)) return honour(reading, ask, {})
   if (/[@*?[|&!]/.test(first)) {
-    return unsupported(reading, ask, 'it names hosts or patterns of one cluster; name a queue, or ' +
-      'say what is needed with #GRID --require')
+    const why = 'it names hosts or patterns of one cluster; name a queue, or say what is needed ' +
+      'with #GRID --require'
+    return unsupported(reading, ask, why)
   }
+  noteQueues(reading, ask)
   take(reading, ask, readQueue(first))
 }
 

@@ -4,15 +4,17 @@
 
 import { ok } from '../base/outcome.ts'
 import type { Ask, Reading } from './dialect.ts'
-import { entry, faultOf, honour, ignore, lastWins, take, unsupported } from './dialect.ts'
+import {
+  cameFrom, entry, faultOf, honour, ignore, lastWins, note, take, unsupported,
+} from './dialect.ts'
 import { coresMax, integerIn } from './job-options.ts'
 import { countIn, gridEngineMib, readGridEngineTime, readRun } from './quantities.ts'
 
 /** The memory of a slot, by whichever name a cluster counts it. */
 const memoryNames = new Set([
   'h_vmem', 'vf', 'virtual_free', 'mem_free', 'mf', 'h_rss', 'mem', 'memory', 'h_data', 'rmem',
-  'm_mem_free', 'mem_requested', 'ram', 'ram_free', 'mem_token', 's_vmem', 'tmem', 'mem_total', 'mt',
-  'mem_req', 's_rss', 'memfree',
+  'm_mem_free', 'mem_requested', 'ram', 'ram_free', 'mem_token', 's_vmem', 'tmem', 'mem_total',
+  'mt', 'mem_req', 's_rss', 'memfree',
 ])
 const gpuNames = /^(gpus?|ngpus?|gpu_card|gpu_dev|cuda|nvidia|num_gpus)$/
 
@@ -124,7 +126,7 @@ function takeResource(
     return undefined
   }
   honour(reading, ask, {})
-  reading.lines.licences = ask.line
+  cameFrom(reading, 'licences', ask)
   return { name, count: Math.min(coresMax, count * slots) }
 }
 
@@ -135,13 +137,14 @@ function takeSlots(reading: Reading, ask: Ask | undefined): number {
   const match = /^([0-9]{0,5})(?:-([0-9]{0,5}))?(?:,.*)?$/.exec(range)
   const least = match && countIn(match[1] === '' ? '1' : match[1]!, coresMax)
   if (!match || !least || range === '-' || range === '') {
-    faultOf(reading, ask, 'bad_value', `expected a number of slots such as 4 or 4-8, got '${range}'`)
+    const form = 'a number of slots such as 4 or 4-8'
+    faultOf(reading, ask, 'bad_value', `expected ${form}, got '${range}'`)
     return 1
   }
   honour(reading, ask, { cores: least })
   if (least > 1 && !/smp|shm|openmp|omp|thread|serial|multicore/i.test(environment)) {
     const why = `where the slots of ${environment} lie is not said: all lie on one node`
-    reading.ignored.push({ line: ask.line, option: 'note', why })
+    note(reading, ask.line, why)
   }
   return least
 }

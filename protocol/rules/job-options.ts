@@ -71,6 +71,8 @@ export interface JobOptions {
   readonly joinStreams?: boolean
   /** The whole environment where the job is submitted, as far as it can travel. */
   readonly wholeEnvironment?: boolean
+  /** What the scheduler would set from its options, for the time of the run. */
+  readonly runVariables?: readonly { readonly name: string; readonly value: string }[]
   /** The interpreter of the script, in place of its first line. */
   readonly shell?: string
   /** The directory that the job believes to be in: '.' = where it was submitted. */
@@ -146,6 +148,10 @@ const readers = {
   sites: readSites,
   'start-within': (text) =>
     readSeconds(text, (startWithinSeconds) => ({ startWithinSeconds })),
+  gpus: (text) => readCount(text, coresMax, (gpus) => ({ gpus })),
+  queue: (text) => readLabel(text, 'queue', (queue) => ({ queue })),
+  project: (text) => readLabel(text, 'project', (project) => ({ project })),
+  priority: (text) => readCount(text, 2_047, (priority) => ({ priority })),
 } satisfies Record<string, (text: string) => Read>
 
 export type JobOptionName = keyof typeof readers
@@ -199,11 +205,11 @@ function withoutRivals(weaker: JobOptions, stronger: JobOptions): JobOptions {
       : { ...rest, chunks: rest.chunks.map((chunk) => ({ ...chunk, memoryMib: 0 })) }
   }
   if (stronger.cores !== undefined) {
-    const { chunks, ...rest } = kept
+    const { chunks, runVariables, ...rest } = kept
     kept = rest
   }
   if (stronger.chunks !== undefined) {
-    const { cores, gpus, ...rest } = kept
+    const { cores, gpus, runVariables, ...rest } = kept
     kept = rest
   }
   return kept
@@ -233,6 +239,16 @@ function readName(text: string): Read {
 function readCores(text: string): Read {
   const cores = integerIn(text, { min: 1, max: coresMax })
   return cores === undefined ? bad(`a number of cores from 1 to ${coresMax}`, text) : ok({ cores })
+}
+
+function readCount(text: string, max: number, make: (count: number) => JobOptions): Read {
+  const count = integerIn(text, { min: 1, max })
+  return count === undefined ? bad(`a number from 1 to ${max}`, text) : ok(make(count))
+}
+
+export function readLabel(text: string, what: string, make: (label: string) => JobOptions): Read {
+  if (/^[A-Za-z0-9._-]{1,63}$/.test(text)) return ok(make(text))
+  return bad(`the name of a ${what}: letters, digits, point, _ and -`, text)
 }
 
 function readMemory(text: string): Read {

@@ -19,6 +19,24 @@ export function dealt(tasks: number, nodes: number): { nodes: number; tasks: num
   return piles
 }
 
+/** Two ways of dealing to the same nodes, as piles of nodes that get the same of both. */
+export function dealtBoth(
+  nodes: number, { tasks, gpus }: { readonly tasks: number; readonly gpus: number },
+): { nodes: number; tasks: number; gpus: number }[] {
+  const [left, right] = [dealt(tasks, nodes), dealt(gpus, nodes)]
+  const piles = []
+  let [i, j, fromLeft, fromRight] = [0, 0, left[0]!.nodes, right[0]!.nodes]
+  while (i < left.length && j < right.length) {
+    const count = Math.min(fromLeft, fromRight)
+    piles.push({ nodes: count, tasks: left[i]!.tasks, gpus: right[j]!.tasks })
+    fromLeft -= count
+    fromRight -= count
+    if (fromLeft === 0) fromLeft = left[++i]?.nodes ?? 0
+    if (fromRight === 0) fromRight = right[++j]?.nodes ?? 0
+  }
+  return piles
+}
+
 /** Neighbours that ask the same are one chunk. */
 export function joinChunks(chunks: readonly ChunkOption[]): ChunkOption[] {
   const joined: ChunkOption[] = []

@@ -1,13 +1,13 @@
-// What `-l` of qsub asks for. PBS Pro counts chunks (`select=2:ncpus=4:mem=8gb+1:ncpus=16`, `place`)
-// or, in its older form and in Torque, nodes (`nodes=2:ppn=4+1:ppn=8`). Beside nodes, `mem` is of
-// the whole job and `pmem` of a process; beside select only what is about the whole job may stand.
+// What `-l` of qsub asks for. PBS Pro counts chunks (`select=2:ncpus=4:mem=8gb+1:ncpus=16`), its
+// older form and Torque nodes (`nodes=2:ppn=4+1:ppn=8`). Beside nodes, `mem` is of the whole job and
+// `pmem` of a process; beside select only what is about the whole job may stand.
 
 import { divUp } from '../base/units.ts'
 import type { Ask, PbsFlavour, Reading } from './dialect.ts'
 import {
-  entry, faultOf, firstWins, ignore, lastWins, take, unsupported,
+  cameFrom, entry, faultOf, firstWins, ignore, lastWins, note, take, unsupported,
 } from './dialect.ts'
-import type { ChunkOption, EnvironmentOption } from './job-options.ts'
+import type { ChunkOption, EnvironmentOption, JobOptions } from './job-options.ts'
 import { layoutFault, layoutOptions, nodesMax, sumsOf } from './layout.ts'
 import { countIn, pbsMib, readPbsTime } from './quantities.ts'
 
@@ -113,12 +113,21 @@ function honourNodes(reading: Reading, nodes: Resources, chunks: readonly ChunkO
   const { cores, ...rest } = options
   const saysCores = [...nodes.keys()].some((name) => !/^p?v?mem$/.test(name))
   reading.options.push(saysCores ? options : rest)
-  const last = [...nodes.values()].reduce((a, b) => b.line >= a.line ? b : a)
-  const memory = nodes.get('mem') ?? nodes.get('pmem') ?? nodes.get('select') ?? last
-  for (const key of Object.keys(saysCores ? options : rest)) {
-    const about = nodes.get('select') ?? nodes.get('nodes') ?? nodes.get('ncpus') ?? last
-    reading.lines[key as 'cores'] = (key === 'memoryMib' ? memory : about).line
+  const shown: JobOptions = saysCores ? options : rest
+  const from = (...names: readonly string[]): Ask | undefined =>
+    names.flatMap((name) => nodes.get(name) ?? [])[0]
+  const sources: readonly (readonly [keyof JobOptions, Ask | undefined])[] = [
+    ['chunks', from('select', 'nodes')],
+    ['cores', from('select', 'nodes', 'ncpus', 'procs', 'mppwidth', 'mpiprocs')],
+    ['memoryMib', from('mem', 'pmem', 'vmem', 'pvmem') ??
+      (/mem=/.test(from('select', 'nodes')?.value ?? '') ? from('select', 'nodes') : undefined)],
+    ['gpus', from('ngpus', 'gpus', 'select', 'nodes')],
+  ]
+  for (const [key, ask] of sources) {
+    if (ask && (shown[key] !== undefined || shown.chunks)) cameFrom(reading, key, ask)
   }
+  const select = nodes.get('select')
+  if (select && /mpiprocs=/.test(select.value)) processesOf(reading, select.value)
   for (const ask of nodes.values()) {
     reading.settings.push({ line: ask.line, option: ask.written, value: ask.value })
   }
@@ -127,7 +136,8 @@ function honourNodes(reading: Reading, nodes: Resources, chunks: readonly ChunkO
 function chunksOf(reading: Reading, nodes: Resources): ChunkOption[] {
   const select = nodes.get('select')
   if (!select) return nodeChunks(reading, nodes)
-  for (const name of ['nodes', 'ncpus', 'mem', 'vmem', 'procs', 'ngpus', 'mpiprocs', 'ompthreads']) {
+  const others = ['nodes', 'ncpus', 'mem', 'vmem', 'procs', 'ngpus', 'mpiprocs', 'ompthreads']
+  for (const name of others) {
     const ask = nodes.get(name)
     if (ask) {
       const why = `qsub refuses it beside select (${select.written}); put it into the chunk`
@@ -135,6 +145,17 @@ function chunksOf(reading: Reading, nodes: Resources): ChunkOption[] {
     }
   }
   return placed(reading, nodes.get('place'), selectChunks(reading, select))
+}
+
+/** Processes of each node, which its file of nodes tells: `2x1+1x4` becomes `2x1 1x4`. */
+function processesOf(reading: Reading, select: string): void {
+  const slots = select.split('+').map((chunk) => {
+    const nodes = /^[0-9]+/.exec(chunk)?.[0] ?? '1'
+    return `${nodes}x${/:mpiprocs=([0-9]+)/.exec(`:${chunk}`)?.[1] ?? '1'}`
+  })
+  if (slots.length > 16) return
+  const runVariables = [{ name: 'GRIDNODE_SLOTS', value: slots.join(' ') }]
+  reading.options.push({ runVariables })
 }
 
 /** `N:ncpus=4:mem=8gb+…`; a chunk has one core when it does not say how many. */
@@ -206,7 +227,7 @@ function placed(reading: Reading, ask: Ask | undefined, chunks: ChunkOption[]): 
     if (word === 'pack') pack = true
     else if (/^excl(host)?$/.test(word)) {
       unsupported(reading, ask, 'a node cannot be had alone; ask for all its cores and memory')
-    } else if (/^group=/.test(word)) {
+    } else if (word.startsWith('group=')) {
       ignore(reading, ask, 'which of its nodes it takes is for the host to decide')
     } else if (!/^(free|v?scatter|shared?)$/.test(word)) {
       faultOf(reading, ask, 'bad_value', `expected free, pack or scatter, got '${word}'`)
@@ -240,8 +261,9 @@ function oneChunk(reading: Reading, resources: Resources): ChunkOption[] {
     resources.get('mpiprocs')
   const cores = ask ? numberOf(reading, ask, ask.value) : 1
   if (ask && cores > 1 && ask.name !== 'ncpus') {
-    const why = 'no number of nodes is said: all processes lie on one; say it with nodes=…:ppn=…'
-    reading.ignored.push({ line: ask.line, option: 'note', why })
+    const why = 'no number of nodes is said: all processes lie on one; say it with ' +
+      'nodes=2:ppn=8'
+    note(reading, ask.line, why)
   }
   return [{ nodes: 1, cores, memoryMib: 0, gpus: 0 }]
 }
@@ -263,7 +285,7 @@ function nodesChunks(reading: Reading, ask: Ask): ChunkOption[] {
       else if (/^n?gpus$/.test(name)) chunk = { ...chunk, gpus: numberOf(reading, own, value) }
       else if (name === 'mem') chunk = { ...chunk, memoryMib: mibOf(reading, own, value) }
       else if (name === 'mpiprocs') numberOf(reading, own, value)
-      else if (/^(shared|exclusive_thread|exclusive_process|exclusive|default|reseterr)$/.test(name)) {
+      else if (/^(shared|exclusive(_(thread|process))?|default|reseterr)$/.test(name)) {
         ignore(reading, own, 'how its GPUs are set is for the host to decide')
       } else {
         unsupported(reading, own, `${name === '' ? 'this' : name} names a node or a property of ` +
@@ -286,10 +308,9 @@ function memoryOf(reading: Reading, resources: Resources, { cores, sums }: Withi
   const [total, each] = known ? [mem, pmem] : [resources.get('vmem'), resources.get('pvmem')]
   for (const name of known ? ['vmem', 'pvmem'] : []) {
     const ask = resources.get(name)
-    if (!ask || reading.ignored.some(({ option, line }) => option === ask.written && line === ask.line)) {
-      continue
-    }
-    ignore(reading, ask, `the memory is that of ${known!.name}`)
+    const isSaid = reading.ignored.some(({ option, line }) =>
+      option === ask?.written && line === ask.line)
+    if (ask && !isSaid) ignore(reading, ask, `the memory is that of ${known!.name}`)
   }
   const share = total ? divUp(mibOf(reading, total, total.value), sums.nodes) : 0
   return Math.max(share, each ? mibOf(reading, each, each.value) * cores : 0)

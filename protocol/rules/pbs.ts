@@ -16,6 +16,9 @@ const letters: Readonly<Record<PbsFlavour, string>> = {
   torque: 'a:A:b:c:C:d:D:e:EfF:hi:Ij:J:k:K:l:L:m:M:nN:o:p:P:q:r:S:t:T:u:v:Vw:W:Xxz',
 }
 
+const torqueResources =
+  /(^|[\s,])(procs|pmem|pvmem|gres|naccesspolicy|gpus|feature|qos|advres|tpn|trl)=/
+
 /**
  * Which of the two a script was written for: Torque, when it says what only Torque knows. What both
  * know reads the same, but for repeats and stray words, where PBS Pro is assumed.
@@ -28,7 +31,7 @@ export function pbsFlavour(script: string): PbsFlavour {
     if (!match) return false
     const words = match[1]!
     return /(^|\s)-[tdwFnTxKLbiED](\s|$|[0-9./"'])/.test(words) ||
-      /(^|[\s,])(procs|pmem|pvmem|gres|naccesspolicy|gpus|feature|qos|advres|tpn|trl)=/.test(words) ||
+      torqueResources.test(words) ||
       /nodes=[^\s,]*:gpus=/.test(words) || /walltime=[0-9]+(:[0-9]+){3}/.test(words)
   })
   return isTorque ? 'torque' : 'pbs'
@@ -146,8 +149,8 @@ function readOptions(
       }
       const joined = word.slice(i + 1)
       const value = joined === '' ? words[++at] : joined
-      if (value === undefined) faultOf(reading, { line, written }, 'missing_value', 'a value is missing')
-      else asks.push({ name: letter, value, line, written })
+      if (value !== undefined) asks.push({ name: letter, value, line, written })
+      else faultOf(reading, { line, written }, 'missing_value', 'a value is missing')
       break
     }
   }

@@ -7,7 +7,7 @@ import { ok } from '../base/outcome.ts'
 import { divUp } from '../base/units.ts'
 import type { BadValue, EnvironmentOption, JobOptions } from './job-options.ts'
 import {
-  badValue, integerIn, memoryMibMax, readArray, readJobOption, secondsMax,
+  badValue, integerIn, memoryMibMax, readArray, readJobOption, readLabel, secondsMax,
 } from './job-options.ts'
 
 type Read = Outcome<JobOptions, BadValue>
@@ -173,12 +173,9 @@ export function splitList(text: string): string[] {
   return parts
 }
 
-const namePattern = /^[A-Za-z0-9._-]{1,63}$/
-
 /** A queue of the home. */
 export function readQueue(text: string): Read {
-  if (namePattern.test(text)) return ok({ queue: text })
-  return badValue('the name of a queue: letters, digits, point, _ and -', text)
+  return readLabel(text, 'queue', (queue) => ({ queue }))
 }
 
 /** Of several any would do: the first. */
@@ -187,8 +184,7 @@ export function readFirstQueue(text: string): Read {
 }
 
 export function readProject(text: string): Read {
-  if (namePattern.test(text)) return ok({ project: text })
-  return badValue('the name of a project: letters, digits, point, _ and -', text)
+  return readLabel(text, 'project', (project) => ({ project }))
 }
 
 export function readPath(text: string, make: (path: string) => JobOptions): Read {

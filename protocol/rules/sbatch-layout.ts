@@ -8,9 +8,9 @@
 
 import { divUp } from '../base/units.ts'
 import type { Ask, Reading } from './dialect.ts'
-import { faultOf, ignore, unsupported } from './dialect.ts'
+import { cameFrom, faultOf, ignore, note, unsupported } from './dialect.ts'
 import type { ChunkOption, JobOptions } from './job-options.ts'
-import { dealt, layoutFault, layoutOptions, nodesMax } from './layout.ts'
+import { dealtBoth, layoutFault, layoutOptions, nodesMax } from './layout.ts'
 import { countIn, slurmMib } from './quantities.ts'
 
 type Asks = ReadonlyMap<string, Ask>
@@ -32,22 +32,16 @@ export function sbatchChunks(reading: Reading, asks: Asks): ChunkOption[] | unde
   const asked = tasksOf(counts, { nodes, extra, gpus: gpuCounts })
   const used = nodes === undefined ? nodesByTasks(counts, asked) : Math.min(nodes, asked)
   const minimum = Math.max(count(counts, 'mincpus') ?? 1, extra)
-  const piles = dealt(asked, used).map(({ nodes: many, tasks }) => {
+  const piles = dealtBoth(used, { tasks: asked, gpus: gpuCounts.total ?? 0 })
+  const chunks = piles.map(({ nodes: many, tasks, gpus: share }): ChunkOption => {
     const cores = Math.max(tasks * perTask, minimum)
-    return { nodes: many, tasks, cores }
-  })
-  const chunks = piles.map(({ nodes: many, tasks, cores }): ChunkOption => {
-    const gpus = gpusOfNode(gpuCounts, { tasks, nodes: used })
+    const gpus = gpuCounts.perNode ??
+      (gpuCounts.total === undefined ? (gpuCounts.perTask ?? 0) * tasks : share)
     return { nodes: many, cores, gpus, memoryMib: memoryOfNode(counts, { cores, gpus }) }
   })
   const fault = layoutFault(chunks)
   if (fault !== undefined) {
     faultOf(reading, asks.get('nodes') ?? asks.get('ntasks') ?? firstOf(asks), 'bad_value', fault)
-  }
-  if (gpuCounts.total !== undefined && gpuCounts.total % used !== 0) {
-    const why = `${gpuCounts.total} GPUs cannot be dealt to ${used} nodes evenly; say how many a ` +
-      'node gives with --gpus-per-node'
-    unsupported(reading, asks.get('gpus')!, why)
   }
   return reading.faults.length > before ? undefined : chunks
 }
@@ -58,20 +52,55 @@ function firstOf(asks: Asks): Ask {
 
 /** Marks what was asked as honoured; the result is that of all together. */
 export function honourLayout(reading: Reading, asks: Asks, chunks: readonly ChunkOption[]): void {
-  const last = [...asks.values()].reduce((a, b) => b.line > a.line ? b : a)
   const options = perCore(asks, layoutOptions(chunks))
-  const memory = asks.get('mem') ?? asks.get('mem-per-cpu') ?? asks.get('mem-per-gpu')
   const { cores, ...rest } = options
   const countsCores = [...asks.keys()].some((name) => !/^(mem|gres|gpus)/.test(name))
-  const shown = countsCores || (cores ?? 1) > 1 ? options : rest
+  const shown: JobOptions = countsCores || (cores ?? 1) > 1 ? options : rest
   if (Object.keys(shown).length > 0) reading.options.push(shown)
-  for (const key of Object.keys(shown)) {
-    const from = key.startsWith('memory') && memory ? memory : last
-    reading.lines[key as 'cores'] = from.line
+  const from = (...names: readonly string[]): Ask | undefined =>
+    [...asks].find(([name]) => names.includes(name.split(' ')[0]!))?.[1]
+  const cells = ['ntasks', 'ntasks-per-node', 'cpus-per-task', 'extra-node-info', 'nodes',
+    'ntasks-per-gpu', 'cpus-per-gpu', 'mincpus', 'cores-per-socket', 'sockets-per-node']
+  const sources: readonly (readonly [keyof JobOptions, Ask | undefined])[] = [
+    ['chunks', from('nodes', ...cells) ?? firstOf(asks)], ['cores', from(...cells)],
+    ['memoryMib', from('mem', 'mem-per-cpu', 'mem-per-gpu')],
+    ['memoryMibPerCore', from('mem-per-cpu')],
+    ['gpus', from('gpus', 'gpus-per-node', 'gres', 'gpus-per-task', 'gpus-per-socket')],
+  ]
+  for (const [key, ask] of sources) {
+    if (ask && (shown[key] !== undefined || (shown.chunks && key !== 'memoryMibPerCore'))) {
+      cameFrom(reading, key, ask)
+    }
   }
   for (const ask of asks.values()) {
     reading.settings.push({ line: ask.line, option: ask.written, value: ask.value })
   }
+  const runVariables = variablesOf(asks)
+  if (runVariables.length > 0) reading.options.push({ runVariables })
+}
+
+const variableOf: readonly (readonly [option: string, variable: string])[] = [
+  ['ntasks', 'SLURM_NTASKS'], ['cpus-per-task', 'SLURM_CPUS_PER_TASK'],
+  ['ntasks-per-node', 'SLURM_NTASKS_PER_NODE'], ['gpus-per-node', 'SLURM_GPUS_PER_NODE'],
+  ['gpus-per-task', 'SLURM_GPUS_PER_TASK'], ['cpus-per-gpu', 'SLURM_CPUS_PER_GPU'],
+]
+
+/** As sbatch sets them from its options, and the number of tasks. */
+function variablesOf(asks: Asks): { name: string; value: string }[] {
+  const variables = variableOf.flatMap(([option, name]) => {
+    const value = asks.get(option)?.value
+    return value === undefined ? [] : [{ name, value }]
+  })
+  const [nodes, perNode] = ['nodes', 'ntasks-per-node'].map((name) => asks.get(name)?.value)
+  const count = /^[0-9]+/.exec(nodes ?? '1')?.[0]
+  if (!asks.has('ntasks') && (nodes !== undefined || perNode !== undefined)) {
+    const tasks = Number(count) * Number(perNode ?? '1')
+    if (tasks > 1) variables.push({ name: 'SLURM_NTASKS', value: String(tasks) })
+  }
+  const perCpu = asks.get('mem-per-cpu')
+  const mib = perCpu && slurmMib(perCpu.value)
+  if (mib?.ok) variables.push({ name: 'SLURM_MEM_PER_CPU', value: String(mib.value) })
+  return variables
 }
 
 /** Memory of a core stays one on a single node, so that other cores may be asked for over it. */
@@ -88,7 +117,8 @@ function count({ reading, asks }: Counts, name: string): number | undefined {
   if (!ask) return undefined
   const value = countIn(ask.value, nodesMax)
   if (value === undefined) {
-    faultOf(reading, ask, 'bad_value', `expected a number from 1 to ${nodesMax}, got '${ask.value}'`)
+    const form = `a number from 1 to ${nodesMax}`
+    faultOf(reading, ask, 'bad_value', `expected ${form}, got '${ask.value}'`)
   }
   return value
 }
@@ -109,6 +139,7 @@ function nodesOf(counts: Counts): number | undefined {
 /** The product of sockets, cores and threads that -B and its like name; 1 without. */
 function extraInfo(counts: Counts): number {
   const ask = counts.asks.get('extra-node-info')
+  if (!ask && !counts.asks.has('nodes')) return 1
   const own = ['sockets-per-node', 'cores-per-socket']
     .map((name) => count(counts, name) ?? 1).reduce((a, b) => a * b)
   if (!ask) return own
@@ -171,7 +202,7 @@ function gpuList(reading: Reading, ask: Ask, parts: readonly string[]): number |
   if (models.size > 1) unsupported(reading, ask, 'GPUs of several kinds cannot be asked for')
   if (gpuModel !== undefined) {
     reading.options.push({ gpuModel })
-    reading.lines.gpuModel = ask.line
+    cameFrom(reading, 'gpuModel', ask)
   }
   return sum
 }
@@ -184,7 +215,7 @@ function gresGpus({ reading, asks }: Counts): number | undefined {
   for (const part of ask.value.split(',')) {
     const match = /^(?:gres[:/])?gpu(?::(.*))?$/i.exec(part)
     if (match) gpus.push(match[1] ?? '1')
-    else if (!/:0$/.test(part)) {
+    else if (!part.endsWith(':0')) {
       unsupported(reading, ask, `${part} names something of one cluster; say what is needed with ` +
         '#GRID --require')
     }
@@ -228,15 +259,9 @@ function nodesByTasks(counts: Counts, tasks: number): number {
   const ask = counts.asks.get('ntasks')
   if (nodes === 1 && tasks > 1 && ask) {
     const why = 'no number of nodes is said: all tasks lie on one; say how many with --nodes'
-    counts.reading.ignored.push({ line: ask.line, option: 'note', why })
+    note(counts.reading, ask.line, why)
   }
   return nodes
-}
-
-function gpusOfNode(gpus: GpuCounts, { tasks, nodes }: { tasks: number; nodes: number }): number {
-  if (gpus.perNode !== undefined) return gpus.perNode
-  if (gpus.total !== undefined) return Math.floor(gpus.total / nodes)
-  return gpus.perTask === undefined ? 0 : gpus.perTask * tasks
 }
 
 function memoryOfNode(

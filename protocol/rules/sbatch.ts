@@ -27,20 +27,20 @@ type Takes = '=' | ' ' | '?'
 
 const longOptions: ReadonlyMap<string, Takes> = new Map(
   (
-    'account= acctg-freq= array= batch= bb= bbf= begin= chdir= cluster-constraint= clusters= ' +
-    'comment= constraint= container= contiguous core-spec= cores-per-socket= cpu-freq= ' +
-    'cpus-per-gpu= cpus-per-task= deadline= delay-boot= dependency= distribution= error= ' +
-    'exclude= exclusive? export= export-file= extra-node-info= get-user-env? gid= gpu-bind= ' +
-    'gpu-freq= gpus= gpus-per-node= gpus-per-socket= gpus-per-task= gres= gres-flags= help ' +
-    'hint= hold ignore-pbs input= job-name= kill-on-invalid-dep= licenses= mail-type= ' +
-    'mail-user= mcs-label= mem= mem-bind= mem-per-cpu= mem-per-gpu= mincores= mincpus= ' +
-    'minsockets= minthreads= network= nice? no-kill? no-requeue nodefile= nodelist= nodes= ' +
-    'ntasks= ntasks-per-core= ntasks-per-gpu= ntasks-per-node= ntasks-per-socket= open-mode= ' +
-    'output= overcommit oversubscribe parsable partition= power= prefer= priority= profile= ' +
-    'propagate? qos= quiet reboot requeue reservation= share signal= sockets-per-node= ' +
-    'spread-job switches= tasks-per-node= test-only thread-spec= threads-per-core= time= ' +
-    'time-min= tmp= uid= usage use-min-nodes verbose version wait wait-all-nodes= wckey= ' +
-    'workdir= wrap='
+    'account= acctg-freq= array= batch= bb= bbf= begin= chdir= cluster= cluster-constraint= ' +
+    'clusters= comment= constraint= container= context= contiguous core-spec= ' +
+    'cores-per-socket= cpu-freq= cpus-per-gpu= cpus-per-task= deadline= delay-boot= ' +
+    'dependency= distribution= error= exclude= exclusive? export= export-file= ' +
+    'extra-node-info= get-user-env? gid= gpu-bind= gpu-freq= gpus= gpus-per-node= ' +
+    'gpus-per-socket= gpus-per-task= gres= gres-flags= help hint= hold ignore-pbs input= ' +
+    'job-name= kill-on-invalid-dep= licenses= mail-type= mail-user= mcs-label= mem= ' +
+    'mem-bind= mem-per-cpu= mem-per-gpu= mincpus= network= nice? no-kill? no-requeue ' +
+    'nodefile= nodelist= nodes= ntasks= ntasks-per-core= ntasks-per-gpu= ntasks-per-node= ' +
+    'ntasks-per-socket= ntasks-per-tres= open-mode= output= overcommit oversubscribe ' +
+    'parsable partition= power= prefer= priority= profile= propagate? qos= quiet reboot ' +
+    'requeue reservation= signal= sockets-per-node= spread-job switches= tasks-per-node= ' +
+    'test-only thread-spec= threads-per-core= time= time-min= tmp= uid= usage use-min-nodes ' +
+    'verbose version wait wait-all-nodes= wckey= wrap='
   )
     .split(' ')
     .map((word) => {
@@ -60,8 +60,7 @@ const shortOptions: Readonly<Record<string, string>> = {
 
 /** Two names of one option. */
 const synonyms: Readonly<Record<string, string>> = {
-  'tasks-per-node': 'ntasks-per-node', workdir: 'chdir', share: 'oversubscribe',
-  mincores: 'cores-per-socket', minsockets: 'sockets-per-node', minthreads: 'threads-per-core',
+  'tasks-per-node': 'ntasks-per-node', 'ntasks-per-tres': 'ntasks-per-gpu', cluster: 'clusters',
 }
 
 export const sbatchOptionNames: readonly string[] = [...longOptions.keys()]

@@ -12,7 +12,14 @@ export function firstPbsCommandLine(script: string): number {
     1
 }
 
-/** Words as sbatch splits them; undefined when a quote is not closed. */
+/**
+ * Words as sbatch splits them, who knows no empty words; undefined when a quote is not closed.
+ */
+export function sbatchWords(text: string): string[] | undefined {
+  return splitWords(text)?.filter((word) => word !== '')
+}
+
+/** Words between blanks, with quotes and backslashes; undefined when a quote is not closed. */
 export function splitWords(text: string): string[] | undefined {
   const words: string[] = []
   let word: string | undefined

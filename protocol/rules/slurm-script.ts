@@ -7,7 +7,8 @@
 
 import type { Ask, DialectInput, OptionWord, Reading } from './dialect.ts'
 import {
-  faultOf, honour, ignore, lastWins, newReading, place, unknownOption, unsupported, writtenAs,
+  faultOf, honour, ignore, lastWins, newReading, noteQueues, place, unknownOption, unsupported,
+  writtenAs,
 } from './dialect.ts'
 import type { ChunkOption } from './job-options.ts'
 import { joinChunks, layoutFault } from './layout.ts'
@@ -15,7 +16,7 @@ import { honourLayout, sbatchChunks } from './sbatch-layout.ts'
 import {
   findLongOption, findShortOption, sbatchOptionNames, treatSbatchOption,
 } from './sbatch.ts'
-import { firstCommandLine, splitWords } from './script-lines.ts'
+import { firstCommandLine, sbatchWords } from './script-lines.ts'
 
 const prefix = '#SBATCH'
 
@@ -23,7 +24,8 @@ export function readSlurm(input: DialectInput): Reading {
   const reading = newReading()
   const script = scriptComponents(reading, input.script ?? '')
   const command = input.args === undefined ? [] : commandAsks(reading, input.args)
-  const components = script.map((asks, i) => lastWins(reading, [...asks, ...(i === 0 ? command : [])]))
+  const components = script.map((asks, i) =>
+    lastWins(reading, i === 0 ? [...asks, ...command] : asks))
   const chunks: ChunkOption[] = []
   const layout = new Map<string, Ask>()
   components.forEach((asks, i) => {
@@ -58,7 +60,7 @@ function scriptComponents(reading: Reading, script: string): Ask[][] {
       reading.ignored.push({ line, option: prefix, why })
       return
     }
-    const words = splitWords(text.slice(prefix.length))
+    const words = sbatchWords(text.slice(prefix.length))
     if (words === undefined) faultOf(reading, ask, 'quote', 'a quote that is not closed')
     else if (/^(hetjob|packjob)$/.test(words[0] ?? '')) components.push([])
     else for (const word of words) components.at(-1)!.push({ text: word, line })
@@ -171,6 +173,7 @@ function treatAsk(reading: Reading, ask: Ask, isFirst: boolean): boolean {
   const treatment = treated.value
   switch (treatment.kind) {
     case 'honoured':
+      if (ask.name === 'partition') noteQueues(reading, ask)
       if (isFirst) honour(reading, ask, treatment.options)
       else ignore(reading, ask, 'it is taken from the first component')
       return false
@@ -219,16 +222,18 @@ function takeSwitch(reading: Reading, ask: Ask): void {
   }
 }
 
-/** --mem, --mem-per-cpu and --mem-per-gpu say the same thing: the last that was written counts. */
+/** --mem, --mem-per-cpu and --mem-per-gpu exclude each other; the command line is asked first. */
 function onlyOneMemory(reading: Reading, asks: Map<string, Ask>): void {
   const said = ['mem', 'mem-per-cpu', 'mem-per-gpu'].flatMap((name) => asks.get(name) ?? [])
-  if (said.length < 2) return
-  const rank = ({ line }: Ask): number => line === 0 ? Number.MAX_SAFE_INTEGER : line
-  const winner = said.reduce((a, b) => rank(b) >= rank(a) ? b : a)
+  const winner = said.find(({ line }) => line === 0)
   for (const ask of said) {
-    if (ask === winner) continue
-    asks.delete(ask.name)
-    ignore(reading, ask, `${place(winner)} says ${winner.written}, and counts`)
+    if (winner && ask.line > 0) {
+      asks.delete(ask.name)
+      ignore(reading, ask, `${place(winner)} says ${winner.written}, and counts`)
+    } else if (ask !== (winner ?? said[0])) {
+      const other = (winner ?? said[0])!
+      unsupported(reading, ask, `it excludes ${other.written} (${place(other)}); keep one of them`)
+    }
   }
 }
 

@@ -75,7 +75,7 @@ submit('signs a script with its directives, the command line over them', async (
     tasks: '0-7', array: 1, tasks_at_once: 2, cores: 4, memory_mib: 4_096,
     walltime_seconds: 5_400, inputs: '', inputs_bytes: 0, outputs: ['counts/*.txt'],
     requirements: '', policy: 'cheapest', budget: 12_500_000n, place: 'anywhere', sites: [],
-    start_within_seconds: 604_800,
+    start_within_seconds: 604_800, dialect: 'slurm',
   })
 })
 
@@ -176,15 +176,16 @@ submit('refuses inputs that are absent, no files, twice the same, or lead outsid
 
 submit('names every fault of a script at once, and those of the command line', async (ctx) => {
   const at = await bench(ctx)
-  script(at, 'bad.sh', '#SBATCH --partition=fast --gres=gpu:1', '#GRID --corse 4', 'true')
+  script(at, 'bad.sh', '#SBATCH --qos=fast --gres=craynetwork:1', '#GRID --corse 4', 'true')
   writeFileSync(join(at.cwd, 'binary'), Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0xff, 0]))
   script(at, 'good.sh', 'true')
   const bad = await at.submit('bad.sh')
   assert.equal(bad.code, 2)
   assert.equal(bad.err, `gridnode: bad.sh was not submitted:
-  line 2: #SBATCH --partition: it names something of one cluster, and the job may run at another; \
-choose sites with #GRID --sites or --require
-  line 2: #SBATCH --gres: generic resources such as GPUs cannot be asked for yet
+  line 2: #SBATCH --qos: it names something of one cluster, and the job may run at another; \
+remove the line, or choose a queue with --partition
+  line 2: #SBATCH --gres: craynetwork:1 names something of one cluster; say what is needed with \
+#GRID --require
   line 3: #GRID --corse: there is no such option; did you mean --cores?
 `)
   const cases: readonly (readonly [args: readonly string[], words: RegExp])[] = [

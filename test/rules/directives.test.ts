@@ -17,7 +17,9 @@ function script(...lines: readonly string[]): string {
 }
 
 function read(...lines: readonly string[]): Directives {
-  return assert.accepted(readDirectives(script(...lines)))
+  const found = assert.accepted(readDirectives(script(...lines)))
+  const { runVariables: _run, ...rest } = found.options
+  return { ...found, options: rest }
 }
 
 function options(...lines: readonly string[]): JobOptions {
@@ -123,7 +125,9 @@ slurm('memory: MiB without a unit, K rounded up, integers only, not all of a nod
 })
 
 slurm('memory of a core and memory of a task take each other\'s place', () => {
-  assert.equal(options('#SBATCH --mem=5 --mem-per-cpu=6'), { memoryMibPerCore: 6 })
+  assert.match(faults(script('#SBATCH --mem=5', '#SBATCH --mem-per-cpu=6'))[0]!,
+    'line 3: #SBATCH --mem-per-cpu: it excludes #SBATCH --mem (line 2)')
+  assert.equal(options('#SBATCH --mem-per-cpu=6'), { memoryMibPerCore: 6 })
   assert.equal(options('#SBATCH --mem-per-cpu=6', '#GRID --memory 1GiB'), { memoryMib: 1_024 })
 })
 
