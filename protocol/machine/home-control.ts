@@ -106,6 +106,7 @@ export function onControlled(
   const tranche = turn.view.get('homeTranches', id)
   const orders = turn.view.get('trancheOrders', id)
   if (tranche?.host !== from || !orders) return
+  if (through > orders.last) return startAnew(turn, tranche, through)
   const words = new Map(refused.map((one) => [one.n, one.words]))
   const open = orders.open.filter(({ n }) => n > through)
   if (open.length === orders.open.length) return
@@ -119,6 +120,15 @@ export function onControlled(
   }
   turn.view.put('trancheOrders', id, { ...orders, open })
   if (open.length === 0) setTimer(turn, `control/${id}`, undefined)
+}
+
+/** Our disk was put back: the host has done more than we remember to have asked. */
+function startAnew(turn: Turn, { id, job }: HomeTranche, through: number): void {
+  const { open = [] } = turn.view.get('trancheOrders', id) ?? {}
+  turn.view.put('trancheOrders', id, { last: through, open: [] })
+  setTimer(turn, `control/${id}`, undefined)
+  const words = 'not done: our records were put back to an earlier time; ask again'
+  for (const { n } of open) noteTold(turn, job, { tranche: id, n, state: 'refused', words })
 }
 
 /** It was not stopped, so its end will be its own. */

@@ -35,11 +35,11 @@ export function endTask(
   turn.view.put('hostTasks', taskKey(tranche, task), { ...known, ...change, revision })
 }
 
-/** Every task that left results has them at the home. */
+/** The home has heard how every task ended, and has what it left. */
 export function resultsTaken(turn: Turn, tranche: HostTranche): boolean {
   for (const task of rangesValues(subtractRanges(tranche.tasks, tranche.taken))) {
     const known = turn.view.get('hostTasks', taskKey(tranche.id, task))
-    if (known && known.tree !== '') return false
+    if (known && (known.tree !== '' || known.revision > tranche.ackedRevision)) return false
   }
   return true
 }

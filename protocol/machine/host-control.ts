@@ -37,7 +37,8 @@ export function onControl(
   let [last, open] = [known.last, known.open]
   for (const one of orders) {
     const fits = parseRanges(one.tasks, { last: limits.taskNumberMax })
-    if (one.n !== last + 1 || !fits || open.length >= ordersOpenMax) continue
+    // A gap is what was answered before a disk here was put back.
+    if (one.n <= last || !fits || open.length >= ordersOpenMax) continue
     last = one.n
     open = [...open, one]
   }

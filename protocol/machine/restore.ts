@@ -108,7 +108,7 @@ export function endWork(
 
 const lost = [
   'homeContracts', 'homeTranches', 'auctions', 'auctionKeys', 'openBids', 'troubles', 'quarantine',
-  'proofsOwed', 'holdChecks', 'exposed', 'reconciles',
+  'proofsOwed', 'holdChecks', 'exposed', 'reconciles', 'trancheOrders', 'hostOrders', 'children',
 ] as const
 
 function clear(view: View<CoreTables>, table: typeof lost[number]): void {
@@ -133,6 +133,7 @@ function endJobs(
     view.put('jobs', id, {
       ...job,
       waiting: emptyRanges,
+      parked: emptyRanges,
       failed: failed.before + failed.now,
       cancelled: job.cancelled + cancelled,
       reserved: zeroMicrocredits,

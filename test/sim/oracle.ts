@@ -10,7 +10,9 @@ import type { CoreTables, HomeTask, Job } from '../../protocol/machine/state.ts'
 import type { Account, HoldRecord } from '../../protocol/rules/ledger-book.ts'
 import { numberKey, pairKey } from '../../protocol/rules/ledger-book.ts'
 import { parseStatement } from '../../protocol/rules/statement.ts'
+import { documentNow } from '../../protocol/machine/job-orders.ts'
 import type { Machine } from './machine.ts'
+import { checkOrder } from './verbs.ts'
 
 export function demand(condition: boolean, law: string, detail: () => string): void {
   if (!condition) throw new Error(`${law}: ${detail()}`)
@@ -66,6 +68,7 @@ export function checkRecords(owner: Owner, view: View<CoreTables>): void {
   checkAccounts(owner, view)
   checkGrants(owner, view)
   checkJobs(owner, view)
+  checkOrder(owner.identity.site, view)
   checkHosting(owner, view)
 }
 
@@ -160,7 +163,7 @@ function checkJobs({ identity: { site } }: Owner, view: View<CoreTables>): void 
     reserved.set(tranche.job, (reserved.get(tranche.job) ?? 0n) + tranche.cap)
   }
   for (const [id, job] of view.entries('jobs')) {
-    const budget = view.get('jobNotes', id)!.document.budget
+    const budget = documentNow(view, id)!.budget
     const sum = reserved.get(id) ?? 0n
     demand(job.reserved === sum, 'law 3', () =>
       `${site}, job ${id}: reserved is ${job.reserved}, its tranches make ${sum}`)
@@ -187,10 +190,13 @@ function checkTasks(site: string, job: Job, tasks: readonly HomeTask[]): void {
       told(`${job[state]} ${state}, its tasks make ${count(state)}`))
   }
   const neverPlaced = job.total - tasks.length
-  const waiting = rangesSize(job.waiting)
+  const waiting = rangesSize(job.waiting) + rangesSize(job.parked)
+  const isBoth = job.parked.some(([first, last]) =>
+    [...rangesValues([[first, last]])].some((task) => rangesHave(job.waiting, task)))
+  demand(!isBoth, 'law 1', () => told('a task may be placed, and may not'))
   const placedWaiting = count('waiting')
   for (const task of tasks) {
-    const listed = rangesHave(job.waiting, task.task)
+    const listed = rangesHave(job.waiting, task.task) || rangesHave(job.parked, task.task)
     demand(listed === (task.state === 'waiting'), 'law 1', () =>
       told(`task ${task.task} is ${task.state}${listed ? ', and waits' : ''}`))
   }

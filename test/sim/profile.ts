@@ -70,6 +70,10 @@ export interface Profile {
   readonly jobsOpenMax?: number
   /** What every task comes to, instead of chance. */
   readonly outcome?: Outcome
+  /** What users ask of their jobs in the course of a run. */
+  readonly verbs?: number
+  /** Of the jobs, in a thousand: those that wait for others, for a time or their owner. */
+  readonly waitsPermille?: number
   readonly faults: Faults
   /** How the last site lies, a name of liars.ts; it does not without. */
   readonly liar?: string
@@ -152,11 +156,14 @@ export function commandFor(seed: number, overrides: Overrides = {}): string {
 }
 
 /** What can be left out of a profile. */
-export function leavable({ faults, late, sites }: Profile): string[] {
+export function leavable(
+  { faults, late, sites, verbs, waitsPermille }: Profile,
+): string[] {
   const names = (Object.keys(faults) as (keyof Faults)[])
     .filter((name) => faults[name] !== noFaults[name])
   const isSkewed = sites.some(({ skewMs }) => skewMs !== 0)
-  return [...names, ...late ? ['late'] : [], ...isSkewed ? ['skew'] : []]
+  const wishes = [...verbs ? ['verbs'] : [], ...waitsPermille ? ['waits'] : []]
+  return [...names, ...wishes, ...late ? ['late'] : [], ...isSkewed ? ['skew'] : []]
 }
 
 function withoutFaults(faults: Faults, names: readonly string[]): Faults {
@@ -173,6 +180,7 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
   const kind = kinds.find(({ name }) => name === overrides.kind) ?? drawn
   const sites = chance.pick([2, 3, 3, 3, 4, 5])
   const terms = random(seed, 'terms')
+  const wishes = random(seed, 'wishes')
   const jobs = chance.between(2, 8)
   const tasksMax = chance.pick([1, 6, 20, 40])
   const windowMs = chance.pick([300, 1_000, 2_000])
@@ -197,6 +205,8 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
     interimSeconds: terms.pick([8, 20, 60, 900]),
     exposurePermille: terms.pick([200, 500, 1_000]),
     keepResultsSeconds: 6 * 3_600,
+    verbs: without.includes('verbs') ? 0 : wishes.pick([0, 6, 15, 40]),
+    waitsPermille: without.includes('waits') ? 0 : wishes.pick([0, 300, 600]),
     ...liar !== undefined && { liar },
     faults: withoutFaults({ ...noFaults, ...kind.faults }, without),
   }

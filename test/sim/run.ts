@@ -19,6 +19,7 @@ import { random } from './random.ts'
 import { startOperators } from './operators.ts'
 import { startMachine } from './process.ts'
 import { drawJob } from './users.ts'
+import { letGo, startVerbs, withWait } from './verbs.ts'
 import type { World, WorldOptions } from './world.ts'
 import { createWorld, startEpochMs } from './world.ts'
 
@@ -43,12 +44,14 @@ export function run(profile: Profile, options: WorldOptions = {}): Run {
     startLying(world)
     startUsers(world)
     startOperators(world)
+    startVerbs(world)
     const plan = planFaults({ ...world, log: (text) => world.log(text) })
     world.point = (machine, what) => plan.point(machine, what)
     startHostility(world)
     world.time.runUntil(end)
     plan.heal()
     heal(world)
+    letGo(world)
     rest(world)
     checkBooks(world)
     checkInvariants(honest(world.machines))
@@ -74,9 +77,14 @@ function startUsers(world: World): void {
     const machine = chance.pick(machines)
     const signed = drawJob(profile, index)
     const at = chance.int(chance.chance(500) ? 15_000 : profile.minutes * 40_000)
-    time.after(at, () => world.submit(machine, signed))
+    let id = signed.id
+    time.after(at, () => {
+      const waits = withWait(world, machine, signed, index)
+      id = waits.id
+      world.submit(machine, waits)
+    })
     if (chance.chance(200)) {
-      time.after(at + chance.between(50, 60_000), () => world.cancel(machine, signed.id))
+      time.after(at + chance.between(50, 60_000), () => world.cancel(machine, id))
     }
   }
 }

@@ -180,6 +180,10 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
         answered(answer) {
           log(`user: ${signed.document.name} (${signed.id}) ${answer.kind}`)
           if (answer.kind === 'submitted') job.answered = true
+          // The disk was put back to before its parent was handed in.
+          else if (answer.kind === 'refused' && answer.code === 'bad_dependency') {
+            world.jobs.delete(signed.id)
+          }
           else throw new Error(`a job was not taken: ${JSON.stringify(answer)}`)
         },
       })
