@@ -12,7 +12,9 @@ import { join } from 'node:path'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { clock } from '../clock.ts'
-import { controlCan, leaveWord, takeWordBack, wordOf, suiting } from './batch-control.ts'
+import {
+  controlCan, isSuited, leaveWord, takeWordBack, wordOf, suiting,
+} from './batch-control.ts'
 import { batchTasks, isAlive, judge, judgeByLastWords } from './batch-judge.ts'
 import type { BatchTask } from './batch-judge.ts'
 import { placeRows } from './batch-rows.ts'
@@ -157,13 +159,15 @@ export class BatchDriver implements Driver {
     const unfinished = [...session.tranches.values()].some(isUnfinished)
     if (unfinished) {
       const byTag = Map.groupBy(await this.#rows(session, signal), (row) => row.tag)
+      const stuck = new Map<string, ReadonlyMap<number, BatchRow>>()
       for (const [tag, { submission, tasks, jobId }] of session.tranches) {
         if (jobId === undefined) continue
         const places = placeRows(byTag.get(tag) ?? [], jobId, tasks.length)
         const { walltimeSeconds } = submission.resources
         for (const task of tasks) judge(task, places.get(task.position), walltimeSeconds)
-        await this.#giveUpStuck(session, tag, places, signal)
+        if ([...places.values()].some(({ phase }) => phase === 'stuck')) stuck.set(tag, places)
       }
+      if (stuck.size > 0) await this.#giveUpStuck(session, stuck, signal)
       await this.#judgeMissing(session, signal)
     }
     const observations: Observation[] = []
@@ -221,11 +225,13 @@ export class BatchDriver implements Driver {
       .map((task) => task.base)
     const word = wordOf(verb)
     if (word) await leaveWord(this.#shell, bases, word, account, signal)
-    if (verb.kind === 'signal' && this.#tongue.script.signals === 'looked') return ok(undefined)
     const all = [...places].every(([place, { phase }]) =>
       !isAlive(phase) || positions.includes(place))
     const target = this.#target(tranche, jobId, all ? 'all' : positions)
-    for (const command of this.#tongue.control(verb, target)) {
+    const allSuited = [...places].every(([place, { phase }]) =>
+      !isSuited(verb, phase) || positions.includes(place))
+    const meant: Target = { ...target, ...(allSuited ? { allSuited } : {}) }
+    for (const command of this.#tongue.control(verb, meant)) {
       const result = await this.#shell.run({ ...command, account }, signal)
       const said = this.#tongue.readControlled(verb, result)
       if (!said) continue
@@ -388,19 +394,24 @@ export class BatchDriver implements Driver {
   /** What would wait for ever is cancelled; once it is gone it is known to be lost. */
   async #giveUpStuck(
     session: Session,
-    tag: string,
-    places: ReadonlyMap<number, BatchRow>,
+    stuck: ReadonlyMap<string, ReadonlyMap<number, BatchRow>>,
     signal: AbortSignal,
   ): Promise<void> {
-    const tranche = session.tranches.get(tag)
-    const stuck = tranche?.tasks.filter((task) => places.get(task.position)?.phase === 'stuck')
-    if (tranche?.jobId === undefined || !stuck || stuck.length === 0) return
-    for (const task of stuck) {
-      task.cancelled = true
-      task.stuck ??= places.get(task.position)?.reason || 'the scheduler cannot start it'
+    const jobIds = [...stuck.keys()].map((tag) => session.tranches.get(tag)?.jobId ?? '')
+    const reasons = await this.#tongue.reasons?.(this.#shell, jobIds, signal)
+    for (const [tag, places] of stuck) {
+      const tranche = session.tranches.get(tag)
+      if (tranche?.jobId === undefined) continue
+      const { jobId } = tranche
+      const given = reasons?.get(jobId) ?? `${this.#tongue.title} cannot start it`
+      const tasks = tranche.tasks.filter((task) => places.get(task.position)?.phase === 'stuck')
+      for (const task of tasks) {
+        task.cancelled = true
+        task.stuck ??= places.get(task.position)?.reason || given
+      }
+      this.#remember(session, tranche, jobId)
+      await this.#end(tranche, jobId, tasks.map((task) => task.position), signal)
     }
-    this.#remember(session, tranche, tranche.jobId)
-    await this.#end(tranche, tranche.jobId, stuck.map((task) => task.position), signal)
   }
 
   /** Tasks that ended while nobody looked, so that the query no longer shows them. */

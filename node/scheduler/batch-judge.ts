@@ -147,7 +147,9 @@ function unmentioned(task: BatchTask, walltimeSeconds: number): TaskStatus {
   const now = clock.now()
   task.missingSinceEpochMs ??= now
   const startedEpochMs = startOf(task)
-  if (task.cancelled && startedEpochMs === undefined) return neverStarted(task, now, {})
+  // A task that got stuck does not run, even if an earlier attempt had claimed it.
+  const waited = startedEpochMs === undefined || task.stuck !== undefined
+  if (task.cancelled && waited) return neverStarted(task, now, {})
   const overEpochMs = startedEpochMs === undefined
     ? task.missingSinceEpochMs + patienceMs
     : Math.max(task.missingSinceEpochMs, startedEpochMs + walltimeSeconds * 1_000) + patienceMs

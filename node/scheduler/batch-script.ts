@@ -28,6 +28,18 @@ export interface ScriptWords {
    * (`looked`). Either way the script passes the signals on to the task's processes.
    */
   readonly signals: 'sent' | 'looked'
+  /**
+   * Whom the scheduler ends and suspends: `all` processes of the job, or only the process `group`
+   * of the script, in which the task then stays.
+   */
+  readonly reaches: 'all' | 'group'
+  /**
+   * An exit code of the script by which the scheduler puts the job back into its queue; then the
+   * script, which looks for `<tag>.again`, ends its task and requeues itself.
+   */
+  readonly requeueCode?: number
+  /** Exit codes that mean something to the scheduler; a task's own are shown to it as 1. */
+  readonly reservedCodes?: readonly number[]
 }
 
 export interface ScriptOptions {
@@ -45,6 +57,8 @@ export function batchScript(
   options: ScriptOptions,
 ): string {
   const { tag, tasks, resources } = submission
+  const shared = words.reaches === 'group'
+  const reserved = words.reservedCodes?.join(' | ')
   const root = commonPrefix(tasks.map((task) => task.directory))
   const places = tasks.map(({ taskIndex, directory }, position) =>
     `${position}) GRIDNODE_TASK_ID=${taskIndex} rest=${quote(directory.slice(root.length))} ;;`)
@@ -60,7 +74,7 @@ own=$directory/.gridnode
 mkdir -p "$own" && cd "$directory" || exit 126
 base=$own/${tag}
 hint() { { echo >${quote(options.hintPath)}; } 2>/dev/null; }
-how= child= interrupted=
+how= child= interrupted= watcher=
 ${signalling}
 set -C
 { echo "start $job" >"$base.start"; } 2>/dev/null || {
@@ -71,7 +85,7 @@ set -C
 set +C
 hint
 walltime=${resources.walltimeSeconds}
-limit="timeout -k ${options.graceSeconds} $walltime"
+limit="timeout${shared ? ' --foreground' : ''} -k ${options.graceSeconds} $walltime"
 command -v timeout >/dev/null || limit=
 read -r up idle </proc/uptime
 (
@@ -80,8 +94,10 @@ export GRIDNODE_TASK_ID
 exec $limit ${commandWords(submission).map(quote).join(' ')}
 ) </dev/null >>"$own/stdout" 2>>"$own/stderr" &
 child=$!
+group=$child
+${shared ? '' : '[ -n "$limit" ] || '}own_group
 [ -z "$how" ] || halt
-${words.signals === 'looked' ? looking : 'watcher='}
+${words.signals === 'looked' ? looking : ''}
 wait "$child"
 code=$?
 while [ -n "$interrupted" ]; do
@@ -96,6 +112,8 @@ elapsed=$((\${down%.*}\${down#*.} - \${up%.*}\${up#*.}))
 if [ "$elapsed" -ge $((walltime * 100)) ]; then
   case $code in 124) how=walltime code=143 ;; 137 | 143) how=walltime ;; esac
 fi
+${shared ? '[ -z "$how" ] || deliver KILL' : ''}
+${words.requeueCode === undefined ? '' : `[ "$how" != again ] || exit ${words.requeueCode}`}
 until { echo "end \${how:-exited} $code $elapsed"; times; echo done; } >"$base.end.new" &&
   mv -f "$base.end.new" "$base.end"; do
   # A full disk is waited for; a directory that is gone will be read by nobody.
@@ -103,32 +121,43 @@ until { echo "end \${how:-exited} $code $elapsed"; times; echo done; } >"$base.e
   sleep 5
 done
 hint
+${reserved === undefined ? '' : `case $code in ${reserved}) code=1 ;; esac`}
 exit "$code"
 `
 }
 
 /**
  * TERM and INT are how schedulers end a job. The other signals must not end the script, which would
- * leave no record. Of the task's process group timeout(1) itself hears nothing: most signals would
+ * leave no record. Of the task's process group timeout(1) itself hears no other: most signals would
  * end it and leave the command behind.
  */
-const signalling = `halt() {
-  how=cancelled interrupted=1
-  [ -z "$child" ] || kill -s TERM -- "-$child" "$child"
-} 2>/dev/null
+const signalling = `own_group() {
+  read -r line </proc/$$/stat
+  set -- \${line##*) }
+  group=$3
+}
 deliver() {
-  [ -n "$limit" ] || { kill -s "$1" "$child"; return; }
   signal=$1
   for stat in /proc/[0-9]*/stat; do
     read -r line <"$stat" || continue
     process=\${line%% *}
     set -- \${line##*) }
-    [ "$3" != "$child" ] || [ "$process" = "$child" ] || kill -s "$signal" "$process"
+    [ "$3" = "$group" ] && [ "$2" != "\${watcher:-0}" ] || continue
+    case $process in $$ | "\${watcher:-0}" | "\${limit:+$child}") continue ;; esac
+    kill -s "$signal" "$process"
   done
+} 2>/dev/null
+halt() {
+  how=\${how:-cancelled} interrupted=1
+  [ -n "$child" ] || return
+  deliver TERM
+  kill -s TERM "$child"
 } 2>/dev/null
 pass() {
   interrupted=1
-  [ -n "$child" ] && mv "$base.signal" "$base.taken" || return
+  [ -n "$child" ] || return
+  [ ! -f "$base.again" ] || { how=again; halt; return; }
+  mv "$base.signal" "$base.taken" || return
   while read -r name; do deliver "$name"; done <"$base.taken"
 } 2>/dev/null
 trap halt TERM INT
@@ -138,7 +167,7 @@ trap 'interrupted=1' HUP QUIT USR2 ALRM XCPU`
 const looking = `(
   trap - TERM INT USR1 HUP QUIT USR2 ALRM XCPU
   while kill -0 $$; do
-    [ ! -f "$base.signal" ] || kill -s USR1 $$
+    [ ! -f "$base.signal" ] && [ ! -f "$base.again" ] || kill -s USR1 $$
     sleep 2
   done
 ) </dev/null >/dev/null 2>&1 &

@@ -104,6 +104,10 @@ export interface Target extends KnownJob {
   readonly resources: Resources
   /** Places that are meant, ascending, not empty; `all`: every task that has not ended. */
   readonly positions: readonly number[] | 'all'
+  /**
+   * Of a verb: `positions` are all the tasks that it suits; what else is alive is in other states.
+   */
+  readonly allSuited?: true
 }
 
 export interface JobScript {
@@ -128,7 +132,11 @@ export interface Tongue {
    */
   readonly environment: Readonly<Record<string, string>>
   readonly submitEnvironment: Readonly<Record<string, string>>
-  /** How the job script learns which task it is and which job it belongs to. */
+  /**
+   * How the job script learns which task it is and which job it belongs to. The script holds the
+   * words of a stranger's command, in quotes but over several lines: the submission must make sure
+   * that no line of it is read as a directive.
+   */
   readonly script: ScriptWords
   /** The job script is wanted as a file. */
   readonly scriptFile?: true
@@ -166,6 +174,13 @@ export interface Tongue {
     missing: readonly MissingJob[],
     signal: AbortSignal,
   ): Promise<readonly BatchRow[]>
+
+  /** Why jobs are stuck, by id, where their rows do not say; in one command. */
+  reasons?(
+    shell: BatchShell,
+    jobIds: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, string>>
 
   /** Ends tasks; they are alive and the job is still ours. As few commands as possible. */
   cancel(target: Target): readonly BatchCommand[]

@@ -43,6 +43,7 @@ export const slurmScript: ScriptWords = {
     'job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}',
   ],
   signals: 'sent',
+  reaches: 'all',
 }
 
 export function queryArguments({ users, onlyTag }: QueryAsk): string[] {
