@@ -96,9 +96,9 @@ async function runAs(context: Context, as: string, args: readonly string[]): Pro
     return await (await load())(context, args)
   } catch (error) {
     if (!(error instanceof CommandFailure)) throw error
-    // In the words of the command that was called, and with its exit code.
-    const own = error.message.startsWith(name) || /^\w+ error: |^slurm_/.test(error.message)
+    // In the words of the command that was called.
+    const own = error.code === 'not_found' || error.message.startsWith(name)
     await context.terminal.err.write(`${own ? '' : `${name}: error: `}${error.message}\n`)
-    return 1
+    return error.exitCode
   }
 }

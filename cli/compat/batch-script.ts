@@ -10,6 +10,7 @@ import type { JobOptions } from '../../protocol/rules/job-options.ts'
 import type { Context } from '../command.ts'
 import { CommandFailure } from '../failure.ts'
 import type { Dialect } from './records.ts'
+import { sequence } from './stream-files.ts'
 import type { BatchJob } from './submission.ts'
 
 export interface BatchScript {
@@ -41,14 +42,14 @@ const manners: Readonly<Record<Dialect, Manner>> = {
     command: 'qsub', shell: '/bin/bash', commandLine: false, stdinName: 'STDIN',
     defaultStreams(name, array) {
       const tail = array ? '.^array_index^' : ''
-      return { out: `${name}.o%J${tail}`, error: `${name}.e%J${tail}` }
+      return { out: `${name}.o${sequence}${tail}`, error: `${name}.e${sequence}${tail}` }
     },
   },
   torque: {
     command: 'qsub', shell: '/bin/bash', commandLine: false, stdinName: 'STDIN',
     defaultStreams(name, array) {
       const tail = array ? '-^array_index^' : ''
-      return { out: `${name}.o%J${tail}`, error: `${name}.e%J${tail}` }
+      return { out: `${name}.o${sequence}${tail}`, error: `${name}.e${sequence}${tail}` }
     },
   },
   grid_engine: {

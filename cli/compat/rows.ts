@@ -11,12 +11,13 @@ import type { JobRecord, Records } from './records.ts'
 import { openRecords } from './records.ts'
 
 /**
- * `returning`: it has ended, and what it left is not back yet. `walltime`, `memory`: ended for
- * passing a limit. `lost`: given up, as no site could run it.
+ * `parked`: waits for other jobs or for a time. `returning`: it has ended, and what it left is not
+ * back yet. `walltime`, `memory`: ended for passing a limit. `lost`: given up, as no site could run
+ * it.
  */
 export type LineState =
-  | 'waiting' | 'held' | 'running' | 'suspended' | 'returning' | 'done' | 'failed' | 'cancelled'
-  | 'walltime' | 'memory' | 'lost'
+  | 'waiting' | 'parked' | 'held' | 'running' | 'suspended' | 'returning' | 'done' | 'failed'
+  | 'cancelled' | 'walltime' | 'memory' | 'lost'
 
 export interface Line {
   readonly row: BatchRow
@@ -113,17 +114,19 @@ function pieced(jobs: readonly string[]): string[][] {
 }
 
 function linesOf(row: BatchRow, record: JobRecord | undefined): Line[] {
-  const base = { row, record, id: decimalOf(row.job), waiting: '' }
-  const waiting: Line[] = row.waiting === '' ? [] : [{
-    ...base, task: undefined, waiting: row.array ? row.waiting : '',
-    state: waitingState(row), exitCode: row.state === 'expired' ? 1 : 0, site: '',
-    detail: row.note, startedEpochMs: undefined, endedEpochMs: row.endedEpochMs,
-  }]
+  const base = { row, record, id: decimalOf(row.job) }
+  const unplaced = (['waiting', 'parked', 'onHold'] as const).flatMap((kind): Line[] =>
+    row[kind] === '' ? [] : [{
+      ...base, task: undefined, waiting: row.array ? row[kind] : '',
+      state: unplacedState(row, kind), exitCode: row.state === 'expired' ? 1 : 0, site: '',
+      detail: row.note, startedEpochMs: undefined, endedEpochMs: row.endedEpochMs,
+    }])
   const tasks = row.taskRows.map((task): Line => {
     const state = stateOf(task.state, task.detail ?? '', isBack(record, task.task))
     const failed = state === 'failed' || state === 'walltime' || state === 'memory'
     return {
       ...base,
+      waiting: '',
       task: row.array ? task.task : undefined,
       state,
       exitCode: task.exitCode !== undefined && task.exitCode >= 0 ? task.exitCode : failed ? 1 : 0,
@@ -133,20 +136,18 @@ function linesOf(row: BatchRow, record: JobRecord | undefined): Line[] {
       endedEpochMs: task.endedEpochMs,
     }
   })
-  return [...waiting, ...tasks]
+  return [...unplaced, ...tasks]
 }
 
-function waitingState(row: BatchRow): LineState {
-  if (row.state === 'cancelled') return 'cancelled'
-  if (row.state === 'expired' || row.state === 'failed') return 'lost'
-  return 'waiting'
+function unplacedState(row: BatchRow, kind: 'waiting' | 'parked' | 'onHold'): LineState {
+  if (row.endedEpochMs === undefined) return kind === 'onHold' ? 'held' : kind
+  return row.state === 'cancelled' ? 'cancelled' : 'lost'
 }
 
 function stateOf(state: string, detail: string, back: boolean): LineState {
   switch (state) {
     case 'queued': return 'waiting'
-    case 'running': return 'running'
-    case 'returning': return 'returning'
+    case 'held': case 'running': case 'suspended': case 'returning': return state
   }
   if (!back) return 'returning'
   if (state === 'done') return 'done'

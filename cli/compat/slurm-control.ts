@@ -1,13 +1,16 @@
 // `scancel`, `scontrol` and `sinfo`: what ends a job, and what shows jobs, sites and settings.
 
+import { constants } from 'node:os'
 import type { NodeInfo, OfferRow } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
+import { signalNames } from '../../protocol/rules/request.ts'
 import type { Context } from '../command.ts'
 import { CommandFailure, exitCodes } from '../failure.ts'
-import { cancelJob } from './asking.ts'
+import type { Asks, Wish } from './asking.ts'
+import { askEach } from './asking.ts'
 import { badUsage, getopt, idWords } from './getopt.ts'
 import type { Line } from './rows.ts'
-import { elapsedSeconds, endedStates, findLines, readId } from './rows.ts'
+import { elapsedSeconds, endedStates, findLines } from './rows.ts'
 import {
   exitCode, partition, partitionDefault, reason, sacctTime, slurmInstant, slurmStates, uid,
 } from './slurm-fields.ts'
@@ -24,24 +27,16 @@ export async function scancel(context: Context, args: readonly string[]): Promis
   const ids = idWords(asked.operands)
   const filtered = ['user', 'me', 'name', 'jobname', 'state', 'partition'].some(asked.has)
   if (ids.length === 0 && !filtered) throw badUsage('scancel', 'No job identification provided')
-  if (asked.has('signal')) {
-    throw badUsage('scancel', '--signal: a signal cannot be sent to jobs here; they can be ended')
+  const signal = asked.value('signal')?.replace(/^SIG/i, '').toUpperCase()
+  const asks: Asks = {
+    ...(signal === undefined || signal === 'KILL' || signal === '9'
+      ? { verb: 'cancel' } : { verb: 'signal', wish: { signal: signalOf('scancel', signal) } }),
+    command: 'scancel: error', quiet: asked.has('quiet'), unknownCode: 1,
+    unknown: (text) =>
+      `scancel: error: Kill job error on job id ${text}: Invalid job id specified`,
   }
-  const { terminal } = context
-  if (!filtered) {
-    // Nothing is asked or brought back: whoever ends many jobs is in a hurry.
-    let worst: number = exitCodes.done
-    for (const text of ids) {
-      const named = readId(text)
-      if (named?.task !== undefined) {
-        await terminal.err.write(`scancel: error: ${text}: one task of an array cannot be ended\n`)
-        worst = 1
-      } else if (!named || !(await cancelled(context, named.job, text, asked.has('quiet')))) {
-        worst = 1
-      }
-    }
-    return worst
-  }
+  // Where jobs are named nothing is looked up or brought back: who ends many is in a hurry.
+  if (!filtered) return askEach(context, ids, asks)
   const { lines } = await findLines(context, {
     ...(ids.length > 0 && { ids }), state: 'open', user: asked.value('user'),
   })
@@ -54,28 +49,22 @@ export async function scancel(context: Context, args: readonly string[]): Promis
       (!states || states.includes(short) || states.includes(long)) &&
       (!asked.has('partition') || partition(line) === asked.value('partition'))
   })
-  let worst: number = exitCodes.done
-  for (const job of new Set(meant.map(({ row }) => row.job))) {
-    if (!(await cancelled(context, job, job, asked.has('quiet')))) worst = 1
-  }
-  return worst
+  return askEach(context, [...new Set(meant.map(({ id }) => id))], asks)
 }
 
-async function cancelled(
-  context: Context, job: string, shown: string, quiet: boolean,
-): Promise<boolean> {
-  try {
-    await cancelJob(context, job)
-    return true
-  } catch (error) {
-    if (!(error instanceof CommandFailure) || error.code === 'unreachable') throw error
-    const why = error.code === 'not_found' ? 'Invalid job id specified' : error.message
-    if (!quiet) {
-      const text = `Kill job error on job id ${shown}: ${why}`
-      await context.terminal.err.write(`scancel: error: ${text}\n`)
-    }
-    return false
-  }
+export function signalOf(command: string, name: string): NonNullable<Wish['signal']> {
+  const found = signalNames.find((one) => one === name || String(signalNumber(one)) === name)
+  if (found) return found
+  throw badUsage(command, `signal ${name} cannot be sent; ${signalNames.join(', ')} can`)
+}
+
+function signalNumber(name: string): number | undefined {
+  return constants.signals[`SIG${name}` as keyof typeof constants.signals]
+}
+
+const scontrolVerbs: Readonly<Record<string, Asks['verb']>> = {
+  hold: 'hold', uhold: 'hold', release: 'release', requeue: 'requeue', suspend: 'suspend',
+  resume: 'resume',
 }
 
 export async function scontrol(context: Context, args: readonly string[]): Promise<number> {
@@ -97,8 +86,15 @@ export async function scontrol(context: Context, args: readonly string[]): Promi
     await context.terminal.out.write(text)
     return exitCodes.done
   }
+  const does = Object.hasOwn(scontrolVerbs, verb) ? scontrolVerbs[verb] : undefined
+  if (does) {
+    return askEach(context, idWords([what, ...names]), {
+      verb: does, command: 'scontrol', unknownCode: 1,
+      unknown: (text) => `Invalid job id specified for job ${text}`,
+    })
+  }
   throw badUsage('scontrol', `'${[verb, what].join(' ').trim()}' is not done by gridnode; ` +
-    'show job, config, partition and node are')
+    `show job, config, partition and node, ${Object.keys(scontrolVerbs).join(', ')} are`)
 }
 
 async function shown(

@@ -24,6 +24,7 @@ interface StateWords {
 
 export const slurmStates: Readonly<Record<LineState, StateWords>> = {
   waiting: { short: 'PD', long: 'PENDING' },
+  parked: { short: 'PD', long: 'PENDING' },
   held: { short: 'PD', long: 'PENDING' },
   running: { short: 'R', long: 'RUNNING' },
   suspended: { short: 'S', long: 'SUSPENDED' },
@@ -172,6 +173,7 @@ function endTime(line: Line): string {
 export function reason({ state }: Line): string {
   switch (state) {
     case 'waiting': return 'Resources'
+    case 'parked': return 'Dependency'
     case 'held': return 'JobHeldUser'
     case 'walltime': return 'TimeLimit'
     case 'memory': return 'OutOfMemory'
@@ -181,7 +183,8 @@ export function reason({ state }: Line): string {
 }
 
 function nodesOrReason(line: Line): string {
-  return line.state === 'waiting' || line.state === 'held' ? `(${reason(line)})` : line.site
+  const waits = line.state === 'waiting' || line.state === 'parked' || line.state === 'held'
+  return waits ? `(${reason(line)})` : line.site
 }
 
 export function uid(): number {

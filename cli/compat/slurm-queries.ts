@@ -1,7 +1,7 @@
 // `squeue` and `sacct`: jobs in the columns that were asked for, as Slurm prints them.
 
 import type { Context } from '../command.ts'
-import { exitCodes } from '../failure.ts'
+import { CommandFailure, exitCodes } from '../failure.ts'
 import type { Parsed } from './getopt.ts'
 import { badUsage, getopt, idWords } from './getopt.ts'
 import type { Line } from './rows.ts'
@@ -33,7 +33,8 @@ export async function squeue(context: Context, args: readonly string[]): Promise
   })
   const young = lines.filter((line) => now - (line.row.endedEpochMs ?? now) <= minJobAgeMs)
   if (named && (unknown.length > 0 || young.length === 0) && named.length === 1) {
-    throw badId('slurm_load_jobs error: Invalid job id specified')
+    const message = 'slurm_load_jobs error: Invalid job id specified'
+    throw new CommandFailure(1, 'not_found', message)
   }
   const shown = expandArrays(young, asked.has('array'))
     .filter((line) => isAsked(line, asked, states, context))
@@ -47,10 +48,6 @@ export async function squeue(context: Context, args: readonly string[]): Promise
   if (asked.has('long') && !asked.has('noheader')) head.unshift(new Date(now).toString())
   await context.terminal.out.write([...head, ...text].map((one) => `${one}\n`).join(''))
   return exitCodes.done
-}
-
-function badId(message: string): Error {
-  return Object.assign(badUsage('', message), { message })
 }
 
 function refuseSome(command: string, asked: Parsed, names: readonly string[]): void {

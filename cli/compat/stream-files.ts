@@ -64,9 +64,12 @@ function expandGridEngine(text: string, { id, task, array, name, user, site }: N
     (whole, braced?: string, plain?: string) => values[braced ?? plain ?? ''] ?? whole)
 }
 
+/** The number of a job of PBS, without its server and its task. */
+export const sequence = '${PBS_SEQUENCE}'
+
 function expandPbs(text: string, { id, task, array }: Names): string {
   const path = text.replace(/^[A-Za-z0-9.-]*:(?=\/)/, '')
-  return path.replace(/\^array_index\^/g, String(task))
+  return path.replaceAll(sequence, id).replace(/\^array_index\^/g, String(task))
     .replace(/\$\{?(?:PBS_JOBID)\}?/g, array ? `${id}[${task}]` : id)
     .replace(/\$\{?(?:PBS_ARRAYID|PBS_ARRAY_INDEX)\}?/g, String(task))
 }

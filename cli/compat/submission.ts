@@ -8,7 +8,9 @@ import { apiPaths } from '../../node/http/api.ts'
 import { toHex } from '../../protocol/base/crypto.ts'
 import { decimalOf } from '../../protocol/base/decimal-id.ts'
 import { jobIdOf, signJob } from '../../protocol/rules/job.ts'
-import type { EnvironmentOption, JobOptions } from '../../protocol/rules/job-options.ts'
+import type {
+  DependenciesOption, EnvironmentOption, JobOptions,
+} from '../../protocol/rules/job-options.ts'
 import {
   isJobOptionName, joinJobOptions, overrideJobOptions, readJobOption,
 } from '../../protocol/rules/job-options.ts'
@@ -16,9 +18,11 @@ import type { Context } from '../command.ts'
 import { CommandFailure, usageFailure } from '../failure.ts'
 import { packSnapshot, uploadSnapshot } from '../inputs.ts'
 import { jobDocument } from '../job-request.ts'
+import { beginEpochMs, resolveDependencies } from '../job-when.ts'
 import { freshNonce, openUser } from '../user-key.ts'
 import type { Dialect, JobRecord } from './records.ts'
 import { openRecords } from './records.ts'
+import { readId } from './rows.ts'
 import { digestOf, listShare, openShare } from './share.ts'
 
 export interface BatchJob {
@@ -74,6 +78,7 @@ async function submitOnce(context: Context, batch: BatchJob): Promise<Submitted>
     environment: resolved(batch.options.environment ?? [], terminal.env),
     ...(batch.wholeEnvironment && { wholeEnvironment: true }),
   })
+  const after = await resolveDependencies(context, plainIds(options.dependencies))
   const document = jobDocument({
     options,
     fallbackName: batch.fallbackName,
@@ -84,6 +89,8 @@ async function submitOnce(context: Context, batch: BatchJob): Promise<Submitted>
     nonce: freshNonce(),
     env: travelling(terminal.env),
     dialect: batch.dialect,
+    after,
+    beginEpochMs: beginEpochMs(options.begin, terminal.nowEpochMs()),
     seenAt: share.root,
   })
   const { note, sid } = signJob(document, user.signer)
@@ -110,6 +117,17 @@ async function submitOnce(context: Context, batch: BatchJob): Promise<Submitted>
     // Where the answer was lost the job may be there all the same.
     if (error instanceof CommandFailure && error.code !== 'unreachable') records.remove(record.job)
     throw error
+  }
+}
+
+/** `12.server` and `12[]` are said of job 12. */
+function plainIds(dependencies: DependenciesOption | undefined): DependenciesOption | undefined {
+  return dependencies && {
+    ...dependencies,
+    list: dependencies.list.map((one) => {
+      const named = readId(one.job)
+      return named && named.task === undefined ? { ...one, job: named.job } : one
+    }),
   }
 }
 

@@ -17,8 +17,13 @@ export const batchPaths = {
 /** A job as the batch commands show it. */
 export interface BatchRow extends JobSummary {
   readonly array: boolean
-  /** Tasks that no site has yet, as ranges; '' when there is none. */
+  /**
+   * Tasks that no site has, as ranges, '' when there is none: those that may be placed (of a job
+   * that has ended: never were), those that wait for other jobs or a time, those on hold.
+   */
   readonly waiting: string
+  readonly parked: string
+  readonly onHold: string
   /** Of a task. */
   readonly cores: number
   readonly memoryMib: number
@@ -31,7 +36,6 @@ export interface BatchRow extends JobSummary {
   readonly project: string
   /** The absolute path of the directory it works in; empty when it has none of its own. */
   readonly seenAt: string
-  readonly streams?: { readonly out: string; readonly error: string; readonly join: number }
   /** Every task that left the waiting state. */
   readonly taskRows: readonly TaskRow[]
 }

@@ -8,9 +8,13 @@ import { sha256Hex } from '../../protocol/base/crypto.ts'
 import type { JobId } from '../../protocol/base/ids.ts'
 import { parseHash } from '../../protocol/base/ids.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
+import { limits } from '../../protocol/base/limits.ts'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
-import { formatRanges } from '../../protocol/base/ranges.ts'
+import {
+  commonRanges, formatRanges, parseRanges, rangesOf, subtractRanges,
+} from '../../protocol/base/ranges.ts'
 import type { Tables } from '../../protocol/base/tables.ts'
+import { documentNow } from '../../protocol/machine/job-orders.ts'
 import type { HomeTask, Job } from '../../protocol/machine/state.ts'
 import { taskKey } from '../../protocol/machine/state.ts'
 import type { JobDocument } from '../../protocol/rules/job.ts'
@@ -22,7 +26,7 @@ import type { ChunkStore } from '../staging/chunk-store.ts'
 import { loadTree } from '../staging/stored-tree.ts'
 import { fileBytes } from './job-streams.ts'
 import { jobSummary, taskRow } from './job-view.ts'
-import { get, sorted } from './tables.ts'
+import { get, sorted, viewOf } from './tables.ts'
 
 /** Jobs that are not known are left out; newest first. */
 export function batchRows(tables: Tables, query: BatchQuery): BatchRow[] {
@@ -39,11 +43,18 @@ export function batchRows(tables: Tables, query: BatchQuery): BatchRow[] {
 }
 
 function batchRow(tables: Tables, job: Job, tasks: readonly HomeTask[]): BatchRow {
-  const { document } = get(tables, 'jobNotes', job.id)!
+  const document = documentNow(viewOf(tables), job.id)!
+  const placed = tasks.filter(({ state }) => state !== 'waiting')
+  const all = parseRanges(document.tasks, { last: limits.taskNumberMax }) ?? []
+  const unplaced = subtractRanges(all, rangesOf(placed.map(({ task }) => task)))
+  const onHold = commonRanges(unplaced, get(tables, 'jobOrders', job.id)?.held ?? [])
+  const parked = subtractRanges(commonRanges(unplaced, job.parked), onHold)
   return {
     ...jobSummary(tables, job, tasks),
     array: document.array === 1,
-    waiting: formatRanges(job.waiting),
+    waiting: formatRanges(subtractRanges(subtractRanges(unplaced, onHold), parked)),
+    parked: formatRanges(parked),
+    onHold: formatRanges(onHold),
     cores: document.cores,
     memoryMib: document.memory_mib,
     walltimeSeconds: document.walltime_seconds,
@@ -53,8 +64,7 @@ function batchRow(tables: Tables, job: Job, tasks: readonly HomeTask[]): BatchRo
     queue: document.queue ?? '',
     project: document.project ?? '',
     seenAt: document.seen_at ?? '',
-    ...(document.streams && { streams: document.streams }),
-    taskRows: tasks.filter(({ state }) => state !== 'waiting').map(taskRow),
+    taskRows: placed.map(taskRow),
   }
 }
 
