@@ -51,7 +51,8 @@ function queueField(): fields.Field<v.InferOutput<typeof queueSchema>> {
       const read = v.safeParse(queueSchema, dataset.value)
       if (read.success) return read.output
       for (const issue of read.issues) {
-        const key = String(issue.path?.[0]?.key ?? '')
+        const named = issue.path?.[0]?.key
+        const key = typeof named === 'string' ? named : ''
         const unknown = issue.type === 'strict_object' && key !== ''
         const keys = Object.keys(queueSchema.entries).join(', ')
         const what = unknown ? `unknown key; expected one of ${keys}` : issue.message

@@ -163,7 +163,8 @@ export function readConfig(path: string, machine: Machine = localMachine()): Con
   return parseConfig(readText(path), path, machine)
 }
 
-function readText(path: string): string {
+/** @throws Problem or ConfigProblem: it is not there, too long or no text */
+export function readText(path: string): string {
   let bytes: Buffer
   try {
     const { size } = statSync(path)

@@ -32,6 +32,17 @@ export function selfOf(config: Config, keys: Keys<'statement' | 'witness'>, tabl
     signer: { site, epoch, statement: statementSigner(site, epoch, keys.statement) },
     witness: { name: witnessSignerName(site, epoch), key: keys.witness },
     scheduler: config.scheduler.kind,
+    ...settingsOf(config),
+  }
+}
+
+/** What the administrator has set, and may set anew while the node runs. */
+export type Settings = Omit<
+  Self, 'site' | 'federation' | 'signer' | 'witness' | 'scheduler'
+>
+
+export function settingsOf(config: Config): Settings {
+  return {
     tariff: {
       task: config.tariff.taskMicrocredits,
       coreHour: config.tariff.coreHourMicrocredits,

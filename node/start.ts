@@ -14,7 +14,7 @@ import type { Self } from '../protocol/machine/state.ts'
 import { addressesMax } from '../protocol/rules/membership.ts'
 import { clock } from './clock.ts'
 import type { Config } from './config.ts'
-import { configFileName, readConfig } from './config.ts'
+import { configFileName, localMachine, parseConfig, readText } from './config.ts'
 import { databaseName } from './enrol.ts'
 import type { HomeParts } from './home-work.ts'
 import { adminSocketName, startServer, socketName } from './http/server.ts'
@@ -45,6 +45,7 @@ import { perform } from './perform.ts'
 import { messageOf, Problem } from './problem.ts'
 import type { Report } from './report.ts'
 import { stderrReport } from './report.ts'
+import { openReload } from './reload.ts'
 import { driverFor, selfOf } from './self.ts'
 import type { JobRequests } from './local/job-requests.ts'
 import { jobRequests } from './local/job-requests.ts'
@@ -108,7 +109,8 @@ class Opened {
 /** @throws Problem or StoreError: what keeps the site from starting, and what to do about it */
 export async function start(options: StartOptions): Promise<RunningNode> {
   const directory = resolve(options.directory)
-  const config = readConfig(join(directory, configFileName))
+  const configText = readText(join(directory, configFileName))
+  const config = parseConfig(configText, join(directory, configFileName), localMachine())
   const report = options.report ?? stderrReport(config.log)
   const opened = new Opened()
   try {
@@ -122,7 +124,7 @@ export async function start(options: StartOptions): Promise<RunningNode> {
     const self = selfOf(config, keys, tables)
     const snapshots = openSnapshotFiles(join(directory, snapshotsDirectory))
     return await run({
-      directory, config, report, opened, keys, store, tables, self, snapshots, options,
+      directory, config, configText, report, opened, keys, store, tables, self, snapshots, options,
     })
   } catch (error) {
     await opened.close(report)
@@ -133,6 +135,8 @@ export async function start(options: StartOptions): Promise<RunningNode> {
 interface Parts {
   readonly directory: string
   readonly config: Config
+  /** As it was read. */
+  readonly configText: string
   readonly report: Report
   readonly opened: Opened
   readonly keys: Keys<(typeof runningKeyUses)[number]>
@@ -161,10 +165,8 @@ async function run(parts: Parts): Promise<RunningNode> {
     const why = messageOf(cause)
     throw new Problem('scheduler', `the ${driver.kind} scheduler cannot be used: ${why}`)
   })
-  if (config.accounts.map.length > 0 && !driver.abilities.accounts) {
-    throw new Problem('config', 'accounts.map needs a node that runs as root, and an embedded ' +
-      'executor its sandbox (bubblewrap): mend that, or take accounts.map out')
-  }
+  const why = unusable(config, driver)
+  if (why !== undefined) throw new Problem('config', why)
   // What the loop drives needs the loop: it is set before the first event.
   const late: { doors?: PerformParts; watch?: Watch; requests?: JobRequests } = {}
   const loop = opened.add(openLoop(parts, (effect) => {
@@ -204,7 +206,14 @@ async function run(parts: Parts): Promise<RunningNode> {
   }
   loop.push({ kind: 'started', addresses: [...network.addresses()].slice(0, addressesMax) })
   late.watch = opened.add(openWatch(parts, { driver, loop, chunks }), (one) => one.stop())
-  return serve(parts, { loop, network, serving, watchers, chunks, liveLog, requests })
+  return serve(parts, { loop, network, serving, watchers, chunks, liveLog, requests, driver })
+}
+
+/** Why a config that is right by itself does not do with this scheduler. */
+function unusable(config: Config, driver: Driver): string | undefined {
+  if (config.accounts.map.length === 0 || driver.abilities.accounts) return undefined
+  return 'accounts.map needs a node that runs as root, and an embedded executor its sandbox ' +
+    '(bubblewrap): mend that, or take accounts.map out'
 }
 
 /** What everybody is told is on the disk, and from here on no older database opens. */
@@ -312,7 +321,7 @@ async function serve(
   parts: Parts,
   open: {
     loop: Loop; network: Network; serving: Serving; watchers: Watchers; chunks: ChunkStore
-    liveLog: LiveLog; requests: JobRequests
+    liveLog: LiveLog; requests: JobRequests; driver: Driver
   },
 ): Promise<RunningNode> {
   const { directory, config, report, opened, keys, store, self } = parts
@@ -332,6 +341,10 @@ async function serve(
     liveLog: open.liveLog,
     snapshots: parts.snapshots,
     retentionSeconds: config.ledger.retentionSeconds,
+    reload: openReload({
+      path: join(directory, configFileName), self, loop,
+      refusal: (next) => unusable(next, open.driver),
+    }, parts.configText),
     info: () => ({
       site: self.site,
       version,

@@ -74,7 +74,10 @@ function relativeProblem(path: string, one: Import): string | undefined {
     if (lazyForCli.includes(target)) {
       return one.dynamic ? undefined : `${target} is loaded with import(), where it is needed`
     }
-    const seen = ['protocol/', 'cli/', 'node/http/api.ts', 'node/http/batch-api.ts', 'node/http/verb-api.ts']
+    const seen = [
+      'protocol/', 'cli/', 'node/http/api.ts', 'node/http/batch-api.ts', 'node/http/verb-api.ts',
+      'node/http/site-api.ts',
+    ]
     return under(target, seen, 'cli/')
   }
   return `${folder ?? path} is no folder of the architecture`

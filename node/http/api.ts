@@ -103,6 +103,8 @@ export interface NodeInfo {
   readonly peersKnown: number
   /** Why this node says nothing any more, and what its operator does. */
   readonly quarantine?: string
+  /** An operator has taken the site out of work. */
+  readonly drained?: { readonly sinceEpochMs: number; readonly reason: string }
   readonly counters: Readonly<Record<string, number>>
 }
 
@@ -182,6 +184,15 @@ export interface JobDetail extends JobSummary {
   readonly contracts: readonly ContractRow[]
   /** Held by its owner, as ranges; absent: none. */
   readonly heldTasks?: string
+  /** Where its script wants standard output and error; absent without a dialect. */
+  readonly streams?: {
+    readonly dialect: 'slurm' | 'pbs' | 'torque' | 'lsf' | 'grid_engine'
+    readonly array: boolean
+    /** Patterns of the dialect; '' = by default. */
+    readonly out: string
+    readonly error: string
+    readonly join: boolean
+  }
   /** What its owner asked for lately, oldest first. */
   readonly asked?: readonly AskedRow[]
 }

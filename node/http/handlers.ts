@@ -16,6 +16,7 @@ import { jobNoteBytesMax } from '../../protocol/rules/job.ts'
 import { grantNamePattern, witnessesMax } from '../../protocol/rules/statement.ts'
 import { apiPaths } from './api.ts'
 import { batchPaths } from './batch-api.ts'
+import { sitePaths } from './site-api.ts'
 import type { ApiRefusal, LocalNode } from './local-node.ts'
 import { askShape } from './ask-shape.ts'
 import { askPath } from './verb-api.ts'
@@ -77,6 +78,9 @@ const pruneShape = record({
   below: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   mirrors: list(text({ bytesMax: 4_096, pattern: /^\// }), { max: 16 }),
   retention_seconds: optional(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })),
+})
+const drainShape = record({
+  drain: integer({ min: 0, max: 1 }), reason: text({ bytesMax: 256 }),
 })
 const creditShape = record({ site: siteName(), limit: amount() })
 const policyShape = record({
@@ -297,6 +301,11 @@ export const routes: readonly Route[] = [
   admin(apiPaths.ledgerWord, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(wordShape, body)
     return asked.ok ? json(await node.ledgerWord(operatorWord(asked.value))) : asked
+  }),
+  admin(sitePaths.reload, limits.statementBytes, async ({ node }) => json(await node.reload())),
+  admin(sitePaths.drain, limits.statementBytes, async ({ node, body }) => {
+    const asked = readJson(drainShape, body)
+    return asked.ok ? json(await node.drain(asked.value.drain === 1, asked.value.reason)) : asked
   }),
   admin(apiPaths.credit, limits.statementBytes, async ({ node, body }) => {
     const asked = readJson(creditShape, body)

@@ -21,6 +21,7 @@ import type {
 } from './api.ts'
 import type { AskAnswer, AskBody } from './verb-api.ts'
 import type { BatchRow, ResultTree } from './batch-api.ts'
+import type { ReloadAnswer } from './site-api.ts'
 
 /** The closed words of `ApiError`, each with its HTTP status. */
 export const apiStatus = {
@@ -158,6 +159,8 @@ export interface LocalNode {
   /** The same word again says nothing new; `conflict` with what to do instead. */
   ledgerWord(word: OperatorWord): Reply<SpokenAnswer>
   /** The most that `site` may owe us, from now on. */
+  reload(): Reply<ReloadAnswer>
+  drain(drain: boolean, reason: string): Reply<{ readonly detail: string }>
   setCredit(site: SiteName, limit: Microcredits): Reply<{ readonly sid: Hash }>
   invite(validSeconds: number): Reply<InviteAnswer>
 }

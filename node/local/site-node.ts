@@ -29,6 +29,7 @@ import type { SnapshotFiles } from '../ledger/snapshot-files.ts'
 import type { Loop } from '../loop.ts'
 import type { Network } from '../net/door.ts'
 import { messageOf } from '../problem.ts'
+import type { Reload } from '../reload.ts'
 import type { Serving } from '../serving.ts'
 import type { ChunkStore } from '../staging/chunk-store.ts'
 import { systemCode } from '../staging/staging-error.ts'
@@ -63,6 +64,7 @@ export interface SiteNodeParts {
   readonly liveLog: LiveLog
   readonly snapshots: SnapshotFiles
   readonly retentionSeconds: number
+  readonly reload: Reload
   info(): Omit<NodeInfo, 'peersUp' | 'peersKnown' | 'federationName'>
 }
 
@@ -80,6 +82,8 @@ function no(reason: ApiReason, detail: string): Reason {
 const answerReasons: Readonly<Record<string, ApiReason>> = {
   not_found: 'not_found', ambiguous: 'ambiguous', too_many_jobs: 'busy', id_taken: 'conflict',
   not_member: 'not_found', bad_dependency: 'malformed',
+  queue_unknown: 'malformed', queue_access: 'not_owner', queue_size: 'malformed',
+  queue_full: 'busy',
 }
 
 function refused(answer: Answer): Reason {
@@ -107,12 +111,14 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
       const members = tables.get('members')?.size ?? 1
       const head = ledgerHead(viewOf(tables))
       const held = get(tables, 'quarantine', 'own')
+      const drained = get(tables, 'drained', 'own')
       return Promise.resolve(ok({
         ...parts.info(),
         federationName: head?.federationName ?? '',
         peersUp: tables.get('links')?.size ?? 0,
         peersKnown: members - 1,
         ...(held && { quarantine: alarmText(held.peer, held.detail) }),
+        ...(drained && { drained }),
       }))
     },
 
@@ -288,6 +294,17 @@ export function siteNode(parts: SiteNodeParts): LocalNode {
       if (answer.kind !== 'spoken') return refused(answer)
       const { sids, detail, note, left } = answer
       return ok({ sids, detail, note, left })
+    },
+
+    async reload() {
+      const done = parts.reload()
+      return done.ok ? done : no('malformed', done.refusal.detail)
+    },
+
+    async drain(drain, reason) {
+      const answer = await watchers.ask((request) =>
+        loop.push({ kind: 'drainRequested', request, drain, reason }))
+      return answer.kind === 'done' ? ok({ detail: answer.detail }) : refused(answer)
     },
 
     async setCredit(site, limit) {

@@ -2,7 +2,8 @@
 // is placed again, also under the same contract, gets a directory of its own. Every path is walked
 // from the spool's handle, name by name; nothing outside the spool is written or removed.
 
-import { chmod, chown, type FileHandle, lchown, mkdir, readdir, rmdir, statfs } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { chmod, chown, lchown, mkdir, readdir, rmdir, statfs } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { assert } from '../../protocol/base/assert.ts'
 import type { TrancheId } from '../../protocol/base/ids.ts'

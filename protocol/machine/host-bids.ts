@@ -13,7 +13,9 @@ import { creditLimit, exposure } from '../rules/ledger.ts'
 import { capFor } from '../rules/tariff.ts'
 import { isFrozen } from './evidence.ts'
 import { accountOf } from './host-accounts.ts'
-import { committed, gpusLeft, holdingsOf, isDraining, loadFactor, othersLeave } from './host-capacity.ts'
+import {
+  committed, gpusLeft, holdingsOf, isDraining, loadFactor, othersLeave,
+} from './host-capacity.ts'
 import { exposedTo } from './host-exposure.ts'
 import { queueSeconds } from './host-queue.ts'
 import type { MessageOf } from './messages.ts'

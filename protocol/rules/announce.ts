@@ -17,7 +17,9 @@ import type { Signer, Verifier } from '../base/note.ts'
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
 import type { Shaped } from '../base/shape.ts'
-import { hash, hex, integer, optional, record, shaped, siteName, text, unshape } from '../base/shape.ts'
+import {
+  hash, hex, integer, optional, record, shaped, siteName, text, unshape,
+} from '../base/shape.ts'
 import { formatCredits, formatDuration } from '../base/units.ts'
 import type { Microcredits } from '../base/units.ts'
 import type { JobDocument } from './job.ts'

@@ -4,7 +4,8 @@
 //
 // Reasons to refuse, in order of precedence: scheduler_unknown [BID-1], cores [BID-2], memory
 // [BID-3], ability, nodes, gpus and licences (needs.ts), walltime [BID-4], account
-// [ACCOUNT-1], credit [BID-5], draining [BID-6], too_many_bids [BID-7], spool [BID-8], busy [BID-9].
+// [ACCOUNT-1], credit [BID-5], draining [BID-6], too_many_bids [BID-7], spool [BID-8], busy
+// [BID-9].
 
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
 import type { FederationId, SiteName } from '../base/ids.ts'

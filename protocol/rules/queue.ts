@@ -155,7 +155,7 @@ export function roomIn(
   const tasks = Math.max(0, Math.min(most, left, own))
   if (tasks > 0) return { tasks, why: '' }
   const why = left <= 0 ? `queue ${queue.name} has ${use.all.tasks} tasks under way, its most`
-    : `${use.user} has ${use.own.tasks} tasks of queue ${queue.name} under way, the most of one user`
+    : `${use.user} has ${use.own.tasks} tasks of queue ${queue.name} under way, a user's most`
   return { tasks: 0, why }
 }
 

@@ -125,7 +125,7 @@ t('a task sees its directory where it was submitted from', async (ctx) => {
 })
 
 t('it covers what is there, and is made where nothing like it is', async (ctx) => {
-  for (const seenAt of ['/opt', '/no-such-directory/of/ours', '/srv/gridnode-test/w', '/var/tmp/w']) {
+  for (const seenAt of ['/opt', '/no-such-place/of/ours', '/srv/gridnode-test/w', '/var/tmp/w']) {
     const { stdout } = await ran(ctx, bench(ctx), 'pwd; ls', { seenAt })
     assert.equal(stdout, `${seenAt}\n`)
   }

@@ -206,6 +206,12 @@ export function fakeNode(): FakeNode {
       ask('ledgerWord', word.verb)
       return ok({ sids: [], detail: 'said', note: '', left: [] })
     },
+    async reload() {
+      return ok({ live: ['market.window'], restart: [] })
+    },
+    async drain(drain, reason) {
+      return ok({ detail: `${drain} ${reason}` })
+    },
     async setCredit(site, limit) {
       ask('credit', site, limit)
       return ok({ sid: 'ab'.repeat(32) as Hash })
