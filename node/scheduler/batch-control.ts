@@ -50,6 +50,10 @@ const isDone: Readonly<Record<ControlVerb['kind'], readonly BatchPhase[]>> = {
   requeue: ['queued', 'held'],
 }
 
+export function isSuited(verb: ControlVerb, phase: BatchPhase): boolean {
+  return suits[verb.kind].includes(phase)
+}
+
 /**
  * The positions that the verb is for. Those that are where it leads already, or gone, are passed
  * over; empty when all are.

@@ -114,7 +114,7 @@ export function pbsCommon(config: PbsConfig): Pick<
       throw failed('qdel', result)
     },
     control: controlCommands,
-    readControlled: (verb, result) => controlled(verb, result),
+    readControlled: controlled,
   }
 }
 
@@ -219,11 +219,11 @@ export function isOver(stderr: string): boolean {
 }
 
 function controlCommands(verb: ControlVerb, target: Target): BatchCommand[] {
-  const whole = [idOf(target)]
+  // Arrays are held and released as a whole, subjobs that run go on; of some subjobs PBS says no.
+  const held = target.allSuited ? [idOf(target)] : operands(target)
   switch (verb.kind) {
-    // Arrays are held and released as a whole: subjobs that run go on.
-    case 'hold': return [{ argv: ['qhold', '-h', 'u', ...whole] }]
-    case 'release': return [{ argv: ['qrls', '-h', 'u', ...whole] }]
+    case 'hold': return [{ argv: ['qhold', '-h', 'u', ...held] }]
+    case 'release': return [{ argv: ['qrls', '-h', 'u', ...held] }]
     case 'suspend': return [{ argv: ['qsig', '-s', 'suspend', ...operands(target)] }]
     case 'resume': return [{ argv: ['qsig', '-s', 'resume', ...operands(target)] }]
     case 'requeue': return [{ argv: ['qrerun', ...operands(target)] }]
@@ -231,9 +231,12 @@ function controlCommands(verb: ControlVerb, target: Target): BatchCommand[] {
   }
 }
 
-function controlled(_verb: ControlVerb, result: RunResult): ControlRefusal | undefined {
+function controlled({ kind }: ControlVerb, result: RunResult): ControlRefusal | undefined {
   const words = result.stderr.trim().replaceAll('\n', '; ')
   if (result.code === 0) return undefined
+  if ((kind === 'hold' || kind === 'release') && /invalid request/i.test(words)) {
+    return { reason: 'unable', words: `${words}; PBS can ${kind} an array only as a whole` }
+  }
   if (/unauthori[sz]ed|not rerunnable|permission/i.test(words)) return { reason: 'refused', words }
   if (/invalid for state|invalid request/i.test(words)) return { reason: 'state', words }
   if (isOver(result.stderr)) return undefined

@@ -14,7 +14,7 @@ async function prepare(ctx: Context, history: boolean): Promise<FakeRig> {
   return await fakeRig(ctx, {
     dialect: (machine) => openPbs(machine, { history, operator: true }),
     tongue: (config) => pbsTongue({ ...config, operator: true }),
-    query: 'qstat', machine: oneNode,
+    query: 'qstat', machine: oneNode, holdsOnlyWhole: true,
   })
 }
 

@@ -25,6 +25,7 @@ export async function fakeRig(ctx: Context, options: {
   readonly tongue: (config: BatchConfig) => Tongue
   /** The program that the query runs. */
   readonly query: string
+  readonly holdsOnlyWhole?: true
   readonly machine?: Omit<MachineOptions, 'directory'>
 }): Promise<FakeRig> {
   const root = ctx.tmp()
@@ -33,7 +34,7 @@ export async function fakeRig(ctx: Context, options: {
   const machine = new FakeMachine({ directory, ...options.machine })
   ctx.after(() => machine.close())
   const service = await startService(directory, options.dialect(machine))
-  ctx.after(() => service.stop())
+  ctx.after(() => service.close())
   const { binDirectory } = service
   const config: BatchConfig = {
     stateDirectory: join(root, 'state'), binDirectory, graceSeconds: 1,
@@ -41,7 +42,7 @@ export async function fakeRig(ctx: Context, options: {
   let made = 0
   return {
     machine, service, config, coresTotal: machine.nodes[0]?.cores ?? 0, coresTooMany: 64,
-    timeoutSeconds: 60,
+    timeoutSeconds: 90, ...(options.holdsOnlyWhole ? { holdsOnlyWhole: true } : {}),
     async open() {
       const driver = new BatchDriver(options.tongue(config), config)
       await driver.start()
