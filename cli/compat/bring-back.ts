@@ -16,9 +16,9 @@ import type { Client } from '../client.ts'
 import type { Context } from '../command.ts'
 import { CommandFailure, failure } from '../failure.ts'
 import { printable } from '../output.ts'
-import type { JobRecord, Records } from './records.ts'
+import type { JobRecord, Records, SentListing } from './records.ts'
 import type { Share } from './share.ts'
-import { digestNow, shareAt } from './share.ts'
+import { digestNow, partPrefix, shareAt } from './share.ts'
 import { streamFiles } from './stream-files.ts'
 
 const overStates = ['done', 'failed', 'cancelled']
@@ -65,18 +65,18 @@ async function bringJob(context: Context, records: Records, row: BatchRow): Prom
   let record = records.get(row.job)
   if (!record || record.whole) return
   const share = shareAt(record.root)
+  const sent = records.listing(row.job)
   const ended = row.taskRows.filter(({ state }) => overStates.includes(state))
     .toSorted((a, b) => (a.endedEpochMs ?? 0) - (b.endedEpochMs ?? 0))
   try {
     for (const { task } of ended) {
       if (record.brought.includes(task)) continue
-      await bringTask(context, { share, record, row, task })
+      await bringTask(context, { share, record, sent, row, task })
       record = { ...record, brought: [...record.brought, task] }
       records.put(record)
     }
     if (row.endedEpochMs === undefined) return
-    const { files: _files, directories: _directories, ...rest } = record
-    records.put({ ...rest, whole: true })
+    records.put({ ...record, whole: true })
   } catch (error) {
     if (error instanceof CommandFailure && error.code === 'unreachable') throw error
     const message = error instanceof Error ? error.message : String(error)
@@ -87,12 +87,13 @@ async function bringJob(context: Context, records: Records, row: BatchRow): Prom
 interface Task {
   readonly share: Share
   readonly record: JobRecord
+  readonly sent: SentListing
   readonly row: BatchRow
   readonly task: number
 }
 
 async function bringTask(context: Context, one: Task): Promise<void> {
-  const { record, row, task } = one
+  const { row, task } = one
   const client = context.client()
   let tree: ResultTree
   try {
@@ -107,7 +108,6 @@ async function bringTask(context: Context, one: Task): Promise<void> {
   for (const path of tree.directories) demandPath(path)
   await mergeTree(context, one, { ...tree, files: results })
   await writeStreams(client, one, tree)
-  void record
 }
 
 function demandPath(path: string): void {
@@ -116,9 +116,9 @@ function demandPath(path: string): void {
 }
 
 async function mergeTree(context: Context, one: Task, tree: ResultTree): Promise<void> {
-  const { share, record, row, task } = one
+  const { share, row, task } = one
   const { root } = share
-  const sent = new Map((record.files ?? []).map(([path, digest, executable]) =>
+  const sent = new Map(one.sent.files.map(([path, digest, executable]) =>
     [path, { digest, executable }]))
   const left = new Map(tree.files.map((file) => [file.path, file]))
   // Of one moment: nothing that a task made is older than what it was made from.
@@ -176,8 +176,8 @@ async function removeEmpty(
 }
 
 async function mergeDirectories(one: Task, tree: ResultTree): Promise<void> {
-  const { share: { root }, record } = one
-  const sent = new Set(record.directories ?? [])
+  const { share: { root } } = one
+  const sent = new Set(one.sent.directories)
   const left = new Set(tree.directories)
   for (const path of left) {
     if (sent.has(path)) continue
@@ -227,7 +227,7 @@ interface OneFile {
 
 async function fetchInto(client: Client, { job, task, file, into }: OneFile): Promise<void> {
   await mkdir(dirname(into), { recursive: true })
-  const part = join(dirname(into), `.gridnode-part-${process.pid}`)
+  const part = join(dirname(into), `${partPrefix}${process.pid}`)
   try {
     const handle = await open(part, 'w', file.executable ? 0o777 : 0o666)
     let size = 0

@@ -19,6 +19,8 @@ export type Dialect = 'slurm' | 'pbs' | 'torque' | 'lsf' | 'grid_engine'
 
 export interface JobRecord {
   readonly job: string
+  /** The data directory of the node that has it. */
+  readonly node: string
   readonly dialect: Dialect
   readonly name: string
   /** Both absolute; the second lies in the first. */
@@ -28,17 +30,23 @@ export interface JobRecord {
   readonly command: string
   /** Patterns of the dialect; '' = nowhere. */
   readonly streams: { readonly out: string; readonly error: string; readonly join: boolean }
-  /** Path, digest and whether it may be executed; undefined when all is back. */
-  readonly files?: readonly (readonly [path: string, digest: string, executable: 0 | 1])[]
-  readonly directories?: readonly string[]
   readonly brought: readonly number[]
   /** Everything is back, or there will never be more. */
   readonly whole: boolean
 }
 
+/** A directory as it was sent. */
+export interface SentListing {
+  readonly files: readonly (readonly [path: string, digest: string, executable: 0 | 1])[]
+  /** Only the empty ones. */
+  readonly directories: readonly string[]
+}
+
 export interface Records {
   get(job: string): JobRecord | undefined
-  put(record: JobRecord): void
+  /** With the first of a job its listing. */
+  put(record: JobRecord, listing?: SentListing): void
+  listing(job: string): SentListing
   remove(job: string): void
   /** Of jobs that are not whole. */
   open(): JobRecord[]
@@ -54,29 +62,41 @@ const emptyMsMax = 60_000
 export function openRecords(terminal: Terminal): Records {
   const { XDG_STATE_HOME: states, HOME: home } = terminal.env
   const folder = join(states || join(home || homedir(), '.local', 'state'), 'gridnode', 'batch')
-  const openFolder = join(folder, 'open')
-  const wholeFolder = join(folder, 'whole')
-  for (const one of [openFolder, wholeFolder]) mkdirSync(one, { recursive: true, mode: 0o700 })
+  const [openFolder, wholeFolder, sentFolder] =
+    ['open', 'whole', 'sent'].map((name) => join(folder, name)) as [string, string, string]
+  for (const one of [openFolder, wholeFolder, sentFolder]) {
+    mkdirSync(one, { recursive: true, mode: 0o700 })
+  }
   const read = (path: string): JobRecord | undefined => {
     try {
-      return JSON.parse(gunzipSync(readFileSync(path)).toString()) as JobRecord
+      return JSON.parse(readFileSync(path, 'utf8')) as JobRecord
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error
     }
   }
+  const write = (path: string, content: string | Buffer): void => {
+    const part = join(folder, `part-${process.pid}`)
+    writeFileSync(part, content, { mode: 0o600 })
+    renameSync(part, path)
+  }
+  const remove = (job: string): void => {
+    rmSync(join(openFolder, job), { force: true })
+    rmSync(join(sentFolder, job), { force: true })
+  }
   return {
     get: (job) => read(join(openFolder, job)) ?? read(join(wholeFolder, job)),
-    put(record) {
-      const into = join(record.whole ? wholeFolder : openFolder, record.job)
-      const part = join(folder, `${record.job}.${process.pid}`)
-      writeFileSync(part, gzipSync(JSON.stringify(record)), { mode: 0o600 })
-      renameSync(part, into)
-      if (!record.whole) return
-      rmSync(join(openFolder, record.job), { force: true })
+    put(record, listing) {
+      const { job, whole } = record
+      if (listing) write(join(sentFolder, job), gzipSync(JSON.stringify(listing)))
+      write(join(whole ? wholeFolder : openFolder, job), JSON.stringify(record))
+      if (!whole) return
+      remove(job)
       prune(wholeFolder)
     },
-    remove: (job) => rmSync(join(openFolder, job), { force: true }),
+    listing: (job) =>
+      JSON.parse(gunzipSync(readFileSync(join(sentFolder, job))).toString()) as SentListing,
+    remove,
     open: () => readdirSync(openFolder).flatMap((job) => read(join(openFolder, job)) ?? []),
     lock: (root) => lock(join(folder, `lock-${sha256Hex(root).slice(0, 16)}`), terminal),
   }

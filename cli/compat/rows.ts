@@ -50,6 +50,8 @@ export interface Found {
 }
 
 const idsMax = 1_000
+/** Younger than that a job may still be on its way to the node. */
+const forgottenMs = 3_600_000
 
 export interface NamedJob {
   readonly job: string
@@ -97,12 +99,20 @@ async function withOpen(
   context: Context, records: Records, rows: readonly BatchRow[],
 ): Promise<readonly BatchRow[]> {
   const known = new Set(rows.map(({ job }) => job))
-  const others = records.open().map(({ job }) => job).filter((job) => !known.has(job))
+  const others = records.open()
+    .filter(({ job, node }) => node === context.directory && !known.has(job))
   const found: BatchRow[] = [...rows]
-  for (const piece of pieced(others)) {
+  for (const piece of pieced(others.map(({ job }) => job))) {
     found.push(...await context.client().get<readonly BatchRow[]>(batchPaths.batch, {
       jobs: piece.join(','), state: 'all', limit: idsMax,
     }))
+  }
+  const all = new Set(found.map(({ job }) => job))
+  const longAgo = context.terminal.nowEpochMs() - forgottenMs
+  for (const record of others) {
+    // The node has forgotten it, and with it what could still have come back.
+    const isGone = !all.has(record.job) && record.submittedEpochMs < longAgo
+    if (isGone) records.put({ ...record, whole: true })
   }
   return found
 }

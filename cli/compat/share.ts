@@ -37,6 +37,9 @@ export interface Listing {
   readonly chunks: Map<Hash, ChunkPlace>
 }
 
+/** Files that are being brought back, and have no name yet. */
+export const partPrefix = '.gridnode-part-'
+
 const bytesMaxDefault = 4 * 2 ** 30
 /** A file that changed later than that could change again within the same tick of its clock. */
 const quietMs = 2_000
@@ -164,7 +167,8 @@ async function walk(share: Share, path: string, found: Found): Promise<void> {
   if (entries.length === 0 && path !== '') found.directories.push(path)
   for (const entry of entries) {
     const below = path === '' ? entry.name : `${path}/${entry.name}`
-    if (pathFault(below) || share.ignores(below)) continue
+    const isOurs = entry.name.startsWith(partPrefix)
+    if (isOurs || pathFault(below) || share.ignores(below)) continue
     if (entry.isDirectory()) await walk(share, below, found)
     else if (entry.isFile() || await leadsInside(share, join(directory, entry.name))) {
       await take(share, below, found)

@@ -75,7 +75,11 @@ async function submitOnce(context: Context, batch: BatchJob): Promise<Submitted>
   const options = overrideJobOptions(defaultOptions(terminal.env), {
     ...batch.options,
     outputs: ['**'],
-    environment: resolved(batch.options.environment ?? [], terminal.env),
+    environment: [
+      // Not always the top of what was sent.
+      { name: whereVariables[batch.dialect], value: directory },
+      ...resolved(batch.options.environment ?? [], terminal.env),
+    ],
     ...(batch.wholeEnvironment && { wholeEnvironment: true }),
   })
   const after = await resolveDependencies(context, plainIds(options.dependencies))
@@ -97,6 +101,7 @@ async function submitOnce(context: Context, batch: BatchJob): Promise<Submitted>
   const records = openRecords(terminal)
   const record: JobRecord = {
     job: jobIdOf(sid),
+    node: context.directory,
     dialect: batch.dialect,
     name: document.name,
     root: share.root,
@@ -104,12 +109,13 @@ async function submitOnce(context: Context, batch: BatchJob): Promise<Submitted>
     submittedEpochMs: terminal.nowEpochMs(),
     command: batch.command,
     streams: batch.streams,
-    files: manifest.files.map((file) => [file.path, digestOf(file.chunks), file.executable]),
-    directories: manifest.directories,
     brought: [],
     whole: false,
   }
-  records.put(record)
+  records.put(record, {
+    files: manifest.files.map((file) => [file.path, digestOf(file.chunks), file.executable]),
+    directories: manifest.directories,
+  })
   try {
     const { job } = await client.post<SubmitAnswer>(apiPaths.jobs, note)
     return { job, id: decimalOf(job) }
@@ -147,6 +153,11 @@ function defaultOptions(env: Readonly<Record<string, string | undefined>>): JobO
     found.push(read.value)
   }
   return joinJobOptions(found)
+}
+
+const whereVariables: Readonly<Record<Dialect, string>> = {
+  slurm: 'SLURM_SUBMIT_DIR', pbs: 'PBS_O_WORKDIR', torque: 'PBS_O_WORKDIR',
+  grid_engine: 'SGE_O_WORKDIR', lsf: 'LS_SUBCWD',
 }
 
 /** What other sites have no business with; name it to send it. */
