@@ -1,19 +1,21 @@
 // Brings a job's result files into a directory. A file appears under its name only when it is
 // whole; what is there already is never overwritten unless that was asked for; no name can leave
-// the directory.
+// the directory. Standard output and error are put where the job's script says.
 
-import { existsSync } from 'node:fs'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { createReadStream, existsSync, statSync } from 'node:fs'
+import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import type { ResultFile } from '../node/http/api.ts'
+import type { JobDetail, ResultFile } from '../node/http/api.ts'
 import { apiPaths } from '../node/http/api.ts'
+import type { StreamPaths } from '../protocol/rules/output-paths.ts'
+import { streamPaths } from '../protocol/rules/output-paths.ts'
 import { pathFault } from '../protocol/rules/stage.ts'
 import type { Context } from './command.ts'
 import { CommandFailure, exitCodes, failure } from './failure.ts'
 import { liveLine, transferText } from './progress.ts'
 
 export interface Fetch {
-  readonly job: string
+  readonly detail: JobDetail
   readonly into: string
   readonly force: boolean
 }
@@ -27,7 +29,9 @@ export interface Fetched {
 export async function fetchResults(context: Context, fetch: Fetch): Promise<Fetched> {
   const { terminal } = context
   const directory = resolve(terminal.cwd, fetch.into)
-  const files = await context.client().get<readonly ResultFile[]>(apiPaths.results(fetch.job))
+  const found = await context.client()
+    .get<readonly ResultFile[]>(apiPaths.results(fetch.detail.job))
+  const files = placed(found, fetch.detail, directory)
   for (const file of files) checkTarget(file, directory, fetch)
   const line = liveLine(terminal.err, () => terminal.nowEpochMs())
   const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0)
@@ -37,8 +41,8 @@ export async function fetchResults(context: Context, fetch: Fetch): Promise<Fetc
   try {
     await mkdir(directory, { recursive: true })
     for (const file of files) {
-      await fetchFile(context, fetch.job, file, {
-        target: join(directory, file.path),
+      await fetchFile(context, fetch.detail.job, file, {
+        target: join(directory, file.target),
         signal: stop.signal,
         onBytes(bytes) {
           done += bytes
@@ -57,17 +61,57 @@ export async function fetchResults(context: Context, fetch: Fetch): Promise<Fetc
   return { directory, files: files.length, sizeBytes }
 }
 
+interface PlacedFile extends ResultFile {
+  /** Relative to the directory. */
+  readonly target: string
+  /** It goes behind another that has the same target. */
+  readonly behind: boolean
+}
+
+/** Streams under the names that the script gives them, everything else as it is called. */
+function placed(
+  files: readonly ResultFile[], detail: JobDetail, directory: string,
+): PlacedFile[] {
+  const taken = new Map<string, string>()
+  const streams = new Map<string, StreamPaths>()
+  const isDirectory = (path: string): boolean =>
+    statSync(join(directory, path), { throwIfNoEntry: false })?.isDirectory() === true
+  return files.toSorted(outFirst).flatMap((file): PlacedFile[] => {
+    const plain = { ...file, target: file.path, behind: false }
+    const match = /^(?:([0-9]+)\/)?std(out|err)$/.exec(file.path)
+    if (!match || !detail.streams) return [plain]
+    const key = match[1] ?? ''
+    const task = Number(match[1] ?? '0')
+    const site = detail.taskRows.find((row) => row.task === task)?.site ?? ''
+    const paths = streams.get(key) ??
+      streamPaths({ ...detail.streams, ...detail }, { task, site }, isDirectory)
+    streams.set(key, paths)
+    const target = match[2] === 'out' ? paths.out : paths.error
+    if (target === undefined) return []
+    const other = taken.get(target)
+    if (pathFault(target) || (other !== undefined && other !== key)) return [plain]
+    taken.set(target, key)
+    return [{ ...file, target, behind: other === key }]
+  })
+}
+
+/** Where both go to one file, errors follow. */
+function outFirst(a: ResultFile, b: ResultFile): number {
+  const rank = ({ path }: ResultFile): number => /(^|\/)stderr$/.test(path) ? 1 : 0
+  return rank(a) - rank(b)
+}
+
 /** All are looked at before the first is written. */
-function checkTarget(file: ResultFile, directory: string, fetch: Fetch): void {
-  const fault = pathFault(file.path)
+function checkTarget(file: PlacedFile, directory: string, fetch: Fetch): void {
+  const fault = pathFault(file.path) ?? pathFault(file.target)
   if (fault) {
     const detail = `the node names a result '${file.path}' (${fault}); nothing was written`
     throw failure('bad_path', detail)
   }
-  if (!fetch.force && existsSync(join(directory, file.path))) {
+  if (!fetch.force && existsSync(join(directory, file.target))) {
     throw failure(
       'exists',
-      `${join(directory, file.path)} exists; nothing was written. Choose another directory, or ` +
+      `${join(directory, file.target)} exists; nothing was written. Choose another directory, or ` +
         'overwrite with --force.',
     )
   }
@@ -82,7 +126,7 @@ interface OneFile {
 async function fetchFile(
   context: Context,
   job: string,
-  file: ResultFile,
+  file: PlacedFile,
   { target, signal, onBytes }: OneFile,
 ): Promise<void> {
   await mkdir(dirname(target), { recursive: true })
@@ -106,7 +150,8 @@ async function fetchFile(
         `${file.path} came with ${size} of ${file.sizeBytes} bytes; run the command again`,
       )
     }
-    await rename(part, target)
+    if (file.behind) await writeFile(target, createReadStream(part), { flag: 'a' })
+    else await rename(part, target)
   } finally {
     await rm(part, { force: true })
   }

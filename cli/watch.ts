@@ -217,8 +217,9 @@ async function finish(context: Context, watch: Watch, summary: JobSummary): Prom
     if (!json) await terminal.err.write(failedTasksText(context, detail))
   }
   if (watch.fetchInto !== undefined) {
+    const whole = detail ?? await context.client().get<JobDetail>(apiPaths.job(watch.job))
     const fetched = await fetchResults(context, {
-      job: watch.job, into: watch.fetchInto, force: false,
+      detail: whole, into: watch.fetchInto, force: false,
     })
     const text = json
       ? `${JSON.stringify({ kind: 'fetched', ...fetched })}\n`

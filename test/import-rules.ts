@@ -13,7 +13,7 @@ export const rulesInOrder: readonly string[] = [
   'sbatch', 'sbatch-layout', 'slurm-script', 'pbs-resources', 'pbs-options', 'pbs',
   'grid-engine-resources', 'grid-engine-options', 'grid-engine',
   'bsub-resources', 'bsub-options', 'bsub', 'directives',
-  'dialect-variables', 'output-paths', 'requirements',
+  'dialect-variables', 'output-paths', 'version-order', 'requirements',
   'offer', 'announce', 'queue-wait', 'bid', 'award', 'late-binding', 'contract', 'stage', 'stage-outputs', 'run',
   'digest', 'clause',
   'ledger-refusal', 'ledger-book', 'ledger-keys', 'ledger-accounts', 'ledger-holds',

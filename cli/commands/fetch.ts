@@ -13,7 +13,8 @@ export const fetch: Command = {
   usage: ['[options] JOB [DIR]'],
   about:
     'Writes the results of a job that are at this node into DIR (default: a directory named by ' +
-    'the id). Those of an array lie in a directory a task. Files stdout and stderr are among them.',
+    'the id). Those of an array lie in a directory a task. Standard output and error are stdout ' +
+    'and stderr, or where the script of a scheduler puts them.',
   options: {
     list: { kind: 'flag', short: 'l', help: 'only list the files' },
     force: { kind: 'flag', short: 'f', help: 'overwrite files that are there' },
@@ -30,10 +31,10 @@ async function runFetch(asked: Context): Promise<number> {
   const { args, terminal, json } = asked
   const [word, into, ...more] = args.words
   if (more.length > 0) throw usageFailure(`expected JOB and DIR, got ${args.words.join(' ')}`)
-  const { job, context } = await homeOf(asked, word)
+  const { job, detail, context } = await homeOf(asked, word)
   if (args.flag('list')) return listResults(context, job)
   const target = into ?? job
-  const fetched = await fetchResults(context, { job, into: target, force: args.flag('force') })
+  const fetched = await fetchResults(context, { detail, into: target, force: args.flag('force') })
   const text = fetched.files === 0
     ? `job ${job} has no results here yet; '${context.suggest('status', job)}' says why\n`
     : `${plural(fetched.files, 'file')}, ${formatBytes(fetched.sizeBytes)}, in ${target}\n`

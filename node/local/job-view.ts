@@ -9,6 +9,7 @@ import type {
 import type { Heard } from '../../protocol/machine/job-orders.ts'
 import { documentNow } from '../../protocol/machine/job-orders.ts'
 import { auctionKey } from '../../protocol/machine/state.ts'
+import type { JobDocument } from '../../protocol/rules/job.ts'
 import type {
   ContractRow, JobDetail, JobStateName, JobSummary, TaskRow, WhyAnswer, WhyRow,
 } from '../http/api.ts'
@@ -139,9 +140,17 @@ export function jobDetail(tables: Tables, job: Job): JobDetail {
     requirements: document.requirements,
     taskRows: rows.slice(-taskRowsMax),
     contracts: contractsOf(tables, job).map((contract) => contractRow(tables, contract)),
+    ...(document.dialect !== undefined && { streams: streamsOf(document, document.dialect) }),
     ...(held !== '' && job.state.kind === 'open' && { heldTasks: held }),
     ...(orders && orders.heard.length > 0 && { asked: orders.heard.map(askedRow) }),
   }
+}
+
+function streamsOf(
+  { streams, array }: JobDocument, dialect: NonNullable<JobDocument['dialect']>,
+): NonNullable<JobDetail['streams']> {
+  const { out = '', error = '', join = 0 } = streams ?? {}
+  return { dialect, array: array === 1, out, error, join: join === 1 }
 }
 
 function askedRow({ verb, nonce, tasks, epochMs, detail, told }: Heard): AskedRow {

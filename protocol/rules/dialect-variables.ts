@@ -5,8 +5,8 @@
 //   ten, that of a task its number in the array. What the document itself sets stays as it is.
 // [VAR-2] Variables of the host's own scheduler do not reach the script. On a Slurm host a Slurm
 //   script's srun finds its allocation all the same.
-// [VAR-3] Nodes, where a dialect names them, are those that the host's scheduler gave; each as often
-//   as it gives cores, or processes where the script said how many.
+// [VAR-3] Nodes, where a dialect names them, are those that the host's scheduler gave; each as
+//   often as it gives cores, or processes where the script said how many.
 
 import { decimalOf } from '../base/decimal-id.ts'
 import type { Ranges } from '../base/ranges.ts'

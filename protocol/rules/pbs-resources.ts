@@ -1,6 +1,6 @@
 // What `-l` of qsub asks for. PBS Pro counts chunks (`select=2:ncpus=4:mem=8gb+1:ncpus=16`), its
-// older form and Torque nodes (`nodes=2:ppn=4+1:ppn=8`). Beside nodes, `mem` is of the whole job and
-// `pmem` of a process; beside select only what is about the whole job may stand.
+// older form and Torque nodes (`nodes=2:ppn=4+1:ppn=8`). Beside nodes, `mem` is of the whole job
+// and `pmem` of a process; beside select only what is about the whole job may stand.
 
 import { divUp } from '../base/units.ts'
 import type { Ask, PbsFlavour, Reading } from './dialect.ts'

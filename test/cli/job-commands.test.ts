@@ -235,6 +235,23 @@ fetching('lists, and writes whole files with their executable bits', async (ctx)
   assert.equal(readdirSync(join(cwd, '3f2a91c0b7d4/deep/er')), ['file'])
 })
 
+fetching('puts the streams where the script says, both in one file', async (ctx) => {
+  const streams = { dialect: 'slurm', array: true, out: 'logs/%x_%a', error: '', join: false }
+  const routes: Routes = {
+    'GET /v1/jobs/3f2a': { json: { ...activeDetail, name: 'count', streams } },
+    'GET /v1/jobs/3f2a91c0b7d4/results': {
+      json: ['7/stderr', '7/stdout', '8/stderr', '8/data'].map((path) =>
+        ({ path, sizeBytes: path.length, executable: false })),
+    },
+    'GET /v1/jobs/3f2a91c0b7d4/results/file': (asked) => ({ bytes: asked.query['path'] ?? '' }),
+  }
+  const cwd = ctx.tmp()
+  assert.equal((await ask(ctx, routes, ['fetch', '3f2a', 'out'], { cwd })).code, 0)
+  const written = (path: string): string => readFileSync(join(cwd, 'out', path), 'utf8')
+  assert.equal([written('logs/count_7'), written('logs/count_8'), written('8/data')],
+    ['7/stdout7/stderr', '8/stderr', '8/data'])
+})
+
 fetching('overwrites nothing unless told to', async (ctx) => {
   const cwd = ctx.tmp()
   writeFileSync(join(cwd, 'stdout'), 'mine')

@@ -147,6 +147,7 @@ watch('brings the results with --fetch', async (ctx) => {
         { path: '0/bin/tool', sizeBytes: 4, executable: true },
       ],
     },
+    [`GET /v1/jobs/${job}`]: { json: { ...failedDetail, job } },
     [`GET /v1/jobs/${job}/results/file`]: (asked) =>
       ({ bytes: asked.query['path'] === '0/stdout' ? 'out' : 'tool' }),
   })
