@@ -184,7 +184,9 @@ export async function outcomesOf(load: Load, timeoutSeconds: number): Promise<Ou
     states[detail.state] = (states[detail.state] ?? 0) + 1
     tasks += detail.tasks.total
     if (detail.state === 'done') assert.equal(detail.tasks.done, one.tasks, `${job} is whole`)
-    else if (detail.state !== 'cancelled') notes.push(`${home.name} ${job} ${detail.state}: ${detail.note}`)
+    else if (detail.state !== 'cancelled') {
+      notes.push(`${home.name} ${job} ${detail.state}: ${detail.note}`)
+    }
     for (const { state, task, contract } of detail.taskRows) {
       if (state !== 'done') continue
       assert.ok(ran.has(`${job} ${task} ${contract}`), `${job} ${task} ran under ${contract}`)
