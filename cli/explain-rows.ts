@@ -133,6 +133,7 @@ function addFiles(merged: JobOptions, add: Add): void {
 
 function addMarket(merged: JobOptions, add: Add): void {
   if (merged.requirements !== undefined) add('require', merged.requirements, 'requirements')
+  if (merged.rank !== undefined) add('rank', merged.rank, 'rank')
   add('policy', merged.policy ?? jobDefaults.policy, 'policy')
   add('budget', formatCredits(merged.budget ?? jobDefaults.budget), 'budget')
   if (merged.allocation !== undefined) add('allocation', merged.allocation, 'allocation')

@@ -68,6 +68,7 @@ export function jobDocument(request: JobRequest): JobDocument {
     inputs_bytes: request.inputs.sizeBytes,
     outputs: outputsOf(options),
     requirements: requirementsOf(options),
+    ...(options.rank !== undefined && { rank: options.rank }),
     policy: options.policy ?? jobDefaults.policy,
     budget: options.budget ?? jobDefaults.budget,
     ...(options.allocation !== undefined && { allocation: options.allocation }),

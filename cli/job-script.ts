@@ -215,11 +215,17 @@ function siteDefaults(directory: string): JobOptions {
 }
 
 /** Loaded only when there is an expression. The node checks again. */
-export async function checkRequirements(text: string): Promise<void> {
-  const { compileRequirement } = await import('../protocol/rules/requirements.ts')
-  const compiled = compileRequirement(text)
-  if (compiled.ok) return
-  const { position, detail } = compiled.refusal
-  const mark = `${' '.repeat(position)}^`
-  throw usageFailure(`--require: ${detail}\n  ${text.replaceAll('\n', ' ')}\n  ${mark}`)
+export async function checkExpressions({ requirements, rank }: JobOptions): Promise<void> {
+  if (requirements === undefined && rank === undefined) return
+  const language = await import('../protocol/rules/requirements.ts')
+  const check = (option: string, text: string, compile: typeof language.compileRank |
+    typeof language.compileRequirement): void => {
+    const compiled = compile(text)
+    if (compiled.ok) return
+    const { position, detail } = compiled.refusal
+    const mark = `${' '.repeat(position)}^`
+    throw usageFailure(`--${option}: ${detail}\n  ${text.replaceAll('\n', ' ')}\n  ${mark}`)
+  }
+  if (requirements !== undefined) check('require', requirements, language.compileRequirement)
+  if (rank !== undefined) check('rank', rank, language.compileRank)
 }

@@ -29,7 +29,10 @@ const reservedAttributes = new Set([
   'site', 'scheduler', 'cores_total', 'cores_free', 'memory_mib_total', 'memory_mib_free',
   'tasks_queued', 'tasks_running', 'cores_per_task_max', 'memory_mib_per_task_max',
   'walltime_seconds_max', 'speed_permille', 'rate_task', 'rate_core_hour', 'rate_gib_hour',
-  'factor_permille',
+  'factor_permille', 'nodes_total', 'gpus_total', 'gpus_free', 'licences', 'queues', 'abilities',
+  'reputation_permille', 'product_name', 'total_logical_cpus', 'free_slots', 'waiting_jobs',
+  'running_jobs', 'max_slots_per_job', 'max_main_memory', 'max_wall_time', 'platform', 'os_family',
+  'network_info',
 ])
 
 function parseAccount(text: string): Outcome<string, { readonly detail: string }> {

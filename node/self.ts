@@ -1,6 +1,7 @@
 // Who this node is, from its keys, its ledger and its config; and the scheduler that the config
 // names.
 
+import { cpus, machine, platform, release } from 'node:os'
 import { join } from 'node:path'
 import type { Tables } from '../protocol/base/tables.ts'
 import type { Self } from '../protocol/machine/state.ts'
@@ -74,12 +75,22 @@ export function settingsOf(config: Config): Settings {
       heartbeatMs: config.market.offerHeartbeatMs,
     },
     jobsOpenMax: config.limits.jobsOpenMax,
-    attributes: [...config.attributes].map(([name, value]) => ({ name, value })),
+    attributes: [...new Map([...ownMachine(), ...config.attributes])]
+      .map(([name, value]) => ({ name, value })),
     keepResultsSeconds: config.staging.keepResultsSeconds,
     draining: config.draining,
     accounts: config.accounts,
     queues: config.queues,
   }
+}
+
+/** What the node's own machine is, unless the config says what the cluster's are. */
+function ownMachine(): (readonly [string, string])[] {
+  const model = cpus()[0]?.model.trim() ?? ''
+  return [
+    ['os', platform()], ['arch', machine()], ['kernel', release()],
+    ...(model === '' ? [] : [['cpu_model', model.slice(0, 128)] as const]),
+  ]
 }
 
 function demandSameSite(config: Config, head: LedgerHead): void {

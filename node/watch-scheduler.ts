@@ -39,8 +39,8 @@ export interface Watch {
 const timeoutMs = 60_000
 const hintGapMs = 20
 
-/** What there is beyond cores and memory; nothing is said where there is nothing. */
-function moreOf(abilities: Abilities, capacity: Capacity): { more?: CapacityMore } {
+/** What there is beyond cores and memory. */
+function moreOf(abilities: Abilities, capacity: Capacity): { more: CapacityMore } {
   const able: Readonly<Record<Ability, boolean>> = {
     nodes: abilities.nodes, chunks: abilities.chunks, gpus: abilities.gpus,
     licences: abilities.licences, seen_at: abilities.seenAt,
@@ -48,10 +48,10 @@ function moreOf(abilities: Abilities, capacity: Capacity): { more?: CapacityMore
     accounts: false,
   }
   const words = abilityWords.filter((word) => able[word])
-  if (words.length === 0) return {}
   const { nodesTotal = 1, gpusTotal = 0, gpusFree = 0, licences = [] } = capacity
+  const queues = capacity.queues.map(({ name }) => name.slice(0, 64)).slice(0, 64)
   return { more: {
-    abilities: words, nodesTotal, gpusTotal, gpusFree, licences: licences.slice(0, 64),
+    abilities: words, nodesTotal, gpusTotal, gpusFree, licences: licences.slice(0, 64), queues,
   } }
 }
 

@@ -11,7 +11,7 @@ import { exitCodes } from '../failure.ts'
 import { sizeOf } from '../job-request.ts'
 import type { Work } from '../job-script.ts'
 import {
-  checkRequirements, interpreterOf, readWork, ScriptRefused, siteDefaultsFile, wholeOptions,
+  checkExpressions, interpreterOf, readWork, ScriptRefused, siteDefaultsFile, wholeOptions,
 } from '../job-script.ts'
 import { jsonText, table } from '../output.ts'
 import { jobOptionTable } from './submit.ts'
@@ -52,8 +52,7 @@ async function runExplain(context: Context): Promise<number> {
   }
   const { directives } = work
   const options = wholeOptions(context, directives)
-  const { requirements } = options.merged
-  if (requirements !== undefined) await checkRequirements(requirements)
+  await checkExpressions(options.merged)
   const interpreter = interpreterOf(work.script, directives)
   const explained: Explained = { directives, options, fallbackName: work.fallbackName, interpreter }
   const rows = explainRows(explained)

@@ -18,7 +18,7 @@ import type { JobRequest } from '../job-request.ts'
 import { jobDocument } from '../job-request.ts'
 import type { Work } from '../job-script.ts'
 import {
-  checkRequirements, directorySeen, readWork, refusedWords, ScriptRefused, whenOptions,
+  checkExpressions, directorySeen, readWork, refusedWords, ScriptRefused, whenOptions,
   wholeOptions,
 } from '../job-script.ts'
 import { beginEpochMs, resolveDependencies } from '../job-when.ts'
@@ -56,6 +56,9 @@ export const jobOptionTable: OptionTable = {
   policy: { kind: 'value', value: 'POLICY', help: 'cheapest, soonest or balanced (default)' },
   require: {
     kind: 'value', value: 'EXPR', help: "what a site must have: 'speed_permille >= 1500'",
+  },
+  rank: {
+    kind: 'value', value: 'EXPR', help: "which site is best, the larger the better: 'cores_free'",
   },
   place: { kind: 'value', value: 'PLACE', help: 'anywhere (default), home or remote' },
   sites: { kind: 'value', value: 'A,B', help: 'only these sites' },
@@ -104,7 +107,7 @@ async function runSubmit(context: Context): Promise<number> {
   const work = readWorkOrSay(context)
   const { directives } = work
   const { merged, commandLine } = wholeOptions(context, directives)
-  if (merged.requirements !== undefined) await checkRequirements(merged.requirements)
+  await checkExpressions(merged)
   const seenAt = directorySeen(merged.workDirectory, terminal.cwd)
   if (!json && !args.flag('quiet')) await sayIgnored(context, directives)
   const line = liveLine(terminal.err, () => terminal.nowEpochMs())

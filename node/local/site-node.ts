@@ -17,7 +17,7 @@ import { readJob, userSignerName } from '../../protocol/rules/job.ts'
 import { entryKey, ledgerHead } from '../../protocol/rules/ledger-book.ts'
 import { formatJoinToken, secretBytes } from '../../protocol/rules/membership.ts'
 import { offerAttributes } from '../../protocol/rules/offer.ts'
-import { compileRequirement } from '../../protocol/rules/requirements.ts'
+import { compileRank, compileRequirement } from '../../protocol/rules/requirements.ts'
 import type { KeyPair } from '../../protocol/base/crypto.ts'
 import { clock } from '../clock.ts'
 import { entropy } from '../entropy.ts'
@@ -353,6 +353,11 @@ async function submit(
       const { position, detail } = compiled.refusal
       return no('bad_expression', `requirements, at character ${position}: ${detail}`)
     }
+  }
+  const rank = document.rank === undefined ? ok(undefined) : compileRank(document.rank)
+  if (!rank.ok) {
+    const { position, detail } = rank.refusal
+    return no('bad_expression', `rank, at character ${position}: ${detail}`)
   }
   for (const site of document.sites) {
     if (site !== self.site && !get(loop.tables, 'members', site)) {

@@ -22,7 +22,7 @@ import {
   atOnceLeft, budgetLeft, changeJob, documentOf, openContracts, payableAt,
 } from './home-book.ts'
 import type { Entries } from './home-call.ts'
-import { callFor, isRuledOut, shortlist, taskCapOf } from './home-call.ts'
+import { callFor, isRuledOut, rankOf, shortlist, taskCapOf } from './home-call.ts'
 import { commitTasks } from './home-tranches.ts'
 import type { MessageOf } from './messages.ts'
 import { verifierOf } from './offers.ts'
@@ -248,7 +248,9 @@ function award(turn: Turn, key: string, job: Job): number {
     const { bid, note, taskCap, completionSeconds: seconds } = entry
     if (isFrozen(turn.view, bid.host)) continue
     const affordable = affordableTasks(turn, job.id, { host: bid.host, taskCap })
-    bids.push({ bid, note, taskCap, completionSeconds: seconds, affordable })
+    const offer = turn.view.get('offers', bid.host)?.offer
+    const rank = offer ? rankOf(turn, job, offer) : 0n
+    bids.push({ bid, note, rank, taskCap, completionSeconds: seconds, affordable })
   }
   const ranked = rankBids(documentOf(turn, job.id).policy, bids)
   const tasks = Math.min(rangesSize(job.waiting), atOnceLeft(turn, job))

@@ -11,8 +11,10 @@ import type { Candidate, Unfit, UnfitReason } from '../rules/announce.ts'
 import { compareCandidates, sealAnnouncement, unfit } from '../rules/announce.ts'
 import { mayGo } from '../rules/account-map.ts'
 import { needsOf } from '../rules/needs.ts'
-import type { KeptOffer } from '../rules/offer.ts'
-import { compileRequirement } from '../rules/requirements.ts'
+import type { ClusterOffer, KeptOffer } from '../rules/offer.ts'
+import { offerAttributes } from '../rules/offer.ts'
+import type { Attributes } from '../rules/requirements.ts'
+import { compileRank, compileRequirement } from '../rules/requirements.ts'
 import type { Rates } from '../rules/tariff.ts'
 import { capFor } from '../rules/tariff.ts'
 import { isFrozen } from './evidence.ts'
@@ -21,6 +23,7 @@ import type { Auction, AuctionEntry, Job, Unnamed } from './state.ts'
 import type { Turn } from './turn.ts'
 import { isUp } from './turn.ts'
 import { apartFrom } from './speech.ts'
+import { standingOf } from './home-standing.ts'
 
 export type Entries = Record<string, AuctionEntry>
 
@@ -127,6 +130,26 @@ function asksAccounts(turn: Turn, auction: Auction): boolean {
     turn.view.get('offers', site)?.offer.abilities?.includes('accounts'))
 }
 
+/** Least of all where the site does not publish what the expression needs. */
+const unranked = -(2n ** 63n)
+
+/** [AWARD-1] What the job's own expression makes of a site; 0 without one. */
+export function rankOf(turn: Turn, job: Job, offer: ClusterOffer): bigint {
+  const { rank } = documentOf(turn, job.id)
+  if (rank === undefined || rank === '') return 0n
+  const compiled = compileRank(rank)
+  if (!compiled.ok) return 0n
+  const value = compiled.value(attributesOf(turn, offer, rank))
+  return value.ok ? value.value : unranked
+}
+
+/** What an expression sees of a site; its standing only if it is asked for. */
+function attributesOf(turn: Turn, offer: ClusterOffer, text: string): Attributes {
+  const attributes = offerAttributes(offer)
+  if (!text.includes('reputation')) return attributes
+  return { ...attributes, reputation_permille: standingOf(turn, offer.site) }
+}
+
 function candidateOf(turn: Turn, job: Job, { offer }: KeptOffer): Candidate {
   const own = offer.site === turn.self.site
   const { rate_task: task, rate_core_hour: core_hour, rate_gib_hour: gib_hour } = offer
@@ -136,6 +159,8 @@ function candidateOf(turn: Turn, job: Job, { offer }: KeptOffer): Candidate {
     own,
     up: isUp(turn, offer.site),
     apart: apartFrom(turn, offer.site),
+    rank: rankOf(turn, job, offer),
+    attributes: attributesOf(turn, offer, documentOf(turn, job.id).requirements),
     mayGo: own || mayGo(turn.self.accounts, {
       user: job.user, project: documentOf(turn, job.id).project ?? '',
     }, offer.site),

@@ -152,6 +152,7 @@ function draftOffer(turn: Turn): ClusterOffer | undefined {
       gpus_total: capacity.more.gpusTotal,
       gpus_free: Math.max(0, gpusLeft(turn)),
       licences: capacity.more.licences,
+      queues: capacity.more.queues,
     }),
   }
 }

@@ -331,6 +331,8 @@ export interface CapacityMore {
   readonly gpusTotal: number
   readonly gpusFree: number
   readonly licences: readonly Licence[]
+  /** Names of its queues. */
+  readonly queues: readonly string[]
 }
 
 export interface CapacityRecord {

@@ -26,8 +26,8 @@ import type { JobDocument } from './job.ts'
 import type { Lack } from './needs.ts'
 import { lackOf, needsOf, needsShape } from './needs.ts'
 import type { ClusterOffer } from './offer.ts'
-import { offerAttributes, offerHoldings } from './offer.ts'
-import type { Requirement } from './requirements.ts'
+import { offerHoldings } from './offer.ts'
+import type { Attributes, Requirement } from './requirements.ts'
 
 export const announcementShape = record({
   fed: hash(),
@@ -94,6 +94,10 @@ export interface Candidate {
   readonly apart?: string | undefined
   /** The cap of one task at the site's present prices; 0 at home. */
   readonly taskCap: Microcredits
+  /** What expressions see of it. */
+  readonly attributes: Attributes
+  /** What the job's own expression makes of it: the larger, the sooner; 0 without one. */
+  readonly rank: bigint
   /** Whether our own rules let a job of its owner go there [ACCOUNT-2]. */
   readonly mayGo: boolean
   /** How much more we may owe the site; undefined at home, where nothing is owed. */
@@ -127,7 +131,7 @@ export function unfit(
     const most = formatDuration(offer.walltime_seconds_max)
     return { reason: 'walltime', detail: `a task wants ${wanted}, the site allows at most ${most}` }
   }
-  const met = requirement === undefined ? ok(true) : requirement(offerAttributes(offer))
+  const met = requirement === undefined ? ok(true) : requirement(candidate.attributes)
   if (!met.ok) return { reason: 'requirements', detail: met.refusal.detail }
   if (!met.value) return { reason: 'requirements', detail: `not true here: ${job.requirements}` }
   return unaffordable(budgetLeft, candidate)
@@ -153,6 +157,7 @@ function unaffordable(budgetLeft: Microcredits, candidate: Candidate): Unfit | u
  * total order).
  */
 export function compareCandidates(left: Candidate, right: Candidate): number {
+  if (left.rank !== right.rank) return left.rank > right.rank ? -1 : 1
   const free = Number(right.offer.cores_free > 0) - Number(left.offer.cores_free > 0)
   if (free !== 0) return free
   if (left.taskCap !== right.taskCap) return left.taskCap < right.taskCap ? -1 : 1

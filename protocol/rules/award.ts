@@ -2,7 +2,7 @@
 // tasks each winner gets. Free slots everywhere come before queue slots anywhere; within each, the
 // best rank first.
 //
-// [AWARD-1] Ranking is a total order: policy, then the other criterion, then the site's name.
+// [AWARD-1] Ranking is a total order: the job's own rank expression if it has one, policy, then the other criterion, then the site's name.
 // [AWARD-2] A late bid is refused: it is recorded as late and never ranked.
 // [AWARD-3] No bidder gets more tasks than it offered, than its credit covers, or than the budget
 //   covers.
@@ -15,6 +15,8 @@ import type { Policy } from './job.ts'
 
 export interface RankedBid {
   readonly bid: Bid
+  /** What the job's own expression makes of the site: the larger, the better; 0 without one. */
+  readonly rank: bigint
   readonly note: string
   /** The cap of one task on these terms; 0 at home. */
   readonly taskCap: Microcredits
@@ -46,10 +48,14 @@ function compareBy(policy: Policy, left: RankedBid, right: RankedBid): number {
   }
 }
 
+function compareRanks(left: bigint, right: bigint): number {
+  return left > right ? -1 : left < right ? 1 : 0
+}
+
 /** Best first; the input is untouched. */
 export function rankBids(policy: Policy, bids: readonly RankedBid[]): RankedBid[] {
   return [...bids].sort(
-    (left, right) =>
+    (left, right) => compareRanks(left.rank, right.rank) ||
       compareBy(policy, left, right) || compareBytes(left.bid.host, right.bid.host),
   )
 }

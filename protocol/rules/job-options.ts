@@ -47,6 +47,7 @@ export interface JobOptions {
   readonly allocation?: string
   readonly policy?: 'cheapest' | 'soonest' | 'balanced'
   readonly requirements?: string
+  readonly rank?: string
   readonly place?: 'anywhere' | 'home' | 'remote'
   readonly sites?: readonly SiteName[]
   readonly startWithinSeconds?: number
@@ -144,6 +145,8 @@ const readers = {
     text.trim() === ''
       ? bad("an expression such as 'cores_total >= 64'", text)
       : ok({ requirements: text }),
+  rank: (text) =>
+    text.trim() === '' ? bad("an expression such as 'speed_permille'", text) : ok({ rank: text }),
   place: (text) => readWord(text, ['anywhere', 'home', 'remote'], (place) => ({ place })),
   sites: readSites,
   'start-within': (text) =>

@@ -16,6 +16,7 @@ import { ok, refuse } from '../base/outcome.ts'
 import type { Shaped } from '../base/shape.ts'
 import type { Holdings } from './needs.ts'
 import { abilityWords, licenceShape } from './needs.ts'
+import type { Attributes } from './requirements.ts'
 import {
   amount, hash, integer, list, oneOf, optional, record, shaped, siteName, text, union,
   literal, unshape,
@@ -64,6 +65,7 @@ export const offerShape = record({
   gpus_total: optional(count()),
   gpus_free: optional(count()),
   licences: optional(list(licenceShape, { max: 64 })),
+  queues: optional(list(text({ bytesMax: 64 }), { max: 64 })),
 })
 
 export type ClusterOffer = Shaped<typeof offerShape>
@@ -152,7 +154,7 @@ function readOffer(sealed: Sealed): Outcome<ClusterOffer, OfferRefusal> {
 }
 
 /** What a requirements expression sees of an offer: its numbers, and its attributes by name. */
-export function offerAttributes(offer: ClusterOffer): Readonly<Record<string, string | number>> {
+export function offerAttributes(offer: ClusterOffer): Attributes {
   const attributes: Record<string, string | number> = {}
   for (const { name, value } of offer.attributes) attributes[name] = value
   return {
@@ -173,5 +175,11 @@ export function offerAttributes(offer: ClusterOffer): Readonly<Record<string, st
     rate_core_hour: Number(offer.rate_core_hour),
     rate_gib_hour: Number(offer.rate_gib_hour),
     factor_permille: offer.factor_permille,
+    nodes_total: offer.nodes_total ?? 1,
+    gpus_total: offer.gpus_total ?? 0,
+    gpus_free: offer.gpus_free ?? 0,
+    licences: Object.fromEntries((offer.licences ?? []).map(({ name, count: has }) => [name, has])),
+    queues: offer.queues ?? [],
+    abilities: offer.abilities ?? [],
   }
 }

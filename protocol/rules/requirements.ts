@@ -1,6 +1,7 @@
-// Requirements: a boolean expression (CEL, the Common Expression Language) over what a site
-// publishes, such as `cores_total >= 64 && "gcc" in software`. This is the one importer of the
-// language's library.
+// Requirements and ranks: expressions (CEL, the Common Expression Language) over what a site
+// publishes, such as `cores_total >= 64 && "gcc" in software`; a requirement is true or false, a
+// rank a number, the larger the better. This is the one importer of the language's library. Texts
+// are ordered as versions are: `kernel >= "2.6.5"`.
 //
 // Invariants: the same text over the same attributes gives the same answer at every node, in time
 // bounded by the text's length. Hence integers only, no clock, no regular expressions (they can
@@ -9,16 +10,20 @@
 // type [REQ-4].
 
 import { Environment } from '@marcbachmann/cel-js'
+import { serialize } from '@marcbachmann/cel-js/serialize'
 import { exceedsBytes } from '../base/encoding.ts'
 import { nearest } from '../base/nearest.ts'
 import type { Outcome } from '../base/outcome.ts'
 import { ok, refuse } from '../base/outcome.ts'
+import { compareVersions } from './version-order.ts'
 
-export type Attributes = Readonly<Record<string, string | number>>
+/** A list of texts, or numbers by name, beside texts and numbers. */
+export type Attribute = string | number | readonly string[] | Readonly<Record<string, number>>
+export type Attributes = Readonly<Record<string, Attribute>>
 
 export interface AttributeKind {
-  /** `texts` is a map from name to text: software["gcc"]. */
-  readonly kind: 'integer' | 'text' | 'texts'
+  /** `texts` is a map from name to text: software["gcc"]; `integers` to a number. */
+  readonly kind: 'integer' | 'text' | 'texts' | 'integers' | 'list'
   readonly help: string
 }
 
@@ -45,8 +50,37 @@ export const requirementAttributes: Readonly<Record<string, AttributeKind>> = {
   arch: { kind: 'text', help: 'architecture: x86_64, aarch64' },
   cpu_model: { kind: 'text', help: 'model of the processors' },
   interconnect: { kind: 'text', help: 'network between nodes, such as infiniband' },
-  software: { kind: 'texts', help: 'versions: software["gcc"] == "12.2"' },
+  software: { kind: 'texts', help: 'versions: software["gcc"] >= "12.2"' },
+  kernel: { kind: 'text', help: 'version of the kernel: kernel >= "5.10"' },
+  gpu_model: { kind: 'text', help: 'model of the graphics processors' },
+  gpus_total: { kind: 'integer', help: 'graphics processors of the site' },
+  gpus_free: { kind: 'integer', help: 'of them free when the offer was made' },
+  nodes_total: { kind: 'integer', help: 'nodes of the site' },
+  licences: { kind: 'integers', help: 'as many as there are: licences["matlab"] >= 2' },
+  queues: { kind: 'list', help: 'its queues: "long" in queues' },
+  abilities: { kind: 'list', help: 'what it can do beyond the usual: "gpus" in abilities' },
+  reputation_permille: {
+    kind: 'integer', help: 'how far it kept its word towards this home: 500 for a stranger',
+  },
+  product_name: { kind: 'text', help: 'GLUE 2 for scheduler' },
+  total_logical_cpus: { kind: 'integer', help: 'GLUE 2 for cores_total' },
+  free_slots: { kind: 'integer', help: 'GLUE 2 for cores_free' },
+  waiting_jobs: { kind: 'integer', help: 'GLUE 2 for tasks_queued' },
+  running_jobs: { kind: 'integer', help: 'GLUE 2 for tasks_running' },
+  max_slots_per_job: { kind: 'integer', help: 'GLUE 2 for cores_per_task_max' },
+  max_main_memory: { kind: 'integer', help: 'GLUE 2 for memory_mib_per_task_max' },
+  max_wall_time: { kind: 'integer', help: 'GLUE 2 for walltime_seconds_max' },
+  platform: { kind: 'text', help: 'GLUE 2 for arch' },
+  os_family: { kind: 'text', help: 'GLUE 2 for os' },
+  network_info: { kind: 'text', help: 'GLUE 2 for interconnect' },
 }
+
+/** The names of the GLUE 2 information model (GFD.147) for what has another one here. */
+const synonyms: readonly (readonly [glue: string, own: string])[] =
+  Object.entries(requirementAttributes).flatMap(([name, { help }]) => {
+    const own = /^GLUE 2 for ([a-z_]+)$/.exec(help)?.[1]
+    return own === undefined ? [] : [[name, own] as const]
+  })
 
 /** An attribute `software_gcc` of an offer is `software["gcc"]`. */
 const textsPrefixes = Object.entries(requirementAttributes)
@@ -69,6 +103,9 @@ export interface RequirementUnknown {
 /** Whether a site's attributes meet the requirement; a refusal counts as no. */
 export type Requirement = (attributes: Attributes) => Outcome<boolean, RequirementUnknown>
 
+/** How much a site is worth; what does not publish what is needed comes last. */
+export type Rank = (attributes: Attributes) => Outcome<bigint, RequirementUnknown>
+
 export const requirementBytesMax = 4_096
 
 const celLimits = {
@@ -79,12 +116,24 @@ const celLimits = {
   maxCallArguments: 2,
 }
 
-const celTypes = { integer: 'int', text: 'string', texts: 'map<string, string>' } as const
+const celTypes = {
+  integer: 'int', text: 'string', texts: 'map<string, string>', integers: 'map<string, int>',
+  list: 'list<string>',
+} as const
 
-const environment = makeEnvironment()
+const environment = makeEnvironment(celLimits)
 
-function makeEnvironment(): Environment {
-  const made = new Environment({ limits: celLimits })
+/** For what an expression becomes when its comparisons are calls of `ordered`. */
+const evaluator = makeEnvironment({ ...celLimits, maxAstNodes: 5_000, maxDepth: 500 })
+  .registerFunction('ordered(int, int): int', (a: bigint, b: bigint) =>
+    a < b ? -1n : a > b ? 1n : 0n)
+  .registerFunction('ordered(string, string): int', (a: string, b: string) =>
+    BigInt(Math.sign(compareVersions(a, b))))
+  .registerFunction('ordered(bool, bool): int', (a: boolean, b: boolean) =>
+    BigInt(Number(a) - Number(b)))
+
+function makeEnvironment(limits: typeof celLimits): Environment {
+  const made = new Environment({ limits })
   for (const [name, { kind }] of Object.entries(requirementAttributes)) {
     made.registerVariable(name, celTypes[kind])
   }
@@ -93,6 +142,33 @@ function makeEnvironment(): Environment {
 
 /** Compile once, ask often. */
 export function compileRequirement(text: string): Outcome<Requirement, RequirementRefusal> {
+  const compiled = compile(text, { type: 'bool', words: 'that is true or false' })
+  if (!compiled.ok) return compiled
+  const { ask } = compiled.value
+  return ok((attributes) => {
+    const value = ask(attributes)
+    return value.ok ? ok(value.value === true) : value
+  })
+}
+
+/** An expression that gives a whole number. */
+export function compileRank(text: string): Outcome<Rank, RequirementRefusal> {
+  const compiled = compile(text, { type: 'int', words: 'that is a whole number' })
+  if (!compiled.ok) return compiled
+  const { ask } = compiled.value
+  return ok((attributes) => {
+    const value = ask(attributes)
+    return value.ok ? ok(value.value as bigint) : value
+  })
+}
+
+interface Compiled {
+  readonly ask: (attributes: Attributes) => Outcome<unknown, RequirementUnknown>
+}
+
+function compile(
+  text: string, wanted: { readonly type: 'bool' | 'int'; readonly words: string },
+): Outcome<Compiled, RequirementRefusal> {
   if (exceedsBytes(text, requirementBytesMax)) {
     const detail = `expected at most ${requirementBytesMax} bytes`
     return refuse({ reason: 'too_long', position: requirementBytesMax, detail })
@@ -107,20 +183,37 @@ export function compileRequirement(text: string): Outcome<Requirement, Requireme
   if (forbidden) return refuse({ reason: 'forbidden', ...forbidden })
   const checked = parsed.check()
   if (!checked.valid) return refuse({ reason: 'type', ...described(checked.error, text) })
-  if (checked.type !== 'bool') {
-    const detail = `expected an expression that is true or false, this one gives ${checked.type}`
+  if (checked.type !== wanted.type) {
+    const detail = `expected an expression ${wanted.words}, this one gives ${checked.type}`
     return refuse({ reason: 'type', position: 0, detail })
   }
-  return ok((attributes) => {
+  const asked = evaluator.parse(serialize(ordered(parsed.ast as unknown as Tree) as never))
+  const ask: Compiled['ask'] = (attributes) => {
     try {
-      return ok(parsed(contextOf(attributes)) === true)
+      return ok(asked(contextOf(attributes)))
     } catch (error) {
       const { code = '' } = error as { code?: string }
       const missing = code === 'unknown_variable' || code === 'no_such_key'
       const { detail } = described(error, text)
       return refuse({ reason: missing ? 'missing' : 'undefined', detail })
     }
-  })
+  }
+  return ok({ ask })
+}
+
+const comparisons = new Set(['<', '<=', '>', '>='])
+
+/** The same with `a < b` as `ordered(a, b) < 0`: the language would compare texts by letters. */
+function ordered(tree: Tree): Tree {
+  const args = orderedArgs(tree.args)
+  if (!comparisons.has(tree.op)) return { ...tree, args }
+  const call = { ...tree, op: 'call', args: ['ordered', args] }
+  return { ...tree, args: [call, { ...tree, op: 'value', args: 0n }] }
+}
+
+function orderedArgs(args: unknown): unknown {
+  if (Array.isArray(args)) return args.map(orderedArgs)
+  return isTree(args) ? ordered(args) : args
 }
 
 /** What the expression sees; a value of the wrong type counts as not published. */
@@ -135,8 +228,14 @@ function contextOf(attributes: Attributes): Record<string, unknown> {
   for (const [name, { kind }] of Object.entries(requirementAttributes)) {
     const value = Object.hasOwn(attributes, name) ? attributes[name] : undefined
     if (kind === 'text' && typeof value === 'string') context[name] = value
-    if (kind === 'integer' && Number.isSafeInteger(value)) context[name] = BigInt(value!)
+    if (kind === 'integer' && Number.isSafeInteger(value)) context[name] = BigInt(value as number)
+    if (kind === 'list' && Array.isArray(value)) context[name] = value
+    if (kind === 'integers' && typeof value === 'object' && !Array.isArray(value)) {
+      const numbers = Object.entries(value).filter(([, count]) => Number.isSafeInteger(count))
+      context[name] = new Map(numbers.map(([key, count]) => [key, BigInt(count)]))
+    }
   }
+  for (const [glue, own] of synonyms) if (own in context) context[glue] = context[own]
   return context
 }
 
@@ -180,7 +279,11 @@ function findForbidden(tree: Tree): { position: number; detail: string } | undef
 
 function treesIn(args: unknown): Tree[] {
   if (Array.isArray(args)) return args.flatMap(treesIn)
-  return typeof args === 'object' && args !== null && 'op' in args ? [args as Tree] : []
+  return isTree(args) ? [args] : []
+}
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null && 'op' in value
 }
 
 function described(error: unknown, text: string): { position: number; detail: string } {

@@ -157,7 +157,7 @@ const market = (corpus: Corpus): Target[] => {
           if (compiled.ok) compiled.value(attributes)
         }
         unfit(jobWith({}).document, undefined, microcredits(1n), {
-          offer: read.value.offer, own: false, up: true, mayGo: true,
+          offer: read.value.offer, own: false, up: true, mayGo: true, rank: 0n, attributes,
           taskCap: microcredits(1n), creditLeft: microcredits(0n),
         })
       },

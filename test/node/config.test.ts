@@ -95,7 +95,7 @@ default_limit = "12 cr"
 limits = { "site-b.example" = "1000 cr" }
 [attributes]
 arch = "x86_64"
-licences = 4
+seats = 4
 [staging]
 spool_max = "512MiB"
 `)
@@ -114,7 +114,7 @@ spool_max = "512MiB"
   assert.equal(config.market.windowMs, 250)
   assert.equal(config.market.leaseSeconds, 5_400)
   assert.equal([...config.credit.limitsMicrocredits], [['site-b.example', 1_000_000_000n]])
-  assert.equal([...config.attributes], [['arch', 'x86_64'], ['licences', 4]])
+  assert.equal([...config.attributes], [['arch', 'x86_64'], ['seats', 4]])
   assert.equal(config.staging.spoolBytesMax, 512 * 2 ** 20)
 })
 

@@ -15,6 +15,7 @@ import {
   compareCandidates, readAnnouncement, sealAnnouncement, unfit,
 } from '../../protocol/rules/announce.ts'
 import type { JobDocument, SignedJob } from '../../protocol/rules/job.ts'
+import { offerAttributes } from '../../protocol/rules/offer.ts'
 import type { Requirement } from '../../protocol/rules/requirements.ts'
 import { compileRequirement } from '../../protocol/rules/requirements.ts'
 import type { Site, World } from '../machine/pair.ts'
@@ -42,7 +43,11 @@ interface Case {
 function candidate(change: Partial<Candidate> = {}): Candidate {
   const taskCap = microcredits(100n)
   const creditLeft = microcredits(100n)
-  return { offer: goodOffer(), own: false, up: true, mayGo: true, taskCap, creditLeft, ...change }
+  const offer = change.offer ?? goodOffer()
+  return {
+    offer, attributes: offerAttributes(offer), own: false, up: true, mayGo: true, rank: 0n, taskCap,
+    creditLeft, ...change,
+  }
 }
 
 function goodCase(change: Partial<Case> = {}): Case {

@@ -31,12 +31,20 @@ function entry(name: string, terms: Terms): RankedBid {
   const { cap, seconds = 1, slots = 1, queue = 0, affordable = 100 } = terms
   const bid = goodBid({ host: siteNamed(`${name}.example`), slots, queue_slots: queue })
   const taskCap = microcredits(BigInt(cap))
-  return { bid, note: name, taskCap, completionSeconds: seconds, affordable }
+  return { bid, rank: 0n, note: name, taskCap, completionSeconds: seconds, affordable }
 }
 
 function names(ranked: readonly RankedBid[]): string {
   return ranked.map(({ note }) => note).join(' ')
 }
+
+t('[AWARD-1] the rank of the job itself comes before its policy', () => {
+  const bids = [
+    { ...entry('a', { cap: 1 }), rank: 5n }, { ...entry('b', { cap: 9 }), rank: 7n },
+    { ...entry('c', { cap: 0 }), rank: -(2n ** 63n) }, { ...entry('d', { cap: 8 }), rank: 7n },
+  ]
+  assert.equal(names(rankBids('cheapest', bids)), 'd b a c')
+})
 
 t('[AWARD-1] each policy has its criterion, then the other, then the name', () => {
   const bids = [

@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import type { Attributes } from '../../protocol/rules/requirements.ts'
 import {
-  compileRequirement, requirementAttributes, requirementBytesMax,
+  compileRank, compileRequirement, requirementAttributes, requirementBytesMax,
 } from '../../protocol/rules/requirements.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { offerAttributes } from '../../protocol/rules/offer.ts'
@@ -42,6 +42,37 @@ requirements('compare, combine, look into maps and lists', () => {
   ]
   for (const text of holds) assert.ok(meets(text), text)
   for (const text of holds) assert.ok(!meets(`!(${text})`), text)
+})
+
+requirements('texts are ordered as versions, and equal only letter by letter', () => {
+  const attributes: Attributes = { ...site, kernel: '2.6.32', os_version: 'debian-9' }
+  for (const text of [
+    'kernel >= "2.6.5"', '"2.6.5" < kernel', 'kernel < "3"', 'kernel != "2.6.032"',
+    'software["gcc"] > "9"', 'os_version < "debian-12"', '(kernel) <= (kernel)',
+    '(cores_total + 1) * 2 > 100 && !(kernel >= "2.6.100")', '-5 < -4', '1 - 2 < 0',
+    'kernel >= (cores_total > 1 ? "2.6" : "9")', '(1 < 2) == true',
+  ]) assert.ok(meets(text, attributes), text)
+})
+
+requirements('numbers by name, lists, and GLUE 2 names', () => {
+  const attributes: Attributes = {
+    ...site, licences: { matlab: 2 }, queues: ['long', 'short'], abilities: [],
+  }
+  for (const text of [
+    'licences["matlab"] >= 2', '"matlab" in licences', '"long" in queues', '!("gpus" in abilities)',
+    'total_logical_cpus == cores_total', 'platform == "x86_64"', 'free_slots == 8',
+  ]) assert.ok(meets(text, attributes), text)
+  const missing = assert.accepted(compileRequirement('licences["idl"] >= 1'))
+  assert.refused(missing(attributes), 'missing')
+})
+
+requirements('a rank is a whole number', () => {
+  const rank = (text: string): bigint => assert.accepted(assert.accepted(compileRank(text))(site))
+  assert.equal(rank('speed_permille - rate_core_hour / 100'), 1_300n)
+  assert.equal(rank('software["gcc"] >= "12" ? 10 : 0'), 10n)
+  refusal(compileRank('cores_total > 1'), 'type')
+  refusal(compileRank('cores_totl'), 'type')
+  assert.refused(assert.accepted(compileRank('gpus_total'))(site), 'missing')
 })
 
 requirements('[REQ-1] a text that is too long is refused', () => {
@@ -124,10 +155,11 @@ requirements('everything that an offer says by itself can be asked for', () => {
     ...numbers, memory_mib_total: 1, memory_mib_free: 1, cores_per_task_max: 1,
     memory_mib_per_task_max: 1, walltime_seconds_max: 1, speed_permille: 1, rate_task: 0n,
     rate_core_hour: 0n, rate_gib_hour: 0n, factor_permille: 1, site: 'a.example',
-    scheduler: 'embedded', attributes: [],
+    scheduler: 'embedded', attributes: [], licences: [{ name: 'x', count: 1 }],
   } as unknown as Parameters<typeof offerAttributes>[0])
   for (const [name, value] of Object.entries(given)) {
-    const kind = typeof value === 'number' ? 'integer' : 'text'
+    const kind = typeof value === 'number' ? 'integer' : typeof value === 'string' ? 'text'
+      : Array.isArray(value) ? 'list' : 'integers'
     assert.equal([name, requirementAttributes[name]?.kind], [name, kind])
   }
 })
