@@ -20,7 +20,7 @@ import { streamFiles } from './stream-files.ts'
 import { submitBatch } from './submission.ts'
 import { waitForJob } from './wait.ts'
 
-const queueName = 'grid'
+const queueName = 'gridnode'
 
 export async function qsub(context: Context, args: readonly string[]): Promise<number> {
   const terse = args.includes('-terse')

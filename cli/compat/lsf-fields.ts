@@ -50,7 +50,7 @@ export function lsfReason({ state }: Line): string {
   }
 }
 
-export const lsfQueue = 'normal'
+export const lsfQueue = 'gridnode'
 
 export function lsfId({ id, task }: Line): string {
   return task === undefined ? id : `${id}[${task}]`

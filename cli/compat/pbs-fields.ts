@@ -75,7 +75,7 @@ export function pbsId(job: PbsJob, { server }: PbsView): string {
   return `${job.number}.${server}`
 }
 
-export const pbsQueue = 'grid'
+export const pbsQueue = 'gridnode'
 
 interface Attribute {
   readonly pbs?: string

@@ -71,7 +71,10 @@ export function openRecords(terminal: Terminal): Records {
     try {
       return JSON.parse(readFileSync(path, 'utf8')) as JobRecord
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      // One that is damaged must not stand in the way of all others.
+      const isNone = error instanceof SyntaxError ||
+        (error as NodeJS.ErrnoException).code === 'ENOENT'
+      if (isNone) return undefined
       throw error
     }
   }

@@ -148,7 +148,7 @@ export function partition({ row }: Line): string {
   return row.queue || partitionDefault
 }
 
-export const partitionDefault = 'grid'
+export const partitionDefault = 'gridnode'
 
 function account({ row }: Line): string {
   return row.project || row.user

@@ -133,8 +133,10 @@ t('a directory goes along and what the tasks changed comes back', async (ctx) =>
 test "$(pwd)" = "${directory}" || exit 9
 test ! -e a.big || exit 8
 cat ${directory}/in/text
-echo "task $GRIDNODE_TASK_ID" >result.$GRIDNODE_TASK_ID
-stat -c %d:%i ${directory} >place.$GRIDNODE_TASK_ID
+echo "task $SLURM_ARRAY_TASK_ID" >result.$SLURM_ARRAY_TASK_ID
+stat -c %d:%i ${directory} >place.$SLURM_ARRAY_TASK_ID
+test "$SLURM_SUBMIT_DIR" = "${directory}" || exit 7
+echo "$SLURM_JOB_ID" >ids.$SLURM_ARRAY_TASK_ID
 echo more >>${directory}/in/text
 rm -f gone
 echo "$1" >both
@@ -154,6 +156,7 @@ echo "$1" >both
   for (const n of [1, 2, 3]) {
     assert.equal([text(`result.${n}`), text(`out/${id}_${n}.log`)], [`task ${n}\n`, 'one\n'])
   }
+  assert.equal(text('ids.2'), `${id}\n`)
   // Each had a copy of its own, and none the directory itself.
   const { dev, ino } = statSync(directory)
   assert.equal(new Set([1, 2, 3].map((n) => text(`place.${n}`)).concat(`${dev}:${ino}\n`)).size, 4)
@@ -161,6 +164,37 @@ echo "$1" >both
   assert.equal([text('both'), text(`both.gridnode-${id}`)], ['changed here', 'after\n'])
   assert.equal(run(here, ['squeue', '-h', '--format', '%i %t %M']), '')
 }, { timeoutSeconds: 120 })
+
+t('what the batch standard asks of a job is done', async (ctx) => {
+  need(ctx, 'bwrap')
+  const here = place('posix', 'posix')
+  writeFileSync(join(here.directory, 'gated'), `#!/bin/sh
+#PBS -h -N gated -l select=1:ncpus=1:mem=64mb
+trap 'echo usr1 >got; exit 3' USR1
+sleep 60 & wait
+`)
+  const id = run(here, ['qsub', 'gated']).trim()
+  assert.match(id, /^\d+\.a\.example$/)
+  const fact = (name: string): string =>
+    new RegExp(`    ${name} = (.*)`).exec(run(here, ['qstat', '-x', '-f', id]))?.[1] ?? ''
+  assert.equal([fact('job_state'), fact('Hold_Types'), fact('Job_Name')], ['H', 'u', 'gated'])
+  run(here, ['qalter', '-N', 'renamed', '-p', '5', id])
+  assert.equal([fact('Job_Name'), fact('Priority')], ['renamed', '5'])
+  assert.equal(run(here, ['qselect', '-s', 'H']), `${id}\n`)
+  run(here, ['qrls', id])
+  await eventually(() => fact('job_state') === 'R', { timeoutSeconds: 40 })
+  run(here, ['qsig', '-s', 'USR1', id])
+  await eventually(() => fact('job_state') === 'F', { timeoutSeconds: 40 })
+  assert.equal(fact('Exit_status'), '3')
+  assert.equal(readFileSync(join(here.directory, 'got'), 'utf8'), 'usr1\n')
+  const after = run(here, ['qsub', '-W', `depend=afternotok:${id}`, '--', 'true']).trim()
+  const waits = run(here, ['qsub', '-h', '--', 'sleep', '60']).trim()
+  run(here, ['qdel', waits])
+  await eventually(() => /Exit_status = 0/.test(run(here, ['qstat', '-x', '-f', after])),
+    { timeoutSeconds: 40 })
+  await eventually(() => /Exit_status = 271/.test(run(here, ['qstat', '-x', '-f', waits])),
+    { timeoutSeconds: 40 })
+}, { timeoutSeconds: 180 })
 
 async function snakemake(): Promise<void> {
   const here = place('snake', 'slurm')

@@ -26,8 +26,8 @@ t('bjobs prints its own format, and one with a delimiter', async (ctx) => {
   const usual = await call(ctx, 'lsf/bjobs', ['1001', '1002'])
   assert.equal(usual.out, `\
 JOBID   USER    STAT  QUEUE      FROM_HOST   EXEC_HOST   JOB_NAME   SUBMIT_TIME
-1001    alice   PEND  normal     a.example               waits      Mar  1 11:58
-1002    alice   RUN   normal     a.example   b.example   runs       Mar  1 11:58
+1001    alice   PEND  gridnode   a.example               waits      Mar  1 11:58
+1002    alice   RUN   gridnode   a.example   b.example   runs       Mar  1 11:58
 `)
   const words = ['-noheader', '-o', "jobid stat exec_host delimiter='|'"]
   const own = await call(ctx, 'lsf/bjobs', words)
@@ -50,5 +50,5 @@ t('a job that is not there ends with 255', async (ctx) => {
 t('what is asked before a submission is answered', async (ctx) => {
   assert.match((await call(ctx, 'lsf/bparams', ['-a'])).out, '    RESOURCE_RESERVE_PER_SLOT = N\n')
   assert.match((await call(ctx, 'lsf/lsid', [])).out, /^IBM Spectrum LSF Standard 10\.1\.0\.12,/)
-  assert.match((await call(ctx, 'lsf/bqueues', [])).out, /\nnormal +30 +Open:Active /)
+  assert.match((await call(ctx, 'lsf/bqueues', [])).out, /\ngridnode +30 +Open:Active /)
 })

@@ -10,9 +10,9 @@ pbs('qstat of Torque shows jobs that are named, ended ones as C', async (ctx) =>
   assert.equal(ran, { code: 0, err: '', out: `\
 Job ID                    Name             User            Time Use S Queue
 ------------------------- ---------------- --------------- -------- - -----
-1001.a.example            waits            alice                  0 Q grid
-1002.a.example            runs             alice           00:01:15 R grid
-1003.a.example            good             alice           00:01:10 C grid
+1001.a.example            waits            alice                  0 Q gridnode
+1002.a.example            runs             alice           00:01:15 R gridnode
+1003.a.example            good             alice           00:01:10 C gridnode
 ` })
 })
 
@@ -30,7 +30,7 @@ pbs('qstat -f has the exit status as each of them calls it', async (ctx) => {
 
 pbs('an array is one line, or with -t a line for each of its jobs', async (ctx) => {
   const one = await call(ctx, 'posix/qstat', ['1007[]'])
-  assert.match(one.out, /\n1007\[\]\.a\.example +many +alice +00:01:15 B grid\n$/)
+  assert.match(one.out, /\n1007\[\]\.a\.example +many +alice +00:01:15 B gridnode\n$/)
   const each = await call(ctx, 'posix/qstat', ['-t', '1007[]'])
   assert.match(each.out, '\n1007[2].a.example')
 })
@@ -74,7 +74,7 @@ ge('qstat: the id in column one, the state in five, then date and time', async (
   assert.equal(cells.map(([id, , , , state]) => [id, state]), [
     ['1001', 'qw'], ['1002', 'r'], ['1007', 'qw'], ['1007', 'hqw'], ['1007', 'r'], ['1007', 'r'],
   ])
-  assert.equal(cells[1]?.slice(5, 8), ['03/01/2026', '11:58:45', 'grid@b.example'])
+  assert.equal(cells[1]?.slice(5, 8), ['03/01/2026', '11:58:45', 'gridnode@b.example'])
 })
 
 ge('qstat -j says what does not exist, or exists no more', async (ctx) => {

@@ -215,5 +215,5 @@ t('commands and scripts of each dialect', async (ctx) => {
   assert.equal(await said('grid_engine/qsub', 'plain', '1'),
     ['Your job N ("plain") has been submitted\n', '#!/bin/bash\necho $1\n', ['1']])
   assert.equal(await said('lsf/bsub', '-J', 'n', '-o', 'o', 'a b', 'c'),
-    ['Job <N> is submitted to default queue <normal>.\n', '#!/bin/sh\na b c\n', []])
+    ['Job <N> is submitted to default queue <gridnode>.\n', '#!/bin/sh\na b c\n', []])
 })

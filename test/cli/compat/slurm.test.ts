@@ -21,8 +21,8 @@ t('squeue prints its own format', async (ctx) => {
   const ran = await call(ctx, 'slurm/squeue', ['-j', '1001,1002'])
   assert.equal(ran.out, `\
              JOBID PARTITION     NAME     USER ST       TIME  NODES NODELIST(REASON)
-              1001      grid    waits    alice PD       0:00      1 (Resources)
-              1002      grid     runs    alice  R       1:15      1 b.example
+              1001  gridnode    waits    alice PD       0:00      1 (Resources)
+              1002  gridnode     runs    alice  R       1:15      1 b.example
 `)
 })
 
