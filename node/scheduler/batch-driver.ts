@@ -158,7 +158,8 @@ export class BatchDriver implements Driver {
     const session = this.#ready(signal)
     const unfinished = [...session.tranches.values()].some(isUnfinished)
     if (unfinished) {
-      const byTag = Map.groupBy(await this.#rows(session, signal), (row) => row.tag)
+      const rows = await this.#rows(session, signal)
+      const byTag = Map.groupBy(rows, (row) => row.tag)
       const stuck = new Map<string, ReadonlyMap<number, BatchRow>>()
       for (const [tag, { submission, tasks, jobId }] of session.tranches) {
         if (jobId === undefined) continue
@@ -166,6 +167,9 @@ export class BatchDriver implements Driver {
         const { walltimeSeconds } = submission.resources
         for (const task of tasks) judge(task, places.get(task.position), walltimeSeconds)
         if ([...places.values()].some(({ phase }) => phase === 'stuck')) stuck.set(tag, places)
+      }
+      for (const command of this.#tongue.mend?.(rows) ?? []) {
+        await this.#shell.run(command, signal)
       }
       if (stuck.size > 0) await this.#giveUpStuck(session, stuck, signal)
       await this.#judgeMissing(session, signal)

@@ -7,6 +7,7 @@ import { SchedulerFailure } from './driver.ts'
 import type { SchedulerFailureCode } from './driver.ts'
 import { run } from './exec.ts'
 import type { RunResult } from './exec.ts'
+import { accountWords } from './sandbox.ts'
 
 export interface ShellConfig {
   /** Where the commands are; found in the PATH when left out. */
@@ -17,6 +18,8 @@ export interface ShellConfig {
 
 const inheritedVariables = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ']
 const commandTimeoutMsDefault = 30_000
+/** A hundred thousand jobs in XML. */
+const outputBytesMax = 64 * 1024 * 1024
 
 /**
  * Commands see the inherited variables and those of the tongue, nothing else of ours: a variable
@@ -36,12 +39,18 @@ export function batchShell(
       const [program = '', ...words] = command.argv
       const { binDirectory } = config
       const own = binDirectory !== undefined && !program.startsWith('/')
-      return await run([own ? join(binDirectory, program) : program, ...words], {
+      const account = command.asNode ? undefined : command.account
+      const whose = account
+        ? { HOME: account.home, USER: account.name, LOGNAME: account.name, SHELL: '/bin/sh' }
+        : {}
+      const argv = [own ? join(binDirectory, program) : program, ...words]
+      return await run([...accountWords(account), ...argv], {
         timeoutMs: config.commandTimeoutMs ?? commandTimeoutMsDefault,
         signal,
-        env: { ...inherited, ...(command.environment ?? environment) },
+        env: { ...inherited, ...whose, ...(command.environment ?? environment) },
         input: command.input ?? '',
         cwd: '/',
+        outputBytesMax,
       })
     },
     async ask(argv, signal) {

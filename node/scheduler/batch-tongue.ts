@@ -22,8 +22,13 @@ export interface BatchCommand {
   readonly input?: string
   /** Instead of the tongue's `environment`; the inherited variables are always there. */
   readonly environment?: Readonly<Record<string, string>>
-  /** Run as this account instead of the node's own; the engine sets it. */
+  /**
+   * Run as this account instead of the node's own. The engine sets it to the submission's, for
+   * commands that act on one.
+   */
   readonly account?: LocalAccount | undefined
+  /** Run as the node even for a submission of another account: it takes an operator. */
+  readonly asNode?: true
 }
 
 /** Runs commands with the tongue's environment, the configured directory and time limit. */
@@ -191,6 +196,11 @@ export interface Tongue {
   control(verb: ControlVerb, target: Target): readonly BatchCommand[]
   /** Undefined when done, or done already. */
   readControlled(verb: ControlVerb, result: RunResult): ControlRefusal | undefined
+  /**
+   * What the rows show to be in the way of tasks of ours and can be mended; failures of these
+   * commands are passed over, and they come again with the next query.
+   */
+  mend?(rows: readonly BatchRow[]): readonly BatchCommand[]
 
   capacity(shell: BatchShell, signal: AbortSignal): Promise<Capacity>
   /** The queue of a submission that names none; undefined when the scheduler decides. */

@@ -140,7 +140,7 @@ function abilitiesOf(config: GridEngineConfig): Abilities {
     accounting: true, memoryEnforced: config.memoryEnforced ?? false, walltimeEnforced: true,
     requeue: true, reservations: false, gpus: config.gpuComplex !== undefined,
     licences: (config.licenceComplexes ?? []).length > 0, nodes: false, chunks: false,
-    accounts: true, seenAt: false,
+    accounts: process.getuid?.() === 0, seenAt: false,
   }
 }
 

@@ -16,7 +16,8 @@ export const jobFields = [
 
 /** `-O` of sinfo(1). */
 export const nodeFields = [
-  'NodeList', 'Partition', 'StateLong', 'CPUsState', 'Memory', 'AllocMem', 'Time',
+  'NodeList', 'Partition', 'StateLong', 'CPUsState', 'Memory', 'AllocMem', 'Time', 'Gres',
+  'GresUsed',
 ].map((field) => `${field}:|`).join(',')
 
 /** Rows of our jobs; undefined when a line cannot be read, for then nothing should be concluded. */
@@ -118,6 +119,9 @@ export interface NodesSeen {
   readonly coresFree: number
   readonly memoryBytesTotal: number
   readonly memoryBytesFree: number
+  readonly nodesTotal: number
+  readonly gpusTotal: number
+  readonly gpusFree: number
   readonly queues: readonly QueueCapacity[]
 }
 
@@ -131,10 +135,12 @@ export function parseNodes(text: string, only?: string): NodesSeen | undefined {
   const counted = new Set<string>()
   const queues = new Map<string, { -readonly [K in keyof QueueCapacity]: QueueCapacity[K] }>()
   let [coresTotal, coresFree, memoryBytesTotal, memoryBytesFree] = [0, 0, 0, 0]
+  let [nodesTotal, gpusTotal, gpusFree] = [0, 0, 0]
   for (const line of text.split('\n')) {
     if (line.trim() === '') continue
     const fields = line.split('|')
     const [node = '', partition = '', state = '', cpus = '', memory, allocated, limit = ''] = fields
+    const [gres = '', gresUsed = ''] = fields.slice(7)
     const cores = /^(\d{1,9})\/(\d{1,9})\/(\d{1,9})\/(\d{1,9})$/.exec(cpus.trim())
     const walltimeSecondsMax = parseTimeLimit(limit)
     if (!cores || walltimeSecondsMax === undefined) return undefined
@@ -161,8 +167,33 @@ export function parseNodes(text: string, only?: string): NodesSeen | undefined {
     coresFree += free
     memoryBytesTotal += memoryBytes
     memoryBytesFree += Math.max(0, memoryBytes - allocatedBytes)
+    if (!usable) continue
+    nodesTotal++
+    gpusTotal += gpusOf(gres)
+    gpusFree += Math.max(0, gpusOf(gres) - gpusOf(gresUsed))
   }
-  return { coresTotal, coresFree, memoryBytesTotal, memoryBytesFree, queues: [...queues.values()] }
+  return {
+    coresTotal, coresFree, memoryBytesTotal, memoryBytesFree, nodesTotal, gpusTotal, gpusFree,
+    queues: [...queues.values()],
+  }
+}
+
+/** `gpu:2`, `gpu:a100:4(S:0-1),nvme:1`, `(null)`: how many of them are graphics processors. */
+export function gpusOf(gres: string): number {
+  let found = 0
+  for (const part of gres.replaceAll(/\([^)]*\)/g, '').split(',')) {
+    const count = /^gpu(?::[\w.-]+)??(?::(\d{1,6}))?$/.exec(part.trim())
+    if (count) found += Number(count[1] ?? 1)
+  }
+  return found
+}
+
+/** `scontrol -o show licenses`; those of other clusters are counted there. */
+export function parseLicences(text: string): { readonly name: string; readonly count: number }[] {
+  return text.split('\n').flatMap((line) => {
+    const match = /^LicenseName=(\S+) .*?\bTotal=(\d{1,9})\b/.exec(line)
+    return match ? [{ name: match[1] ?? '', count: Number(match[2]) }] : []
+  })
 }
 
 function mebibytes(text: string | undefined): number | undefined {

@@ -10,10 +10,11 @@ import type { BatchShell, Tongue } from './batch-tongue.ts'
 import { SchedulerFailure } from './driver.ts'
 import type { Abilities } from './driver.ts'
 import {
-  cancelArguments, countsArguments, nodesArguments, queryArguments, slurmScript, submitArguments,
+  cancelArguments, controlCommands, countsArguments, nodesArguments, queryArguments, slurmScript,
+  startAgainArguments, submitArguments,
 } from './slurm-commands.ts'
 import {
-  parseCompletions, parseCounts, parseJobs, parseNodes, parseSubmitted, refusalOf,
+  parseCompletions, parseCounts, parseJobs, parseLicences, parseNodes, parseSubmitted, refusalOf,
 } from './slurm-output.ts'
 
 export interface SlurmConfig extends BatchConfig {
@@ -81,27 +82,45 @@ export function slurmTongue(config: SlurmConfig): Tongue {
       if (result.code === 0 || /invalid job id|already compl/i.test(result.stderr)) return
       throw failed('scancel', result)
     },
-    control: () => [],
-    readControlled: () => undefined,
+    control: controlCommands,
+    readControlled({ kind }, result) {
+      const words = result.stderr.trim()
+      // Tasks that have ended meanwhile are passed over.
+      if (/invalid job id|already|job has finished/i.test(words)) return undefined
+      if (result.code === 0) return undefined
+      const failure = failed(kind, result)
+      if (failure.code === 'unreachable') throw failure
+      return { reason: 'refused', words: failure.message }
+    },
+    refuse({ tasks, resources: { chunks = [] } }) {
+      if (tasks.length === 1 || chunks.length < 2) return undefined
+      const words = 'expected nodes of one kind for an array, got several: Slurm has no arrays of'
+        + ' heterogeneous jobs; submit the tasks one by one'
+      return { reason: 'tooLarge', words }
+    },
+    mend: (rows) => startAgainArguments(rows).map((words) => ({ argv: ['scontrol', ...words] })),
     async capacity(shell, signal) {
-      const [text, counts] = await Promise.all([
+      const [text, counts, licences] = await Promise.all([
         shell.ask(['sinfo', ...nodesArguments()], signal),
         shell.ask(['squeue', ...countsArguments(partition)], signal),
+        shell.ask(['scontrol', '-o', 'show', 'licenses'], signal),
       ])
       const nodes = parseNodes(text, partition)
       if (!nodes) throw unreadable('sinfo', text)
       const { queued, running } = parseCounts(counts)
-      return { ...nodes, tasksQueued: queued, tasksRunning: running }
+      return {
+        ...nodes, tasksQueued: queued, tasksRunning: running, licences: parseLicences(licences),
+      }
     },
   }
 }
 
 function abilitiesOf(config: SlurmConfig): Abilities {
   return {
-    arrays: true, hold: false, signal: false, suspend: false, startEstimate: false,
+    arrays: true, hold: true, signal: true, suspend: true, startEstimate: true,
     accounting: true, memoryEnforced: config.memoryEnforced ?? false, walltimeEnforced: true,
-    requeue: false, reservations: false, gpus: false, licences: false, nodes: false,
-    chunks: false, accounts: false, seenAt: false,
+    requeue: true, reservations: true, gpus: true, licences: true, nodes: true, chunks: true,
+    accounts: process.getuid?.() === 0, seenAt: false,
   }
 }
 

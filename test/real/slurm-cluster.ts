@@ -18,7 +18,7 @@ export interface SlurmClusterOptions {
   /** `gn` when left out; two clusters side by side need different names. */
   readonly clusterName?: string
   /** One node of 4 CPUs when left out. */
-  readonly nodes?: readonly { readonly name: string; readonly cpus: number }[]
+  readonly nodes?: readonly NodeOptions[]
   /** `tuned` schedules within fractions of a second, `default` as Slurm comes. */
   readonly scheduling?: 'tuned' | 'default'
   /** Seconds for which Slurm itself remembers an ended job; 300 when left out. */
@@ -27,6 +27,13 @@ export interface SlurmClusterOptions {
   readonly configuration?: readonly string[]
   /** More lines that define partitions; `main` holds all nodes and is the default. */
   readonly partitions?: readonly string[]
+}
+
+export interface NodeOptions {
+  readonly name: string
+  readonly cpus: number
+  /** Graphics processors, files in their place; none when left out. */
+  readonly gpus?: number
 }
 
 export interface SlurmCluster {
@@ -72,6 +79,12 @@ export async function startSlurmCluster(
   const confPath = join(directory, 'slurm.conf')
   const placed = nodes.map((node, i) => ({ ...node, port: nodePorts[i] ?? 0 }))
   writeFileSync(join(directory, 'plugstack.conf'), '')
+  writeFileSync(join(directory, 'gres.conf'), nodes.flatMap(({ name, gpus = 0 }) =>
+    Array.from({ length: gpus }, (_, at) => {
+      const device = join(directory, `gpu-${name}-${at}`)
+      writeFileSync(device, '')
+      return `NodeName=${name} Name=gpu File=${device}\n`
+    })).join(''))
   writeFileSync(confPath, configurationText(directory, controllerPort, placed, options))
   const env = { SLURM_CONF: confPath }
   const started: (() => Promise<void>)[] = []
@@ -151,7 +164,7 @@ async function startMunge(
 function configurationText(
   directory: string,
   controllerPort: number,
-  nodes: readonly { readonly name: string; readonly cpus: number; readonly port: number }[],
+  nodes: readonly (NodeOptions & { readonly port: number })[],
   options: SlurmClusterOptions,
 ): string {
   const host = hostname()
@@ -195,9 +208,10 @@ function configurationText(
     `MinJobAge=${options.minJobAgeSeconds ?? 300}`,
     ...(options.scheduling === 'default' ? [] : [`SchedulerParameters=${tuned}`]),
     ...(options.configuration ?? []),
-    ...nodes.map(({ name, cpus, port }) =>
+    ...(nodes.some(({ gpus }) => gpus) ? ['GresTypes=gpu'] : []),
+    ...nodes.map(({ name, cpus, port, gpus }) =>
       `NodeName=${name} NodeHostname=${host} NodeAddr=127.0.0.1 Port=${port} CPUs=${cpus}`
-      + ` RealMemory=${cpus * 1024} State=UNKNOWN`),
+      + ` RealMemory=${cpus * 1024} State=UNKNOWN${gpus ? ` Gres=gpu:${gpus}` : ''}`),
     `PartitionName=main Nodes=${nodes.map((node) => node.name).join(',')} Default=YES`
       + ' MaxTime=1-00:00:00 State=UP',
     ...(options.partitions ?? []),

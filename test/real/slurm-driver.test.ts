@@ -1,7 +1,6 @@
 // The driver of Slurm, held to the suite of all drivers on a real cluster, then to what only a real
 // one shows.
 
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { slurmDriver } from '../../node/scheduler/slurm.ts'
 import type { SlurmConfig } from '../../node/scheduler/slurm.ts'
@@ -10,6 +9,8 @@ import { assert, eventually, suite } from '../harness.ts'
 import type { Context } from '../harness.ts'
 import { driverSuite } from '../suites/driver.ts'
 import type { DriverRig } from '../suites/driver.ts'
+import { openBench, readOutput } from './batch-rig.ts'
+import type { Bench } from './batch-rig.ts'
 import { slurmMissing, startSlurmCluster } from './slurm-cluster.ts'
 import type { SlurmCluster, SlurmClusterOptions } from './slurm-cluster.ts'
 
@@ -17,6 +18,7 @@ const never = new AbortController().signal
 
 interface Rig extends DriverRig {
   readonly cluster: SlurmCluster
+  readonly bench: Bench
   readonly root: string
   readonly config: SlurmConfig
 }
@@ -35,33 +37,23 @@ async function openCluster(ctx: Context, options: SlurmClusterOptions = {}): Pro
 async function prepare(ctx: Context, own?: SlurmCluster): Promise<Rig> {
   const cluster = own ?? shared
   assert.ok(cluster)
-  const root = ctx.tmp()
-  chmodSync(root, 0o755)
-  // Counts what Slurm is really asked: each command is run through a script that writes a line.
-  const binDirectory = join(root, 'bin')
-  mkdirSync(binDirectory)
-  for (const program of ['sbatch', 'squeue', 'scancel', 'sinfo', 'scontrol']) {
-    const script = `#!/bin/sh\necho ${program} >>'${root}/asked'\nexec /usr/bin/${program} "$@"\n`
-    writeFileSync(join(binDirectory, program), script, { mode: 0o755 })
-  }
-  let made = 0
+  const commands = ['sbatch', 'squeue', 'scancel', 'sinfo', 'scontrol']
+  const bench = openBench(ctx.tmp(), '/usr/bin', commands)
+  const { root, binDirectory } = bench
   const config: SlurmConfig = {
     stateDirectory: join(root, 'state'), binDirectory, confPath: cluster.confPath, graceSeconds: 1,
   }
   return {
-    cluster, root, config, coresTotal: cluster.coresTotal, coresTooMany: 64, timeoutSeconds: 90,
+    cluster, bench, root, config,
+    coresTotal: cluster.coresTotal, coresTooMany: 64, timeoutSeconds: 90,
     async open() {
       const driver = slurmDriver(config)
       await driver.start()
       return driver
     },
-    taskDirectory() {
-      const directory = join(root, `task ${made++}'s`)
-      mkdirSync(directory)
-      return directory
-    },
+    taskDirectory: () => bench.taskDirectory(),
     output: readOutput,
-    queriesAsked: () => asked(root, 'squeue'),
+    queriesAsked: () => bench.asked('squeue'),
     outage: {
       begin: () => cluster.stopController(),
       end: () => cluster.startController(),
@@ -72,22 +64,6 @@ async function prepare(ctx: Context, own?: SlurmCluster): Promise<Rig> {
 const common = driverSuite('driver: slurm', (ctx) => prepare(ctx), { outages: true })
 common.before(async (ctx) => { shared = await openCluster(ctx) }, { timeoutSeconds: 120 })
 common.after.each(async () => { await shared?.clear() }, { timeoutSeconds: 60 })
-
-function asked(root: string, program: string): number {
-  if (!existsSync(join(root, 'asked'))) return 0
-  const lines = readFileSync(join(root, 'asked'), 'utf8').split('\n')
-  return lines.filter((line) => line === program).length
-}
-
-function readOutput(submission: Submission, taskIndex: number): { stdout: string; stderr: string } {
-  const task = submission.tasks.find((one) => one.taskIndex === taskIndex)
-  const directory = task?.directory ?? ''
-  const read = (stream: string): string => {
-    const path = join(directory, '.gridnode', stream)
-    return existsSync(path) ? readFileSync(path, 'utf8') : ''
-  }
-  return { stdout: read('stdout'), stderr: read('stderr') }
-}
 
 const t = suite('slurm driver on a real cluster')
 /** Slurm forgets an ended job after two seconds, which is the least it can be told. */
@@ -121,16 +97,11 @@ async function until(driver: Driver, kind: TaskStatus['kind']): Promise<TaskStat
   }, { timeoutSeconds: 90 })
 }
 
-/** Puts a script in the place of sbatch; `$real` in it is the real one. */
-function replaceSbatch(rig: Rig, lines: string): void {
-  const script = `#!/bin/sh\nreal=/usr/bin/sbatch\necho sbatch >>'${rig.root}/asked'\n${lines}\n`
-  writeFileSync(join(rig.root, 'bin/sbatch'), script, { mode: 0o755 })
-}
-
 t('finds the job whose submission had no answer, instead of submitting it again', async (ctx) => {
   const rig = await prepare(ctx, forgetful)
   const driver = await open(ctx, rig)
-  replaceSbatch(rig, '$real "$@" >/dev/null; echo "sbatch: error: Socket timed out" >&2; exit 1')
+  const lost = 'echo "sbatch: error: Socket timed out" >&2; exit 1'
+  rig.bench.replace('sbatch', `"$real" "$@" >/dev/null; ${lost}`)
   const submission = submissionOf(rig, '00000000000001aa', 'echo once; sleep 1; exit 4')
   const error = await assert.rejects(driver.submit(submission, never), /timed out/)
   assert.equal((error as { code?: string }).code, 'unreachable')
@@ -138,7 +109,7 @@ t('finds the job whose submission had no answer, instead of submitting it again'
   await driver.stop()
   const again = await open(ctx, rig)
   assert.accepted(await again.submit(submission, never))
-  assert.equal(asked(rig.root, 'sbatch'), 1)
+  assert.equal(rig.bench.asked('sbatch'), 1)
   const ended = await until(again, 'ended')
   assert.equal(ended.kind === 'ended' && ended.exitCode, 4)
   assert.equal(readOutput(submission, 0).stdout, 'once\n')
@@ -147,7 +118,7 @@ t('finds the job whose submission had no answer, instead of submitting it again'
 t('runs a task once even if it was submitted twice', async (ctx) => {
   const rig = await prepare(ctx, forgetful)
   const driver = await open(ctx, rig)
-  replaceSbatch(rig, `cat >'${rig.root}/script'; $real "$@" <'${rig.root}/script'
+  rig.bench.replace('sbatch', `cat >'${rig.root}/script'; $real "$@" <'${rig.root}/script'
 $real "$@" <'${rig.root}/script' >'${rig.root}/second'`)
   const submission = submissionOf(rig, '00000000000002aa', 'echo once; sleep 2; exit 3')
   assert.accepted(await driver.submit(submission, never))
@@ -204,4 +175,54 @@ t('calls a task lost when its node is', async (ctx) => {
   ctx.after(() => rig.cluster.command(resume).catch(() => {}))
   const ended = await until(driver, 'ended')
   assert.equal(ended.kind === 'ended' && [ended.how, ended.exitCode], ['lost', -1])
+})
+
+const several = suite('slurm driver with nodes of several kinds')
+let kinds: SlurmCluster | undefined
+several.before(async (ctx) => {
+  kinds = await openCluster(ctx, {
+    nodes: [{ name: 'n1', cpus: 2, gpus: 2 }, { name: 'n2', cpus: 2 }, { name: 'n3', cpus: 2 }],
+    configuration: ['Licenses=solver:3'],
+  })
+}, { timeoutSeconds: 120 })
+several.after.each(async () => { await kinds?.clear() }, { timeoutSeconds: 60 })
+
+several('places processors, nodes, chunks and licences, and shows what there is', async (ctx) => {
+  const rig = await prepare(ctx, kinds)
+  const driver = await open(ctx, rig)
+  const { nodesTotal, gpusTotal, gpusFree, licences } = await driver.capacity(never)
+  assert.equal([nodesTotal, gpusTotal, gpusFree, licences], [
+    3, 2, 2, [{ name: 'solver', count: 3 }],
+  ])
+  const asking = (tag: string, changes: Partial<Submission['resources']>): Submission => ({
+    ...submissionOf(rig, tag, 'sleep 500'),
+    resources: { coresPerTask: 1, memoryBytesPerTask: 0, walltimeSeconds: 300, ...changes },
+  })
+  const two = { nodes: 2, coresPerNode: 2, memoryBytesPerNode: 0, gpusPerNode: 0 }
+  const one = { nodes: 1, coresPerNode: 1, memoryBytesPerNode: 0, gpusPerNode: 2 }
+  const wide = asking('00000000000006aa', {
+    coresPerTask: 5, gpusPerTask: 2, chunks: [one, two],
+    licences: [{ name: 'solver', count: 2 }],
+  })
+  const { localId } = assert.accepted(await driver.submit(wide, never))
+  await until(driver, 'running')
+  const shown = await rig.cluster.command(['squeue', '-h', '-o', '%N|%W|%D', '-S', 'i'])
+  assert.equal(shown.trim().split('\n'), ['n1|solver:2|1', 'n[2-3]|(null)|2'])
+  assert.equal((await driver.capacity(never)).gpusFree, 0)
+  const more = asking('00000000000006ab', { gpusPerTask: 1 })
+  assert.accepted(await driver.submit(more, never))
+  await driver.cancel(wide.tag, 'all', never)
+  await eventually(async () => {
+    const seen = await driver.query(never)
+    const kindOf = (tag: string): string | undefined =>
+      seen.find((one) => one.tag === tag)?.status.kind
+    return kindOf(wide.tag) === 'ended' && kindOf(more.tag) === 'running'
+  }, { timeoutSeconds: 90 })
+  await eventually(async () => (await driver.capacity(never)).gpusFree === 1)
+  assert.ok(localId.length > 0)
+  assert.refused(await driver.submit(asking('00000000000006ac', { gpusPerTask: 3 }), never),
+    'tooLarge')
+  const tasks = [0, 1].map((taskIndex) => ({ taskIndex, directory: rig.taskDirectory() }))
+  const mixed = { ...asking('00000000000006ad', { coresPerTask: 5, chunks: [one, two] }), tasks }
+  assert.match(assert.refused(await driver.submit(mixed, never), 'tooLarge').words, /one by one/)
 })

@@ -279,6 +279,19 @@ export function driverSuite(
     assert.ok(assert.refused(again, 'unable').words.length > 5)
   })
 
+  test('puts a running task back, which then runs once more', async (rig, driver) => {
+    if (!driver.abilities.requeue || driver.kind === 'fake') return
+    const script = 'echo run; [ "$(grep -c run .gridnode/stdout)" -ge 2 ] || sleep 500; exit 8'
+    const submission = make(rig, script)
+    assert.accepted(await driver.submit(submission, never))
+    await settled(rig, async () => rig.output(submission, 0).stdout === 'run\n')
+    await all(rig, driver, submission, (status) => status.kind === 'running')
+    assert.accepted(await driver.control(submission.tag, 'all', { kind: 'requeue' }, never))
+    const [ended] = await allEnded(rig, driver, submission)
+    assert.equal([ended?.how, ended?.exitCode], ['exited', 8])
+    assert.equal(rig.output(submission, 0).stdout, 'run\nrun\n')
+  })
+
   test('finds running, queued and ended tasks again after a restart', async (rig, driver) => {
     const whole = rig.coresTotal
     const ended = make(rig, 'exit 3')
