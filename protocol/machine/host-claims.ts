@@ -19,7 +19,8 @@ import { chargeFor } from '../rules/ledger-holds.ts'
 import type { TaskReport, UsageTotal } from '../rules/run.ts'
 import { chargeable, meterCommitment, mostUsage } from '../rules/run.ts'
 import { say } from './delivery.ts'
-import { forgetContract, leaseLives, resultsTaken, toldOf } from './host-book.ts'
+import { leaseLives, resultsTaken, toldOf } from './host-book.ts'
+import { closeIfOver } from './host-contracts.ts'
 import { forgetOrders } from './host-control.ts'
 import { watchClaim } from './host-clause.ts'
 import { keepDocuments } from './kept-documents.ts'
@@ -187,14 +188,13 @@ export function onTrancheRemoved(turn: Turn, id: TrancheId): void {
   forgetOrders(turn, id)
   const contract = view.get('hostContracts', tranche.contract)
   if (!contract) return
-  const left = {
+  view.put('hostContracts', contract.id, {
     ...contract,
     tranches: contract.tranches - 1,
     outstanding: contract.outstanding - tranche.open,
     running: contract.running - running,
-  }
-  view.put('hostContracts', contract.id, left)
-  if (!left.open && left.tranches === 0) forgetContract(turn, contract.id)
+  })
+  closeIfOver(turn, contract.id)
 }
 
 /** [CLAIM-3] */

@@ -174,6 +174,12 @@ export function onContractClosed(
   else forgetContract(turn, id)
 }
 
+/** Nothing stands under it any more, and nothing new may come. */
+export function closeIfOver(turn: Turn, id: HostContract['id']): void {
+  const contract = turn.view.get('hostContracts', id)
+  if (contract && !contract.open && contract.tranches === 0) forgetContract(turn, id)
+}
+
 export function onIdle(turn: Turn, id: HostContract['id']): void {
   const contract = turn.view.get('hostContracts', id)
   if (!contract) return

@@ -19,7 +19,7 @@ import type { PairStatement, StatementOf } from '../rules/statement.ts'
 import { parseStatement, witnessSignerName } from '../rules/statement.ts'
 import type { EventOf } from './events.ts'
 import { policyOf } from './home-grants.ts'
-import { answerHold, decline } from './host-contracts.ts'
+import { answerHold, closeIfOver, decline } from './host-contracts.ts'
 import type { MessageOf } from './messages.ts'
 import type { CoreTables } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -90,7 +90,13 @@ export function onPayerReplayed(turn: Turn, event: EventOf<'payerReplayed'>): vo
   if (!check) return
   checked(turn, event.hold, check.contract)
   setTimer(turn, `check/${event.hold}`, undefined)
-  if (view.get('ledgerHolds', event.hold)?.state !== 'asked') return
+  if (view.get('ledgerHolds', event.hold)?.state === 'asked') answerChecked(turn, event, check)
+  closeIfOver(turn, check.contract)
+}
+
+function answerChecked(
+  turn: Turn, event: EventOf<'payerReplayed'>, check: CoreTables['holdChecks'],
+): void {
   const parsed = parseStatement(check.note)
   const statement = parsed.ok ? parsed.value.statement : undefined
   if (!event.holds || statement?.kind !== 'hold') {
@@ -121,6 +127,8 @@ export function onCheckDue(turn: Turn, hold: Sid): void {
   if (turn.view.get('ledgerHolds', hold)?.state === 'asked') {
     decline(turn, check.home, hold, 'grant')
   }
+  // It may have been over but for this hold.
+  closeIfOver(turn, check.contract)
 }
 
 /** After a start: a replay that was under way is over; the home proves again. */

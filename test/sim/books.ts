@@ -11,21 +11,21 @@ import { openReplay } from '../../protocol/rules/audit.ts'
 import { crossCheck, lookupsFor } from '../../protocol/rules/audit-pairs.ts'
 import { checkNow } from '../../protocol/rules/ledger-entry.ts'
 import { outcomeOf } from './batch-scheduler.ts'
-import { honest } from './liars.ts'
+import { remaining } from './liars.ts'
 import type { Machine } from './machine.ts'
 import { demand } from './oracle.ts'
 import { holdSums } from './sums.ts'
 import type { World } from './world.ts'
 
 export function checkBooks(world: World): void {
-  const machines = honest(world.machines)
+  const machines = remaining(world.machines)
   for (const machine of machines) {
     checkStarts(machine)
     checkPosted(machine)
   }
   for (const [id, job] of world.jobs) {
     const home = world.machines.find(({ identity }) => identity.site === job.site)!
-    if (!home.lie) checkStory(world, home, id)
+    if (!home.lie && !home.isGone) checkStory(world, home, id)
   }
   if (world.profile.name === 'calm') checkCalm(world)
   const logs = machines.map(replayed)
@@ -40,7 +40,9 @@ export function checkBooks(world: World): void {
 /** Law 3: what is posted is the sum of what the log says was accepted, forgotten or not. */
 function checkPosted(machine: Machine): void {
   const sums = new Map<string, bigint>()
-  for (const { home, host, accepted } of holdSums(leavesOf(machine)).values()) {
+  for (const { home, host, grant, accepted } of holdSums(leavesOf(machine)).values()) {
+    // What an allocation pays is in no account.
+    if (grant !== '') continue
     const key = `${host}>${home}`
     sums.set(key, (sums.get(key) ?? 0n) + accepted)
   }
@@ -51,10 +53,11 @@ function checkPosted(machine: Machine): void {
   }
 }
 
-/** The statements of its log on the disk. */
-export function leavesOf({ disk }: Machine): string[] {
-  return [...disk.records('ledgerEntries')].toSorted(([a], [b]) => a < b ? -1 : 1)
-    .map(([, text]) => unpack(text) as string)
+/** The statements of its log on the disk, with those that it has dropped from the mirror. */
+export function leavesOf({ disk, mirror }: Machine): string[] {
+  const here = [...disk.records('ledgerEntries')]
+    .map(([key, text]): [string, string] => [key, unpack(text) as string])
+  return [...mirror, ...here].toSorted(([a], [b]) => a < b ? -1 : 1).map(([, note]) => note)
 }
 
 /** Law 2: no task of a tranche was started twice. */
@@ -113,7 +116,7 @@ const unheardOf = ['leases_lapsed', 'awards_unanswered', 'message_malformed', 'r
 
 /** Where nothing went wrong, each task ran once and no lease ran out. */
 function checkCalm(world: World): void {
-  for (const { process, identity } of world.machines) {
+  for (const { process, identity } of remaining(world.machines)) {
     const view = draft<CoreTables>(process!.loop.tables)
     for (const name of unheardOf) {
       demand(view.get('counters', name) === undefined, 'calm', () =>

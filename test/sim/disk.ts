@@ -1,6 +1,8 @@
-// A disk: synced batches in virtual time. A batch is on it as a whole or not at all; what a crash
-// finds on its way may have arrived. Values are packed as the real store packs them, so what
-// cannot be stored fails here too.
+// A disk: synced batches in virtual time, with the store's rule of starting. A batch counts as a
+// whole or not at all; what a crash finds on its way may have arrived, or a part of it may, like
+// the last record of a write-ahead log that was cut: who starts there sees by its length that it
+// is no whole batch, and drops it. The number of batches stands beside them and is behind by one
+// at the most. Values are packed as the real store packs them, so what cannot be stored fails here.
 
 import { pack, unpack } from '../../protocol/base/record.ts'
 import type { Tables, Write } from '../../protocol/base/tables.ts'
@@ -46,7 +48,26 @@ interface Batch {
   readonly callOff: () => void
 }
 
-export function openDisk(time: VirtualTime, chance: Random, commitMsMax: number): Disk {
+/** What lies at the end of the log: so many records were to be there. */
+interface Tail {
+  readonly sequence: number
+  readonly length: number
+  readonly writes: readonly Packed[]
+}
+
+export interface DiskOptions {
+  readonly time: VirtualTime
+  readonly chance: Random
+  readonly commitMsMax: number
+  /** Whether a batch that is on its way at a crash is torn, and where. */
+  readonly tearing: Random
+  /** How often, in a thousand. */
+  readonly torn: () => number
+}
+
+export function openDisk({ time, chance, commitMsMax, tearing, torn }: DiskOptions): Disk {
+  let tail: Tail | undefined
+  let [sequence, counted] = [0, 0]
   const tables = new Map<string, Map<string, string>>()
   let underWay: Batch | undefined
   let failing = false
@@ -64,6 +85,15 @@ export function openDisk(time: VirtualTime, chance: Random, commitMsMax: number)
     }
   }
 
+  /** The store's rule: what is no whole batch never was. */
+  const settle = (): void => {
+    if (tail?.writes.length === tail?.length) {
+      apply(tail?.writes ?? [])
+      sequence = tail?.sequence ?? sequence
+    }
+    tail = undefined
+  }
+
   const packed = (writes: readonly Write[]): Packed[] => writes.map(({ table, key, value }) =>
     value === undefined ? { table, key } : { table, key, text: pack(value) })
 
@@ -75,21 +105,35 @@ export function openDisk(time: VirtualTime, chance: Random, commitMsMax: number)
         underWay = undefined
         const failed = failing
         failing = false
-        if (!failed || chance.chance(500)) apply(batch.writes)
+        if (!failed || chance.chance(500)) {
+          apply(batch.writes)
+          sequence++
+        }
+        if (!failed) counted = sequence
         done(failed ? new Error('the disk is full') : undefined)
       })
       underWay = { writes: packed(writes), callOff }
     },
     crash() {
-      if (underWay && chance.chance(500)) apply(underWay.writes)
-      underWay?.callOff()
+      if (underWay) {
+        const { writes, callOff } = underWay
+        const arrives = chance.chance(500)
+        const cut = tearing.chance(torn()) ? tearing.int(writes.length) : undefined
+        const there = cut !== undefined ? writes.slice(0, cut) : arrives ? writes : []
+        tail = { sequence: sequence + 1, length: writes.length, writes: there }
+        callOff()
+      }
       underWay = undefined
     },
-    install: (writes) => apply(packed(writes)),
+    install(writes) {
+      settle()
+      apply(packed(writes))
+    },
     failNext() {
       failing = true
     },
     load() {
+      settle()
       const loaded: Tables = new Map()
       for (const [table, records] of tables) {
         if (coldTables.has(table)) continue
@@ -113,9 +157,15 @@ export function openDisk(time: VirtualTime, chance: Random, commitMsMax: number)
       records.set(key, text.slice(0, chance.int(text.length)))
       damaged = `${table} ${key} is not what was written`
     },
-    damage: () => damaged,
+    damage() {
+      settle()
+      return damaged ?? (sequence < counted
+        ? `it has ${sequence} batches, ${counted} were counted` : undefined)
+    },
     putBack(copy) {
       damaged = undefined
+      tail = undefined
+      sequence = counted
       tables.clear()
       for (const [table, records] of copy) tables.set(table, new Map(records))
     },

@@ -6,6 +6,8 @@ import { pack, unpack } from '../../protocol/base/record.ts'
 import { assert, suite } from '../harness.ts'
 import { leavesOf } from './books.ts'
 import { checkBytes, checkInvariants, checkMoney, logOf } from './invariants.ts'
+import { checkGrants } from './invariants-grants.ts'
+import { checkSnapshots } from './invariants-snapshots.ts'
 import type { Machine } from './machine.ts'
 import { profileOf } from './profile.ts'
 import { run } from './run.ts'
@@ -115,6 +117,46 @@ t('I12: another amount than the tariff makes', () => {
   change(machines, replaced('usage', /"core_s":([0-9]+)/, '"core_s":1$1'))
   assert.throws(() => machines.map(logOf).forEach(checkMoney), /I12: .* the tariff/)
 })
+
+/** The logs of runs in which allocations were spent, and snapshots made. */
+function laterLogs(wanted: 'grantEveryMs' | 'snapshotEveryMs', kind: string): readonly Machine[] {
+  for (let seed = 1; seed < 100; seed++) {
+    const profile = profileOf(seed, { kind: 'calm', sites: 3, jobs: 6 })
+    if (profile.faults[wanted] === 0) continue
+    const { machines } = run(profile).world
+    const isThere = machines.some((machine) => leavesOf(machine).some((note) =>
+      note.startsWith(`gridnode/v1/${kind}\n`)
+      && (kind === 'snapshot' || /"grant":"[0-9a-f]/.test(note))))
+    if (isThere) return machines
+  }
+  throw new Error(`no run with a ${kind}`)
+}
+
+t('I7: more spent of an allocation than was granted, and more asked for', () => {
+  const machines = laterLogs('grantEveryMs', 'hold')
+  checkGrants(machines.map(logOf))
+  for (const machine of machines) {
+    const entries = machine.disk.records('ledgerEntries') as Map<string, string>
+    for (const [key, text] of entries) {
+      const poor = replaced('grant', /"amount":"[0-9]+"/, '"amount":"0"')(unpack(text) as string)
+      if (poor !== undefined) entries.set(key, pack(poor))
+    }
+  }
+  assert.throws(() => checkGrants(machines.map(logOf)), /I7: /)
+}, { timeoutSeconds: 120 })
+
+t('I10: a snapshot with another sum, and one of other entries', () => {
+  const machines = laterLogs('snapshotEveryMs', 'snapshot')
+  const machine = machines.find(({ snapshots }) => snapshots.size > 0)!
+  const [[size, text]] = [...machine.snapshots] as [[number, string]]
+  checkSnapshots(logOf(machine))
+  machine.snapshots.set(size, text.replace(/"limit":"/, '"limit":"1'))
+  assert.throws(() => checkSnapshots(logOf(machine)), /I10: .* its text makes/)
+  machine.snapshots.set(size, text)
+  const log = logOf(machine)
+  const leaves = log.leaves.with(3, { ...log.leaves[3]!, note: `${log.leaves[3]!.note} ` })
+  assert.throws(() => checkSnapshots({ ...log, leaves }), /I10: .* its head is another/)
+}, { timeoutSeconds: 120 })
 
 t('I9: a head that is no prefix of its log', () => {
   const machines = logs()

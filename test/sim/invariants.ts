@@ -1,18 +1,19 @@
 // The ledger's invariants, said a second time from the bytes of the logs alone: JSON, SHA-256 and
-// sums, without the rules that the logs were written by. I7 and I10 are not here: nobody in a
-// simulated federation issues allocations or drops entries.
+// sums, without the rules that the logs were written by. I7 and I10 have files of their own.
 
 import { createHash } from 'node:crypto'
 import { toHex } from '../../protocol/base/crypto.ts'
 import { root } from '../../protocol/base/merkle.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 import { leavesOf } from './books.ts'
+import { checkGrants } from './invariants-grants.ts'
+import { checkSnapshots } from './invariants-snapshots.ts'
 import type { Machine } from './machine.ts'
 import { demand } from './oracle.ts'
 
 type Json = { readonly [name: string]: unknown }
 
-interface Leaf {
+export interface Leaf {
   readonly kind: string
   readonly sid: string
   readonly body: Json
@@ -32,7 +33,9 @@ export function checkInvariants(machines: readonly Machine[]): void {
     checkSequences(log)
     checkBytes(log)
     checkMoney(log)
+    checkSnapshots(log)
   }
+  checkGrants(logs)
   for (const [at, left] of logs.entries()) {
     for (const right of logs.slice(at + 1)) checkMirror(left, right)
     for (const other of logs) checkHeads(left, other)
@@ -57,7 +60,7 @@ function leafOf(note: string): Leaf {
 }
 
 /** RFC 6962, as it is written there. */
-function treeHash(leaves: readonly string[]): Buffer {
+export function treeHash(leaves: readonly string[]): Buffer {
   if (leaves.length === 0) return sha256('')
   if (leaves.length === 1) return sha256(Uint8Array.of(0), leaves[0]!)
   let half = 1
@@ -118,6 +121,8 @@ interface Hold {
   readonly host: string
   readonly amount: bigint
   readonly contract: string
+  /** What pays: an allocation, or '' for credit. */
+  readonly grant: string
   claimed: bigint
   accepted: bigint
   held: boolean
@@ -147,7 +152,8 @@ export function checkMoney({ site, leaves, machine }: Log): void {
     if (kind === 'hold') {
       holds.set(sid, {
         home: String(body['from']), host: String(body['to']), amount,
-        contract: body['contract'] as string, claimed: 0n, accepted: 0n, held: false,
+        contract: body['contract'] as string, grant: String(body['grant']),
+        claimed: 0n, accepted: 0n, held: false,
       })
     }
     if (kind === 'settle' && body['side'] === 'offer') {
@@ -158,7 +164,7 @@ export function checkMoney({ site, leaves, machine }: Log): void {
     if (kind === 'held') {
       of.held = true
       // A site that was put back has lost which of these had ended.
-      const isOurs = of.host === site && machine.restores === 0
+      const isOurs = of.host === site && of.grant === '' && machine.restores === 0
       if (isOurs) checkExposure(site, of, { holds, limits, paid })
     }
     if (kind === 'declined' || kind === 'void') of.held = false
@@ -196,11 +202,12 @@ function checkExposure(
   // Whoever has paid it, and whether the other has agreed: at most so much is owed less.
   let [held, left] = [0n, paid.get(pairOf(site, home)) ?? 0n]
   for (const one of holds.values()) {
-    if (one.home === home && one.host === site) {
+    if (one.home === home && one.host === site && one.grant === '') {
       // A hold whose final claim is not accepted may have been resolved by other words.
       if (one.held && one.claimed === 0n) held += one.amount
     }
-    if (one.home === site && one.host === home) left += one.accepted
+    const isBack = one.home === site && one.host === home && one.grant === ''
+    if (isBack) left += one.accepted
   }
   const limit = limits.get(`${site}>${home}`) ?? 0n
   demand(held - left <= limit, 'I6', () =>

@@ -95,6 +95,11 @@ export function honest(machines: readonly Machine[]): readonly Machine[] {
   return machines.filter(({ lie }) => lie === undefined)
 }
 
+/** Those of whom the laws are asked at the end. */
+export function remaining(machines: readonly Machine[]): readonly Machine[] {
+  return honest(machines).filter(({ isGone }) => !isGone)
+}
+
 function othersOf(machine: Machine): readonly SiteName[] {
   return machine.world.sites().filter((site) => site !== machine.identity.site)
 }

@@ -57,6 +57,11 @@ export interface Machine {
   skewMs: number
   /** Its operator lets it take no new work. */
   draining: boolean
+  /** It has left the federation and runs no more. */
+  isGone: boolean
+  /** Beside the database: the texts of its snapshots by size, and the entries that it dropped. */
+  readonly snapshots: Map<number, string>
+  readonly mirror: Map<string, string>
   coreHour: Microcredits
   creditLimit: Microcredits
   /** Beside the database: the high-water mark, and what the root key has signed of later epochs. */
@@ -97,7 +102,13 @@ export function openMachine(world: Surroundings, at: number): Machine {
   const machine: Machine = {
     identity,
     profile: own,
-    disk: openDisk(time, random(profile.seed, `disk ${identity.site}`), profile.commitMsMax),
+    disk: openDisk({
+      time,
+      chance: random(profile.seed, `disk ${identity.site}`),
+      commitMsMax: profile.commitMsMax,
+      tearing: random(profile.seed, `torn ${identity.site}`),
+      torn: () => world.faults().torn,
+    }),
     spool: emptySpool(),
     scheduler: batchScheduler({
       time,
@@ -109,6 +120,9 @@ export function openMachine(world: Surroundings, at: number): Machine {
     chance,
     skewMs: own.skewMs,
     draining: false,
+    isGone: false,
+    snapshots: new Map(),
+    mirror: new Map(),
     coreHour: own.coreHour,
     creditLimit: own.creditLimit,
     mark: undefined,

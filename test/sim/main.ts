@@ -117,8 +117,8 @@ if (values.image === true) {
 } else if (values.scale !== undefined) {
   scaleTable(values.scale.split(',').map((sites) => number(sites, 2, limits.sitesMax)), {
     seed: first,
-    jobs: number(values.jobs ?? '300', 1, 100_000),
-    busyMs: number(values.seconds ?? '300', 0, 86_400) * 1_000,
+    jobs: number(values.jobs ?? '200', 1, 100_000),
+    busyMs: number(values.seconds ?? '120', 0, 86_400) * 1_000,
   }, say)
 } else if (positionals.length > 0) {
   throw new Error(`expected options only, got '${positionals.join(' ')}'; logs come after --swf`)

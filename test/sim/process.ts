@@ -12,6 +12,7 @@ import { judgeGossip } from '../../protocol/machine/gossip.ts'
 import type { CoreTables, Self } from '../../protocol/machine/state.ts'
 import { createLoop } from '../../node/loop.ts'
 import type { Happening } from '../../node/loop.ts'
+import { performKept } from './archive.ts'
 import { performWork } from './effects.ts'
 import {
   deniedIn,
@@ -30,7 +31,7 @@ const startAgainMs = 5_000
 
 export function startMachine(machine: Machine): void {
   const { world, identity, disk, federation } = machine
-  if (machine.process || !federation) return
+  if (machine.process || !federation || machine.isGone) return
   const damage = disk.damage()
   if (damage !== undefined) {
     world.log(machine, `does not start: ${damage}`)
@@ -143,9 +144,9 @@ function perform(machine: Machine, process: Process, effect: Effect): void {
     case 'replayPayer': return performLog(machine, process, effect)
     case 'raiseMark': return raiseMark(machine)
     case 'alarm': return world.log(machine, effect.detail)
-    case 'connectMembers':
     case 'storeSnapshot':
-    case 'dropEntries':
+    case 'dropEntries': return performKept(machine, process, effect)
+    case 'connectMembers':
     case 'jobChanged': return undefined
     default: return performWork(machine, process, effect)
   }

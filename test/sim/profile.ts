@@ -37,8 +37,15 @@ export interface Faults {
   readonly slowEveryMs: number
   readonly clockEveryMs: number
   readonly drainEveryMs: number
-  /** A record on a disk has rotted, or a batch was torn: no process starts on it. */
+  /** A record on a disk has rotted: no process starts on it. */
   readonly rotEveryMs: number
+  /** Of batches that a crash finds on their way: a part of them is on the disk, and is dropped. */
+  readonly torn: number
+  /** An authority grants an allocation, and jobs name them; an operator makes a snapshot. */
+  readonly grantEveryMs: number
+  readonly snapshotEveryMs: number
+  /** After so long one site leaves for good. */
+  readonly leaveAfterMs: number
   /** Tasks lost and submissions refused by schedulers, collections that fail; in a thousand. */
   readonly lost: number
   readonly refused: number
@@ -84,6 +91,7 @@ export const noFaults: Faults = {
   crashEveryMs: 0, breakEveryMs: 0, partitionEveryMs: 0,
   outageEveryMs: 0, diskFailureEveryMs: 0, restoreEveryMs: 0, garbageEveryMs: 0,
   deafEveryMs: 0, slowEveryMs: 0, clockEveryMs: 0, drainEveryMs: 0, rotEveryMs: 0,
+  torn: 0, grantEveryMs: 0, snapshotEveryMs: 0, leaveAfterMs: 0,
   lost: 0, refused: 0, collectFails: 0,
   stagingFails: 0, changes: 0,
 }
@@ -208,9 +216,26 @@ export function profileOf(seed: number, overrides: Overrides = {}): Profile {
     verbs: without.includes('verbs') ? 0 : wishes.pick([0, 6, 15, 40]),
     waitsPermille: without.includes('waits') ? 0 : wishes.pick([0, 300, 600]),
     ...liar !== undefined && { liar },
-    faults: withoutFaults({ ...noFaults, ...kind.faults }, without),
+    faults: withoutFaults({ ...noFaults, ...kind.faults, ...sometimes(seed, kind.name) }, without),
   }
 }
+
+/** What happens in some runs of a kind, each by a stream of its own. */
+function sometimes(seed: number, kind: string): Partial<Faults> {
+  const drawn = (name: string, permille: number): boolean =>
+    random(seed, `sometimes ${name}`).chance(permille)
+  return {
+    ...kind !== 'calm' && { torn: 400 },
+    ...drawn('grants', 300) && { grantEveryMs: 15_000 },
+    ...drawn('snapshots', 250) && { snapshotEveryMs: 12_000 },
+    ...kindsOfLeaving.has(kind) && drawn('leaving', 250) && { leaveAfterMs: 60_000 },
+  }
+}
+
+/** Where nobody's disk is put back: who is gone closes with nobody. */
+const kindsOfLeaving: ReadonlySet<string> = new Set([
+  'lossy', 'crashes', 'partitions', 'schedulers',
+])
 
 /** What a lying site does; each is written down in liars.ts. */
 export const lieNames = [

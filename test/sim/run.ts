@@ -6,11 +6,14 @@ import { trancheIdOf } from '../../protocol/base/ids.ts'
 import { draft } from '../../protocol/base/tables.ts'
 import type { HoldRecord } from '../../protocol/rules/ledger-book.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
+import { startArchivists } from './archive.ts'
+import { startAuthorities } from './authorities.ts'
 import { checkBooks } from './books.ts'
 import { planFaults } from './faults.ts'
 import { startHostility } from './hostile.ts'
 import { checkInvariants } from './invariants.ts'
-import { honest, startLying } from './liars.ts'
+import { remaining, startLying } from './liars.ts'
+import { startLeaving } from './leaving.ts'
 import type { Machine } from './machine.ts'
 import { checkSite, demand } from './oracle.ts'
 import type { Profile } from './profile.ts'
@@ -44,6 +47,9 @@ export function run(profile: Profile, options: WorldOptions = {}): Run {
     startLying(world)
     startUsers(world)
     startOperators(world)
+    startAuthorities(world)
+    startArchivists(world)
+    startLeaving(world)
     startVerbs(world)
     const plan = planFaults({ ...world, log: (text) => world.log(text) })
     world.point = (machine, what) => plan.point(machine, what)
@@ -54,7 +60,7 @@ export function run(profile: Profile, options: WorldOptions = {}): Run {
     letGo(world)
     rest(world)
     checkBooks(world)
-    checkInvariants(honest(world.machines))
+    checkInvariants(remaining(world.machines))
   } catch (error) {
     throw explained(world, error)
   }
@@ -119,10 +125,11 @@ const everlasting = new Set(['exchange', 'offer', 'forget', 'invite', 'reconcile
 export function whatIsOpen(world: World): string[] {
   const open: string[] = []
   for (const [id, job] of world.jobs) {
-    const isLiars = world.machines.some(({ identity, lie }) => lie && identity.site === job.site)
+    const isLiars = world.machines.some(({ identity, lie, isGone }) =>
+      (lie || isGone) && identity.site === job.site)
     if (!job.answered && !isLiars) open.push(`${id} was not answered`)
   }
-  for (const machine of honest(world.machines)) open.push(...openAt(world, machine))
+  for (const machine of remaining(world.machines)) open.push(...openAt(world, machine))
   return open
 }
 
@@ -161,7 +168,7 @@ function openAt(world: World, machine: Machine): string[] {
     if (!left.has(home)) open.push(`${site}: open bid ${id}`)
   }
   const heard = tables.get('heardPeers')
-  for (const { identity } of honest(world.machines)) {
+  for (const { identity } of remaining(world.machines)) {
     const isHeard = identity.site === site || heard?.has(identity.site)
     if (!isHeard) open.push(`${site} has not heard ${identity.site}`)
   }
@@ -184,9 +191,10 @@ function leftToPeople(world: World, machine: Machine): ReadonlySet<string> {
   return new Set<string>([...people, ...withLiars(world, machine)])
 }
 
-/** Whatever is open with a liar: its name, tranches and contracts. */
+/** Whatever is open with a liar, or who has left: its name, tranches and contracts. */
 function withLiars(world: World, { process }: Machine): string[] {
-  const liars = world.machines.filter(({ lie }) => lie).map(({ identity }) => identity.site)
+  const liars = world.machines.filter(({ lie, isGone }) => lie || isGone)
+    .map(({ identity }) => identity.site)
   const view = draft<CoreTables>(process?.loop.tables ?? new Map())
   const open: string[] = [...liars]
   for (const table of ['homeTranches', 'homeContracts'] as const) {

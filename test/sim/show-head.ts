@@ -88,7 +88,9 @@ export function replayed(
 ): { readonly holds: boolean, readonly detail: string } {
   const replay = openReplay(home, () => true)
   for (let index = 0; index < size; index++) {
-    const [fault] = replay.leaf(Buffer.from(read('ledgerEntries', entryKey(index)) as string))
+    const note = read('ledgerEntries', entryKey(index)) as string | undefined
+    if (note === undefined) return { holds: false, detail: `${home} has dropped its first entries` }
+    const [fault] = replay.leaf(Buffer.from(note))
     if (fault) return { holds: false, detail: fault.detail }
   }
   const summary = replay.summary()

@@ -8,6 +8,8 @@ import { parseStatement } from '../../protocol/rules/statement.ts'
 export interface HoldSum {
   readonly home: string
   readonly host: string
+  /** What pays: an allocation, or '' for credit. */
+  readonly grant: string
   /** Tasks of its newest usage. */
   tasks: number
   coreSeconds: number
@@ -29,7 +31,8 @@ export function holdSums(notes: Iterable<string>): Map<Sid, HoldSum> {
     const { sid } = parsed.value
     const said = parsed.value.statement as PairStatement
     if (said.kind === 'hold') {
-      sums.set(sid, { home: said.from, host: said.to, tasks: 0, coreSeconds: 0, accepted: 0n })
+      const { from: home, to: host, grant } = said
+      sums.set(sid, { home, host, grant, tasks: 0, coreSeconds: 0, accepted: 0n })
     } else if (said.kind === 'usage') {
       usages.set(sid, said.amount)
       const sum = sums.get(said.hold)

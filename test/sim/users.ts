@@ -8,6 +8,7 @@ import type { JobDocument, SignedJob } from '../../protocol/rules/job.ts'
 import { readJob, signJob, userSignerName } from '../../protocol/rules/job.ts'
 import type { Answer } from '../../protocol/machine/effects.ts'
 import type { Happening } from '../../node/loop.ts'
+import { paidFrom } from './authorities.ts'
 import { keyFor, must } from './identity.ts'
 import type { Profile } from './profile.ts'
 import type { Random } from './random.ts'
@@ -72,6 +73,7 @@ export function drawJob(profile: Profile, index: number): SignedJob {
     policy: chance.pick(['cheapest', 'soonest', 'soonest', 'balanced']),
     start_within_seconds: chance.pick([60, 300, 900]),
     ...oddity(chance),
+    ...paidFrom(profile, index),
   })
 }
 

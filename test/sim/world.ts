@@ -71,6 +71,7 @@ export interface WorldOptions {
 }
 
 const askAgainMs = 5_000
+const poorMs = 10_000
 const linesKept = 400
 const overheardKept = 300
 /** One commit in so many is checked. */
@@ -137,6 +138,12 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
     log: (machine, what) => log(`${machine.identity.site.split('.')[0]}: ${what}`),
   }
 
+  /** Nobody has granted anything yet: its owner tries again, and gives up with the faults. */
+  const poor = (machine: Machine, signed: SignedJob): void => {
+    world.jobs.delete(signed.id)
+    if (!world.healed) time.after(poorMs, () => world.submit(machine, signed))
+  }
+
   const world: World = {
     profile,
     time,
@@ -183,8 +190,9 @@ export function createWorld(profile: Profile, options: WorldOptions = {}): World
           // The disk was put back to before its parent was handed in.
           else if (answer.kind === 'refused' && answer.code === 'bad_dependency') {
             world.jobs.delete(signed.id)
-          }
-          else throw new Error(`a job was not taken: ${JSON.stringify(answer)}`)
+          } else if (answer.kind === 'refused' && answer.code === 'no_allocation') {
+            poor(machine, signed)
+          } else throw new Error(`a job was not taken: ${JSON.stringify(answer)}`)
         },
       })
     },

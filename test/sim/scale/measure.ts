@@ -18,11 +18,11 @@ export interface ScaleOptions {
 
 /** At each site, on average. */
 const jobEveryMs = 600_000
-/** Several heartbeats of everybody, at least. */
-const warmMsMin = 120_000
-const warmMsPerSite = 1_000
-const idleMs = 300_000
-const settleMs = 120_000
+/** A heartbeat of everybody, at least. */
+const warmMsMin = 60_000
+const warmMsPerSite = 600
+const idleMs = 180_000
+const settleMs = 60_000
 const drainMsMax = 3_600_000
 const samples = 20
 
