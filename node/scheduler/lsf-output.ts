@@ -140,7 +140,7 @@ export function parseAccounting(text: string): BatchRow[] {
     const end = /: Completed <(done|exit)>(?:; ([^\n]*?))?[.;]?$/m.exec(block)
     if (!id?.[1] || tag === undefined || !end) continue
     const reason = end[2] ?? ''
-    const began = /: (?:Dispatched|Started) /.test(block)
+    const began = /: (?:\[\d+\] )?(?:dispatched|started) /i.test(block)
     const phase = end[1] === 'done' ? 'exited' : endOf(reason, began ? '1' : '')
     rows.push({
       tag, jobId: id[1], positions: id[2] === undefined ? undefined : [Number(id[2]) - 1], phase,

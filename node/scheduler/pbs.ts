@@ -3,8 +3,8 @@
 // of qstat, so PBS Pro 14 or later.
 //
 // A job's id is its sequence number, without the server's name; an array's has brackets. What has
-// ended is not in the query: the records of the job scripts tell, and the server's history where
-// job_history_enable is set.
+// ended is in the query only where the server keeps history (job_history_enable); elsewhere the
+// records of the job scripts tell.
 
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import { BatchDriver } from './batch-driver.ts'
@@ -18,7 +18,7 @@ import { SchedulerFailure } from './driver.ts'
 import type { Abilities, Capacity, ControlRefusal, ControlVerb, Submission } from './driver.ts'
 import type { RunResult } from './exec.ts'
 import {
-  parseId, parsePbsJson, pbsNodes, pbsQueues, pbsRefusal, pbsRows, queueCapacity,
+  parseId, parsePbsJson, pbsNodes, pbsQueues, pbsRefusal, pbsRows, queueCapacity, textAt,
 } from './pbs-output.ts'
 import type { PbsJob, PbsNode, PbsQueue } from './pbs-output.ts'
 
@@ -49,6 +49,9 @@ export function pbsDriver(config: PbsConfig): BatchDriver {
 const mebibyte = 1024 * 1024
 
 export function pbsTongue(config: PbsConfig): Tongue {
+  // Whether the server keeps what has ended, as `capacity` saw it last. Asked for history that it
+  // does not keep, qstat shows no job at all.
+  let history = false
   return {
     ...pbsCommon(config), kind: 'pbs', title: 'PBS',
     abilities: { ...pbsAbilities(config), chunks: true },
@@ -59,7 +62,9 @@ export function pbsTongue(config: PbsConfig): Tongue {
     submit: (submission, script) => ({
       argv: ['qsub', ...submitArguments(submission, config)], input: script.text,
     }),
-    query: ({ jobs }) => ({ argv: ['qstat', ...statusWords, ...jobs.map(idOf)] }),
+    query: ({ jobs }) => ({
+      argv: ['qstat', ...(history ? ['-x'] : []), ...statusWords, ...jobs.map(idOf)],
+    }),
     readRows,
     async gone(shell, missing, signal) {
       const argv = ['qstat', '-x', ...statusWords, ...missing.map(idOf)]
@@ -70,6 +75,8 @@ export function pbsTongue(config: PbsConfig): Tongue {
     capacity: async (shell, signal) => {
       const nodes = await section(shell, ['pbsnodes', '-a', '-v', '-F', 'json'], 'nodes', signal)
       const queues = await section(shell, ['qstat', '-Q', '-f', '-F', 'json'], 'Queue', signal)
+      const [server] = await section(shell, ['qstat', '-B', '-f', '-F', 'json'], 'Server', signal)
+      history = /^true$/i.test(textAt(server?.attributes ?? new Map(), 'job_history_enable') ?? '')
       return pbsCapacity(pbsNodes(nodes), pbsQueues(queues), config.queue)
     },
   }
@@ -139,9 +146,9 @@ export function submitArguments(submission: Submission, config: PbsConfig): stri
     '-N', jobNameOf(tag), '-S', '/bin/sh', '-o', '/dev/null', '-e', '/dev/null', '-m', 'n',
     // Jobs get what this command gets; the engine gives it the inherited variables and no more.
     '-V',
-    // A task that PBS started again by itself would run twice; of an array it insists on the right
-    // to, and the script's claim stops the second run.
-    '-r', tasks.length > 1 ? 'y' : 'n',
+    // A task that PBS started again by itself would run twice. Of an array it insists on the right
+    // to, and an operator's qrerun needs it; then the script's claim stops a second run.
+    '-r', tasks.length > 1 || config.operator ? 'y' : 'n',
     '-l', `select=${select}`,
     ...(select.includes('+') || !select.startsWith('1:') ? ['-l', 'place=scatter'] : []),
     '-l', `walltime=${resources.walltimeSeconds}`,

@@ -166,6 +166,11 @@ function qstat(machine: FakeMachine, { history }: OpenPbsOptions, call: Call): A
     timestamp: Math.floor(Date.now() / 1000), pbs_version: version, pbs_server: serverName,
   }
   if (has(options, 'Q')) return { stdout: pbsText({ ...head, Queue: showQueues(machine) }) }
+  if (has(options, 'B')) {
+    const job_history_enable = history ? 'True' : 'False'
+    const server = { server_state: 'Active', scheduling: 'True', job_history_enable }
+    return { stdout: pbsText({ ...head, Server: { [serverName]: server } }) }
+  }
   if (has(options, 'x') && !history) {
     return {
       stdout: pbsText(head), stderr: 'qstat: PBS is not configured to maintain job history\n',

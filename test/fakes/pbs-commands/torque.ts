@@ -112,6 +112,10 @@ function qsub(machine: FakeMachine, call: Call): Answer {
         + 'requirement\n',
     }
   }
+  const open = machine.tasks().filter(({ state }) => state !== 'ended')
+  if (open.length + indexes.list.length > (queue.tasksMax ?? Infinity)) {
+    return pbsFault('qsub', 15046, ' MSG=total number of jobs exceeds the queue limit')
+  }
   const [path] = options.operands
   const script = path === undefined ? call.input : readFileSync(join(call.directory, path), 'utf8')
   const array = request !== undefined
