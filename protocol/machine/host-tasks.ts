@@ -26,6 +26,7 @@ export function onTasksObserved(turn: Turn, event: EventOf<'tasksObserved'>): vo
 function observe(turn: Turn, seen: ObservedTask): void {
   const { view } = turn
   const tranche = view.get('hostTranches', seen.tranche)
+  if (!tranche && seen.status.kind === 'queued' && seen.status.held) return cancelLost(turn, seen)
   const found = view.get('hostTasks', taskKey(seen.tranche, seen.task))
   if (!tranche || !found || (tranche.phase !== 'submitting' && tranche.phase !== 'running')) return
   const before = found.state
@@ -86,6 +87,16 @@ function observe(turn: Turn, seen: ObservedTask): void {
     gatherEnded(turn, tranche.id, task.task)
     checkEnd(turn, tranche.id)
   }
+}
+
+/**
+ * [CONTROL-5] Our disk was put back to before it was submitted: held, it would wait for ever, and
+ * nobody else can release it.
+ */
+function cancelLost(turn: Turn, { tranche }: ObservedTask): void {
+  const isAsked = turn.effects.some((effect) =>
+    effect.kind === 'cancelTranche' && effect.tranche === tranche)
+  if (!isAsked) turn.effects.push({ kind: 'cancelTranche', tranche })
 }
 
 export function onTaskCollected(turn: Turn, event: EventOf<'taskCollected'>): void {

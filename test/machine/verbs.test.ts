@@ -118,6 +118,16 @@ t('[CONTROL-1] [CONTROL-2] holds what is queued at the host, whatever message is
   assert.equal(view(home!).get('homeTasks', taskKey(job.id, 2))!.report!.halt, 'held')
 })
 
+t('[CONTROL-5] what a restored host holds unknowingly is cancelled', () => {
+  const [world, , host] = federation(2)
+  const tranche = 'ab'.repeat(8) as TrancheId
+  const seen = (status: { kind: 'queued'; held?: true }): string[] =>
+    happen(world, host!, { kind: 'tasksObserved', tasks: [{ tranche, task: 1, status }] })
+      .map(({ kind }) => kind)
+  assert.equal(seen({ kind: 'queued' }).includes('cancelTranche'), false)
+  assert.equal(seen({ kind: 'queued', held: true }).includes('cancelTranche'), true)
+})
+
 t('tells the owner what a host cannot do, and why', () => {
   const [world, home, host] = federation(2)
   const job = away()
