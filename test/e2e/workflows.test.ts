@@ -171,7 +171,8 @@ t('what the batch standard asks of a job is done', async (ctx) => {
   writeFileSync(join(here.directory, 'gated'), `#!/bin/sh
 #PBS -h -N gated -l select=1:ncpus=1:mem=64mb
 trap 'echo usr1 >got; exit 3' USR1
-sleep 60 & wait
+echo >ready
+while :; do sleep 0.2; done
 `)
   const id = run(here, ['qsub', 'gated']).trim()
   assert.match(id, /^\d+\.a\.example$/)
