@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly seed: number
   /** Jobs that each home has open at once. */
   readonly openMax: number
+  /** Aborted when nobody wants an answer any more. */
+  readonly signal: AbortSignal
 }
 
 export interface Load {
@@ -65,7 +67,7 @@ export function openLoad(options: LoadOptions): Load {
   const goOn = { yes: true }
   const cancels: Promise<unknown>[] = []
   const people = options.homes.map((home) => handInJobs({
-    home, lines, goOn, answered, cancels, folder: options.folder, openMax: options.openMax,
+    ...options, home, lines, goOn, answered, cancels,
     chance: random(options.seed, `jobs of ${home.name}`),
   }))
   const all = Promise.all(people)
@@ -86,23 +88,22 @@ export function openLoad(options: LoadOptions): Load {
   }
 }
 
-interface Person {
+interface Person extends LoadOptions {
   readonly home: Site
-  readonly folder: string
   readonly lines: string
   readonly goOn: { readonly yes: boolean }
   readonly answered: Answered[]
   /** Tries, under way. */
   readonly cancels: Promise<unknown>[]
-  readonly openMax: number
   readonly chance: Random
 }
 
 async function handInJobs(person: Person): Promise<void> {
-  const { home, goOn, openMax } = person
-  for (let count = 0; goOn.yes; count++) {
-    while (goOn.yes && !(await hasRoom(home, openMax))) await pause(againMs)
-    if (goOn.yes) await handIn(person, count)
+  const { home, openMax } = person
+  const goOn = (): boolean => person.goOn.yes && !person.signal.aborted
+  for (let count = 0; goOn(); count++) {
+    while (goOn() && !(await hasRoom(home, openMax))) await pause(againMs)
+    if (goOn()) await handIn(person, count)
   }
 }
 
@@ -136,7 +137,7 @@ cp input result
 `,
     options: { place },
   })
-  for (;;) {
+  while (!person.signal.aborted) {
     try {
       await upload(home)
       const { job } = await home.client.post<SubmitAnswer>(apiPaths.jobs, note)

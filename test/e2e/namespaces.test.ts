@@ -63,7 +63,7 @@ t.before(async (ctx) => {
     },
   })
   load = openLoad({
-    folder: ctx.tmp(), seed, openMax: 3,
+    folder: ctx.tmp(), seed, openMax: 3, signal: ctx.signal,
     homes: homes.map((name) => federation.site(name)),
   })
 }, { timeoutSeconds: 120 })
@@ -159,12 +159,15 @@ function openKills(): Kills {
       if (victims.length === 0) victims.push(chance.pick(federation.sites))
       const strikes = chance.between(4, 12)
       for (let at = 0; at < strikes && counts.kills < killsWanted; at++) {
-        await pause(chance.between(50, 900))
+        await pause(chance.between(50, 700))
         const all = chance.chance(60)
-        await Promise.all(all ? federation.sites.map(strike) : [strike(chance.pick(victims))])
+        const chosen = chance.pick(victims)
+        // Who is down already gives its place to another one.
+        const struck = [chosen, ...victims, ...federation.sites].find((one) => one.running())
+        await Promise.all((all ? federation.sites : [struck ?? chosen]).map(strike))
         noneFailed()
       }
-      await pause(chance.between(500, 3_000))
+      await pause(chance.between(300, 2_000))
     },
     async allUp() {
       await Promise.all(ways.values())
