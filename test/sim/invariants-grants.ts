@@ -2,7 +2,7 @@
 // every hold in its grantee's own log, and no more is spent than was granted by all logs together,
 // over the epochs of a grantee that has lost its disk.
 
-import type { Leaf, Log } from './invariants.ts'
+import type { Leaf, Log } from './log-bytes.ts'
 import { demand } from './oracle.ts'
 
 interface Spending {

@@ -4,8 +4,8 @@
 // allocations is read off the entries once more.
 
 import { createHash } from 'node:crypto'
-import { treeHash } from './invariants.ts'
-import type { Leaf, Log } from './invariants.ts'
+import type { Leaf, Log } from './log-bytes.ts'
+import { treeHash } from './log-bytes.ts'
 import { demand } from './oracle.ts'
 import { holdSums } from './sums.ts'
 

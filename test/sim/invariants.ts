@@ -1,30 +1,15 @@
 // The ledger's invariants, said a second time from the bytes of the logs alone: JSON, SHA-256 and
 // sums, without the rules that the logs were written by. I7 and I10 have files of their own.
 
-import { createHash } from 'node:crypto'
 import { toHex } from '../../protocol/base/crypto.ts'
 import { root } from '../../protocol/base/merkle.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
-import { leavesOf } from './books.ts'
 import { checkGrants } from './invariants-grants.ts'
 import { checkSnapshots } from './invariants-snapshots.ts'
+import type { Json, Log } from './log-bytes.ts'
+import { logOf, treeHash } from './log-bytes.ts'
 import type { Machine } from './machine.ts'
 import { demand } from './oracle.ts'
-
-type Json = { readonly [name: string]: unknown }
-
-export interface Leaf {
-  readonly kind: string
-  readonly sid: string
-  readonly body: Json
-  readonly note: string
-}
-
-export interface Log {
-  readonly machine: Machine
-  readonly site: string
-  readonly leaves: readonly Leaf[]
-}
 
 export function checkInvariants(machines: readonly Machine[]): void {
   const logs = machines.map(logOf)
@@ -40,32 +25,6 @@ export function checkInvariants(machines: readonly Machine[]): void {
     for (const right of logs.slice(at + 1)) checkMirror(left, right)
     for (const other of logs) checkHeads(left, other)
   }
-}
-
-export function logOf(machine: Machine): Log {
-  return { machine, site: machine.identity.site, leaves: leavesOf(machine).map(leafOf) }
-}
-
-function sha256(...parts: readonly (string | Uint8Array)[]): Buffer {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return hash.digest()
-}
-
-function leafOf(note: string): Leaf {
-  const text = note.slice(0, note.indexOf('\n\n') + 1)
-  const [first = '', json = ''] = text.split('\n')
-  const body = JSON.parse(json) as Json
-  return { kind: first.replace('gridnode/v1/', ''), sid: sha256(text).toString('hex'), body, note }
-}
-
-/** RFC 6962, as it is written there. */
-export function treeHash(leaves: readonly string[]): Buffer {
-  if (leaves.length === 0) return sha256('')
-  if (leaves.length === 1) return sha256(Uint8Array.of(0), leaves[0]!)
-  let half = 1
-  while (2 * half < leaves.length) half *= 2
-  return sha256(Uint8Array.of(1), treeHash(leaves.slice(0, half)), treeHash(leaves.slice(half)))
 }
 
 /** I1: the head is that of the leaves. */

@@ -4,12 +4,9 @@
 //   npm run sim -- --seed N --shrink       a smaller run that breaks the same law
 //   npm run sim -- --seeds A-B             many seeds; a failing one prints how to replay it
 //   npm run sim -- --minutes M             so long, from a seed that is drawn and printed
-//   npm run sim -- --swf A B C             logs in the Standard Workload Format, a site each
-//     --hours H  --from SECOND,…  --rank R,…  --queue-ahead Q  --svg FILE
-//   npm run sim -- --image                 1,500 equal tasks on two sites, a row for each depth of
-//     --queue-ahead Q,…  --task-seconds S  the queue, or for those given
-//   npm run sim -- --scale 10,100,1000     federations of so many sites, a column of a table each
-//     --jobs J  --seconds S                at least so many jobs, and for so long
+//   npm run sim -- --swf A B C --hours H --from SECOND,… --rank R,… --queue-ahead Q --svg FILE
+//   npm run sim -- --image --queue-ahead Q,… --task-seconds S
+//   npm run sim -- --scale 10,100,1000 --jobs J --seconds S
 //   --kind K --liar LIE --sites S --jobs J --tasks T --length MINUTES --without FAULT,…
 //                                          instead of what the seed says
 

@@ -19,7 +19,7 @@ export interface ScaleOptions {
 /** At each site, on average. */
 const jobEveryMs = 600_000
 /** A heartbeat of everybody, at least. */
-const warmMsMin = 60_000
+const warmMsMin = 180_000
 const warmMsPerSite = 600
 const idleMs = 180_000
 const settleMs = 60_000
@@ -48,7 +48,7 @@ export interface Measured {
   readonly sites: number
   readonly jobs: number
   readonly auctions: number
-  /** For each job, beyond what is said anyway. */
+  /** All that was said while there was work, for each job. */
   readonly perJob: Readonly<Record<Group, Rates>>
   /** For each site and second, while there is no work. */
   readonly idle: Readonly<Record<Group, Rates>>
@@ -107,8 +107,7 @@ export function measureScale(sites: number, options: ScaleOptions): Measured {
   const allBusy = rates(at.idle, at.end, 1)
   const share = sites * busySeconds
   const perJob = record((group) => ({
-    messages: (allBusy[group].messages - idleRates[group].messages * share) / jobs,
-    bytes: (allBusy[group].bytes - idleRates[group].bytes * share) / jobs,
+    messages: allBusy[group].messages / jobs, bytes: allBusy[group].bytes / jobs,
   }))
   const idleCpu = (idle.cpuMs - before.cpuMs) / (sites * idleMs / 1_000)
   const all = [...journeys.values()]
@@ -123,7 +122,7 @@ export function measureScale(sites: number, options: ScaleOptions): Measured {
     awardMs: spread(all.map(({ awardedMs }) => awardedMs ?? NaN)),
     hostMs: spread(all.map(({ submittedAtHostMs }) => submittedAtHostMs ?? NaN)),
     heapBytesPerSite: heapBytes() / sites,
-    cpuMsPerJob: (end.cpuMs - idle.cpuMs - idleCpu * share) / jobs,
+    cpuMsPerJob: Math.max(0, end.cpuMs - idle.cpuMs - idleCpu * share) / jobs,
     cpuMsPerIdleSecond: idleCpu,
     commitsPerIdleSecond: (idle.commits - before.commits) / (sites * idleMs / 1_000),
   }
