@@ -20,7 +20,7 @@ export const jobAttributes = [
 ].join(',')
 
 export const slotAttributes =
-  'Name,Machine,SlotType,State,Cpus,TotalSlotCpus,Memory,TotalSlotMemory'
+  'Name,Machine,SlotType,State,Cpus,TotalSlotCpus,Memory,TotalSlotMemory,GPUs,TotalSlotGPUs'
 
 /** Nothing printed is an empty list; undefined when it is no list of ClassAds. */
 export function parseAds(text: string): Ad[] | undefined {
@@ -143,7 +143,7 @@ export function parseCapacity(
   const schedds = parseAds(scheddText)
   if (!slots || !schedds) return undefined
   const machines = new Map<string, { cores: number; memory: number }>()
-  let [coresTotal, coresFree, memoryTotal, memoryFree] = [0, 0, 0, 0]
+  let [coresTotal, coresFree, memoryTotal, memoryFree, gpusTotal, gpusFree] = [0, 0, 0, 0, 0, 0]
   for (const slot of slots) {
     const state = textAt(slot, 'State')
     const type = textAt(slot, 'SlotType')
@@ -155,6 +155,8 @@ export function parseCapacity(
     coresTotal += cores
     memoryTotal += memory
     coresFree += free ? numberAt(slot, 'Cpus') : 0
+    gpusTotal += numberAt(slot, divided ? 'TotalSlotGPUs' : 'GPUs')
+    gpusFree += free ? numberAt(slot, 'GPUs') : 0
     memoryFree += free ? numberAt(slot, 'Memory') * mebibyte : 0
     // One task takes one slot, so the largest slot is what a machine can give.
     const machine = textAt(slot, 'Machine')
@@ -171,6 +173,7 @@ export function parseCapacity(
   }
   return {
     coresTotal, coresFree, memoryBytesTotal: memoryTotal, memoryBytesFree: memoryFree,
+    nodesTotal: machines.size, gpusTotal, gpusFree,
     tasksQueued: schedds.reduce((sum, ad) => sum + numberAt(ad, 'TotalIdleJobs'), 0),
     tasksRunning: schedds.reduce((sum, ad) => sum + numberAt(ad, 'TotalRunningJobs'), 0),
     queues: [queue],

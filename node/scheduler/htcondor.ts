@@ -9,16 +9,16 @@
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import { BatchDriver } from './batch-driver.ts'
 import type { BatchConfig } from './batch-driver.ts'
+import { beyondNodes } from './batch-limits.ts'
 import { jobNameOf } from './batch-script.ts'
 import { demandSuccess, failed, unreadable } from './batch-shell.ts'
 import type { BatchCommand, JobScript, Target, Tongue } from './batch-tongue.ts'
 import { SchedulerFailure } from './driver.ts'
-import type { Abilities, Capacity, ControlVerb, Submission, SubmitRefusal } from './driver.ts'
+import type { Abilities, ControlVerb, Submission } from './driver.ts'
 import {
   jobAttributes, parseCapacity, parseJobs, parseSubmitted, refusalOf, slotAttributes,
   startsAttribute, tagAttribute,
 } from './htcondor-output.ts'
-import { couldNeverRun } from './pbs.ts'
 
 export interface HtcondorConfig extends BatchConfig {
   /** CONDOR_CONFIG; HTCondor's own default when left out. */
@@ -31,8 +31,8 @@ export interface HtcondorConfig extends BatchConfig {
   readonly memoryEnforced?: boolean
   /** Whether machines have graphics processors (`request_gpus`). */
   readonly gpus?: boolean
-  /** Whether licences are configured as concurrency limits, of their names. */
-  readonly licences?: boolean
+  /** Licences that are configured as concurrency limits, of these names. */
+  readonly licences?: readonly string[]
 }
 
 export function htcondorDriver(config: HtcondorConfig): BatchDriver {
@@ -68,7 +68,7 @@ export function htcondorTongue(config: HtcondorConfig): Tongue {
       const words = `expected a job id of condor_submit, got ${result.stdout.trim().slice(0, 200)}`
       throw new SchedulerFailure('malformed', words)
     },
-    refuse: (submission, capacity) => refusedHere(submission, capacity, queue),
+    refuse: (submission, capacity) => beyondNodes(submission, capacity, queue),
     query: ({ users, onlyTag }) => ({
       argv: [
         'condor_q', '-allusers', '-constraint', constraintOf(users, onlyTag),
@@ -109,7 +109,13 @@ export function htcondorTongue(config: HtcondorConfig): Tongue {
       ], signal)
       const capacity = parseCapacity(slots, schedds, queue)
       if (!capacity) throw unreadable('condor_status', slots)
-      return capacity
+      const names = config.licences ?? []
+      if (names.length === 0) return capacity
+      const limits = await shell.ask([
+        'condor_config_val', ...names.map((name) => `${name.toUpperCase()}_LIMIT`),
+      ], signal)
+      const counts = limits.split('\n').map((line) => Number.parseInt(line, 10) || 0)
+      return { ...capacity, licences: names.map((name, at) => ({ name, count: counts[at] ?? 0 })) }
     },
   }
 }
@@ -119,7 +125,7 @@ function abilitiesOf(config: HtcondorConfig): Abilities {
     arrays: true, hold: true, signal: true, suspend: true, startEstimate: false,
     accounting: true, memoryEnforced: config.memoryEnforced ?? false, walltimeEnforced: true,
     requeue: true, reservations: false, gpus: config.gpus ?? false,
-    licences: config.licences ?? false,
+    licences: (config.licences ?? []).length > 0,
     // Only its parallel universe has several machines for a job, which few pools offer.
     nodes: false, chunks: false, accounts: process.getuid?.() === 0, seenAt: false,
   }
@@ -163,15 +169,6 @@ export function submitFile(
 function argument(word: string): string {
   const quoted = word.replaceAll("'", "''").replaceAll('"', '""').replaceAll('$', '$(DOLLAR)')
   return `'${quoted}'`
-}
-
-function refusedHere(
-  submission: Submission, capacity: Capacity, queue: string,
-): SubmitRefusal | undefined {
-  const asked = submission.queue ?? queue
-  if (asked === queue) return couldNeverRun(submission, capacity)
-  const words = `expected the queue ${queue}, which is all that HTCondor has here, got ${asked}`
-  return { reason: 'queueUnknown', words }
 }
 
 function constraintOf(users: readonly string[], onlyTag: string | undefined): string {

@@ -181,6 +181,16 @@ export function parseMemory(text: string): Map<string, number> {
   return found
 }
 
+/** `bhosts -s`: how many there are of each shared resource, at all of its places. */
+export function parseShared(text: string): Map<string, number> {
+  const found = new Map<string, number>()
+  for (const line of text.split('\n').slice(1)) {
+    const match = /^(\S+) +([\d.]+) /.exec(line)
+    if (match?.[1]) found.set(match[1], (found.get(match[1]) ?? 0) + Math.floor(Number(match[2])))
+  }
+  return found
+}
+
 export interface LsfQueue {
   readonly name: string
   readonly usable: boolean

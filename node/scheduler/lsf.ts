@@ -8,6 +8,7 @@
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import { BatchDriver } from './batch-driver.ts'
 import type { BatchConfig } from './batch-driver.ts'
+import { beyondNodes } from './batch-limits.ts'
 import { formatIndexes, jobNameOf, plainName, quote } from './batch-script.ts'
 import { failed, unreadable } from './batch-shell.ts'
 import type { BatchCommand, JobScript, Target, Tongue } from './batch-tongue.ts'
@@ -16,9 +17,8 @@ import type { Abilities, ControlRefusal, ControlVerb, Submission } from './drive
 import type { RunResult } from './exec.ts'
 import {
   hostFields, isAway, jobFields, parseAccounting, parseHosts, parseJobs, parseMemory, parseQueues,
-  parseSubmitted, queueCapacity, refusalOf,
+  parseShared, parseSubmitted, queueCapacity, refusalOf,
 } from './lsf-output.ts'
-import { couldNeverRun } from './pbs.ts'
 
 export interface LsfConfig extends BatchConfig {
   /** The directory of lsf.conf (LSF_ENVDIR); LSF's own default when left out. */
@@ -33,8 +33,8 @@ export interface LsfConfig extends BatchConfig {
   readonly memoryPerSlot?: boolean
   /** Whether hosts have graphics processors that LSF knows (`-gpu`). */
   readonly gpus?: boolean
-  /** Whether licences are configured as shared resources, of their names. */
-  readonly licences?: boolean
+  /** Licences that are configured as shared resources, of these names. */
+  readonly licences?: readonly string[]
 }
 
 export function lsfDriver(config: LsfConfig): BatchDriver {
@@ -66,7 +66,7 @@ export function lsfTongue(config: LsfConfig): Tongue {
       argv: ['bsub', ...submitArguments(submission, script, config)],
     }),
     readSubmitted,
-    refuse: couldNeverRun,
+    refuse: (submission, capacity) => beyondNodes(submission, capacity, config.queue),
     query: ({ users, onlyTag }) => ({
       argv: [
         'bjobs', '-a', '-u', users.length === 1 ? users[0] ?? 'all' : 'all',
@@ -103,6 +103,10 @@ export function lsfTongue(config: LsfConfig): Tongue {
       const queues = parseQueues(queueText)
       if (!queues) throw unreadable('bqueues', queueText)
       const memory = parseMemory(await shell.ask(['lshosts', '-w'], signal))
+      const names = config.licences ?? []
+      const shared = names.length === 0
+        ? new Map<string, number>()
+        : parseShared(await shell.ask(['bhosts', '-s', ...names], signal))
       const usable = hosts.filter((host) => host.usable)
       const sum = (of: (host: typeof usable[number]) => number): number =>
         usable.reduce((total, host) => total + of(host), 0)
@@ -114,6 +118,8 @@ export function lsfTongue(config: LsfConfig): Tongue {
         memoryBytesFree: sum(({ name, cores, coresBusy }) => Math.floor(
           (memory.get(name) ?? 0) * Math.max(0, cores - coresBusy) / Math.max(1, cores),
         )),
+        nodesTotal: usable.length,
+        licences: names.map((name) => ({ name, count: shared.get(name) ?? 0 })),
         tasksQueued: queues.reduce((total, queue) => total + queue.slotsWaiting, 0),
         tasksRunning: queues.reduce((total, queue) => total + queue.slotsRunning, 0),
         queues: queues.filter(({ usable: open, name }) =>
@@ -131,7 +137,7 @@ function abilitiesOf(config: LsfConfig): Abilities {
     arrays: true, hold: true, signal: true, suspend: true, startEstimate: false,
     accounting: true, memoryEnforced: config.memoryEnforced ?? false, walltimeEnforced: true,
     requeue: true, reservations: true, gpus: config.gpus ?? false,
-    licences: config.licences ?? false, nodes: true, chunks: true,
+    licences: (config.licences ?? []).length > 0, nodes: true, chunks: true,
     accounts: process.getuid?.() === 0, seenAt: false,
   }
 }

@@ -238,6 +238,8 @@ export interface PbsNode {
   readonly coresBusy: number
   readonly memoryBytes: number
   readonly memoryBytesBusy: number
+  readonly gpus: number
+  readonly gpusBusy: number
   /** Only jobs of this queue; undefined: of any. */
   readonly queue: string | undefined
   readonly jobs: readonly string[]
@@ -255,6 +257,8 @@ export function pbsNodes(nodes: readonly PbsJob[]): PbsNode[] {
       coresBusy: Number(of('resources_assigned', 'ncpus')) || 0,
       memoryBytes: parseBytes(of('resources_available', 'mem')) ?? 0,
       memoryBytesBusy: parseBytes(of('resources_assigned', 'mem')) ?? 0,
+      gpus: Number(of('resources_available', 'ngpus')) || 0,
+      gpusBusy: Number(of('resources_assigned', 'ngpus')) || 0,
       queue: textAt(attributes, 'queue'),
       jobs: (textAt(attributes, 'jobs') ?? '').split(',').filter((job) => job !== ''),
     }

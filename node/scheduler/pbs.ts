@@ -9,6 +9,7 @@
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import { BatchDriver } from './batch-driver.ts'
 import type { BatchConfig } from './batch-driver.ts'
+import { beyondNodes } from './batch-limits.ts'
 import { formatIndexes, jobNameOf } from './batch-script.ts'
 import { failed, unreadable } from './batch-shell.ts'
 import type {
@@ -18,7 +19,8 @@ import { SchedulerFailure } from './driver.ts'
 import type { Abilities, Capacity, ControlRefusal, ControlVerb, Submission } from './driver.ts'
 import type { RunResult } from './exec.ts'
 import {
-  parseId, parsePbsJson, pbsNodes, pbsQueues, pbsRefusal, pbsRows, queueCapacity, textAt,
+  parseId, parsePbsJson, pbsNodes, pbsQueues, pbsRefusal, pbsRows, queueCapacity, resourceAt,
+  textAt,
 } from './pbs-output.ts'
 import type { PbsJob, PbsNode, PbsQueue } from './pbs-output.ts'
 
@@ -38,8 +40,8 @@ export interface PbsConfig extends BatchConfig {
   readonly operator?: boolean
   /** Whether graphics processors are configured as `ngpus` (Torque: `gpus`). */
   readonly gpus?: boolean
-  /** Whether licences are configured as resources of the server, of their names. */
-  readonly licences?: boolean
+  /** Licences that are configured as resources of the server, of these names; not for Torque. */
+  readonly licences?: readonly string[]
 }
 
 export function pbsDriver(config: PbsConfig): BatchDriver {
@@ -77,7 +79,11 @@ export function pbsTongue(config: PbsConfig): Tongue {
       const queues = await section(shell, ['qstat', '-Q', '-f', '-F', 'json'], 'Queue', signal)
       const [server] = await section(shell, ['qstat', '-B', '-f', '-F', 'json'], 'Server', signal)
       history = /^true$/i.test(textAt(server?.attributes ?? new Map(), 'job_history_enable') ?? '')
-      return pbsCapacity(pbsNodes(nodes), pbsQueues(queues), config.queue)
+      const licences = (config.licences ?? []).map((name) => ({
+        name,
+        count: Number(resourceAt(server?.attributes ?? new Map(), 'resources_available', name) ?? 0),
+      }))
+      return { ...pbsCapacity(pbsNodes(nodes), pbsQueues(queues), config.queue), licences }
     },
   }
 }
@@ -109,7 +115,8 @@ export function pbsCommon(config: PbsConfig): Pick<
       const words = `expected a job id of qsub, got ${result.stdout.trim().slice(0, 200)}`
       throw new SchedulerFailure('malformed', words)
     },
-    refuse: couldNeverRun,
+    // PBS takes what no node could ever give, and lets it wait.
+    refuse: (submission, capacity) => beyondNodes(submission, capacity, config.queue),
     async find(shell, { tag, users }, signal) {
       const argv = ['qselect', '-u', users.join(','), '-N', jobNameOf(tag)]
       const text = await shell.ask(argv, signal)
@@ -131,7 +138,7 @@ export function pbsAbilities(config: PbsConfig): Abilities {
     arrays: true, hold: true, signal: true, suspend: operator, startEstimate: false,
     accounting: true, memoryEnforced: config.memoryEnforced ?? false, walltimeEnforced: true,
     requeue: operator, reservations: true, gpus: config.gpus ?? false,
-    licences: config.licences ?? false, nodes: true, chunks: false,
+    licences: (config.licences ?? []).length > 0, nodes: true, chunks: false,
     accounts: process.getuid?.() === 0, seenAt: false,
   }
 }
@@ -169,31 +176,6 @@ function selectOf(resources: Submission['resources']): string {
     ...(memoryBytesPerNode > 0 ? [`mem=${Math.ceil(memoryBytesPerNode / mebibyte)}mb`] : []),
     ...(gpusPerNode > 0 ? [`ngpus=${gpusPerNode}`] : []),
   ].join(':')).join('+')
-}
-
-/** PBS takes what no node could ever give, and lets it wait. */
-export function couldNeverRun(
-  { resources, queue }: Submission, capacity: Capacity,
-): { readonly reason: 'tooLarge'; readonly words: string } | undefined {
-  const asked = capacity.queues.filter(({ name }) => queue === undefined || name === queue)
-  if (asked.length === 0) return undefined
-  const { coresPerTask, memoryBytesPerTask } = resources
-  const cores = resources.chunks
-    ? Math.max(...resources.chunks.map(({ coresPerNode }) => coresPerNode))
-    : coresPerTask
-  const memory = resources.chunks
-    ? Math.max(...resources.chunks.map(({ memoryBytesPerNode }) => memoryBytesPerNode))
-    : memoryBytesPerTask
-  const coresMax = Math.max(...asked.map(({ coresPerNodeMax }) => coresPerNodeMax))
-  const memoryMax = Math.max(...asked.map(({ memoryBytesPerNodeMax }) => memoryBytesPerNodeMax))
-  if (cores > coresMax) {
-    return { reason: 'tooLarge', words: `expected at most ${coresMax} cores a node, got ${cores}` }
-  }
-  if (memory > memoryMax && memoryMax > 0) {
-    const words = `expected at most ${memoryMax} bytes of memory a node, got ${memory}`
-    return { reason: 'tooLarge', words }
-  }
-  return undefined
 }
 
 export function idOf({ jobId, tasks }: KnownJob): string {
@@ -271,6 +253,9 @@ export function pbsCapacity(
     coresFree: sum((node) => Math.max(0, node.cores - node.coresBusy)),
     memoryBytesTotal: sum((node) => node.memoryBytes),
     memoryBytesFree: sum((node) => Math.max(0, node.memoryBytes - node.memoryBytesBusy)),
+    nodesTotal: usable.length,
+    gpusTotal: sum((node) => node.gpus),
+    gpusFree: sum((node) => Math.max(0, node.gpus - node.gpusBusy)),
     tasksQueued: queues.reduce((total, queue) => total + queue.queued, 0),
     tasksRunning: new Set(nodes.flatMap((node) => node.jobs)).size,
     queues: queues.filter((queue) => queue.usable && (only === undefined || queue.name === only))

@@ -117,6 +117,8 @@ export function torqueNodes(text: string): PbsNode[] | undefined {
       cores: Number(valueAt(node, 'np') ?? 0),
       coresBusy: jobs.reduce((sum, job) => sum + slots(job), 0),
       memoryBytes, memoryBytesBusy: Math.max(0, memoryBytes - available), queue: undefined,
+      // Which of them are in use it does not say in numbers.
+      gpus: Number(valueAt(node, 'gpus') ?? 0), gpusBusy: 0,
       jobs: jobs.map((job) => job.slice(job.indexOf('/') + 1)),
     }
   })
