@@ -22,7 +22,7 @@ import {
   parseId, parsePbsJson, pbsNodes, pbsQueues, pbsRefusal, pbsRows, queueCapacity, resourceAt,
   textAt,
 } from './pbs-output.ts'
-import type { PbsJob, PbsNode, PbsQueue } from './pbs-output.ts'
+import type { Attributes, PbsJob, PbsNode, PbsQueue } from './pbs-output.ts'
 
 export interface PbsConfig extends BatchConfig {
   /** The server's name, or its `pbs.conf`'s when left out. */
@@ -78,10 +78,10 @@ export function pbsTongue(config: PbsConfig): Tongue {
       const nodes = await section(shell, ['pbsnodes', '-a', '-v', '-F', 'json'], 'nodes', signal)
       const queues = await section(shell, ['qstat', '-Q', '-f', '-F', 'json'], 'Queue', signal)
       const [server] = await section(shell, ['qstat', '-B', '-f', '-F', 'json'], 'Server', signal)
-      history = /^true$/i.test(textAt(server?.attributes ?? new Map(), 'job_history_enable') ?? '')
+      const attributes: Attributes = server?.attributes ?? new Map<string, string>()
+      history = /^true$/i.test(textAt(attributes, 'job_history_enable') ?? '')
       const licences = (config.licences ?? []).map((name) => ({
-        name,
-        count: Number(resourceAt(server?.attributes ?? new Map(), 'resources_available', name) ?? 0),
+        name, count: Number(resourceAt(attributes, 'resources_available', name) ?? 0),
       }))
       return { ...pbsCapacity(pbsNodes(nodes), pbsQueues(queues), config.queue), licences }
     },
