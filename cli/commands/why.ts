@@ -71,7 +71,8 @@ function whyText(context: Context, answer: WhyAnswer): string {
       ? 'still open'
       : `open for ${age(round.openedEpochMs, round.closedEpochMs)}`
     const title = style.bold(`round ${round.round}`)
-    parts.push(`${title}, ${round.policy}, ${length}\n${rowsText(context, round.rows)}`)
+    parts.push(`${title}, ${round.policy}, ${length}\n${rowsText(context, round.rows)}` +
+      unnamedText(context, round))
   }
   return parts.join('\n')
 }
@@ -112,6 +113,16 @@ function rowsText(context: Context, rows: readonly WhyRow[]): string {
   for (const row of others) text += otherText(row, Math.min(layout.width, 100))
   if (rows.length === 0) text += '  no site was asked yet\n'
   return text
+}
+
+/** [ANNOUNCE-15] */
+function unnamedText(context: Context, { unnamed = [] }: WhyAnswer['rounds'][number]): string {
+  if (unnamed.length === 0) return ''
+  const width = Math.min(context.terminal.out.columns(), 100)
+  const sites = unnamed.reduce((sum, row) => sum + row.sites, 0)
+  const reasons = unnamed.map((row) => `${printable(row.reason)} (${row.sites})`).join(', ')
+  const [first = '', ...more] = wrap(`${plural(sites, 'more site')}: ${reasons}`, width - 6)
+  return `${[`  - ${first}`, ...more.map((line) => `      ${line}`)].join('\n')}\n`
 }
 
 function startText(seconds: number | undefined): string {

@@ -222,6 +222,8 @@ export interface WhyAnswer {
     readonly closedEpochMs?: number
     readonly policy: string
     readonly rows: readonly WhyRow[]
+    /** Of very many sites: those that cannot win and are not in `rows`, by their reasons. */
+    readonly unnamed?: readonly { readonly reason: string; readonly sites: number }[]
   }[]
 }
 

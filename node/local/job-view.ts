@@ -218,6 +218,8 @@ export function whyAnswer(tables: Tables, job: Job): WhyAnswer {
 function whyRound(tables: Tables, job: Job, auction: Auction): WhyAnswer['rounds'][number] {
   const policy = get(tables, 'jobNotes', job.id)!.document.policy
   const rows = Object.entries(auction.entries).map(([site, entry]) => whyRow(site, entry))
+  const unnamed = Object.entries(auction.unnamed ?? {})
+    .map(([reason, sites]) => ({ reason, sites }))
   rows.sort((a, b) => (a.rank ?? 1e9) - (b.rank ?? 1e9) || (a.site < b.site ? -1 : 1))
   return {
     round: auction.round,
@@ -225,6 +227,7 @@ function whyRound(tables: Tables, job: Job, auction: Auction): WhyAnswer['rounds
     ...(auction.closedEpochMs > 0 && { closedEpochMs: auction.closedEpochMs }),
     policy,
     rows,
+    ...(unnamed.length > 0 && { unnamed }),
   }
 }
 
