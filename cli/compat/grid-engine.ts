@@ -7,6 +7,7 @@ import { formatRanges } from '../../protocol/base/ranges.ts'
 import { describeFault, readArguments } from '../../protocol/rules/directives.ts'
 import type { Context } from '../command.ts'
 import { CommandFailure, exitCodes } from '../failure.ts'
+import { userName } from '../user-key.ts'
 import type { Asks } from './asking.ts'
 import { askEach } from './asking.ts'
 import { readBatchScript, refused } from './batch-script.ts'
@@ -67,7 +68,8 @@ export async function qstat(context: Context, args: readonly string[]): Promise<
   if (refusedOption) throw badUsage('qstat', `-${refusedOption} is not answered by gridnode`)
   if (at >= 0) return showJobs(context, idWords([args[at + 1] ?? '']))
   const users = asked.values('u').flatMap((text) => text.split(','))
-  const everybody = users.includes('*') || users.length === 0
+  if (users.length === 0) users.push(userName(context.terminal))
+  const everybody = users.includes('*')
   const { lines } = await findLines(context, { state: 'open' })
   const kinds = asked.value('s') ?? 'prs'
   const shown = lines.filter((line) => !endedStates.has(line.state) &&
@@ -209,7 +211,7 @@ export async function qdel(context: Context, args: readonly string[]): Promise<n
   const asked = getopt(args, {
     command: 'qdel', options: ['f -', 'u - =', 't - ='], words: true,
   })
-  const user = context.terminal.env['GRIDNODE_USER'] ?? context.terminal.env['USER'] ?? ''
+  const user = userName(context.terminal)
   const asks = asksOf('qdel', 'cancel', (id) => `${user} has registered the job ${id} for deletion`)
   if (asked.has('u')) {
     const { lines } = await findLines(context, { state: 'open', user: asked.value('u') })

@@ -5,6 +5,7 @@ import type { NodeInfo, OfferRow } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import type { Context } from '../command.ts'
 import { CommandFailure, exitCodes } from '../failure.ts'
+import { userName } from '../user-key.ts'
 import type { Asks } from './asking.ts'
 import { askEach } from './asking.ts'
 import { readBatchScript } from './batch-script.ts'
@@ -56,7 +57,9 @@ export async function bjobs(context: Context, args: readonly string[]): Promise<
   const { lines, unknown } = await findLines(context, {
     ...(ids.length > 0 && { ids }), state: asked.has('a') || asked.has('d') ? 'all' : 'open',
   })
-  const shown = lines.filter((line) => isAsked(line, asked, ids.length > 0))
+  const owner = asked.value('u') ?? (ids.length > 0 ? 'all' : userName(context.terminal))
+  const shown = lines.filter((line) => (owner === 'all' || line.row.user === owner) &&
+    isAsked(line, asked, ids.length > 0))
   const { site: home } = await context.client().get<NodeInfo>(apiPaths.info)
   const view: LsfView = { home, nowEpochMs: context.terminal.nowEpochMs() }
   if (asked.has('json')) {
@@ -80,9 +83,7 @@ function isAsked(line: Line, asked: Parsed, named: boolean): boolean {
     ['s', stat.endsWith('SUSP')],
   ]
   const chosen = filters.filter(([name]) => asked.has(name))
-  const user = asked.value('u')
   return (chosen.length > 0 ? chosen.some(([, is]) => is) : named || asked.has('a') || !ended) &&
-    (user === undefined || user === 'all' || line.row.user === user) &&
     (!asked.has('q') || (line.row.queue || lsfQueue) === asked.value('q')) &&
     (!asked.has('J') || line.row.name === asked.value('J')) &&
     (!asked.has('m') || line.site === asked.value('m')) &&

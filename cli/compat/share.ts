@@ -7,8 +7,10 @@
 // for a while, so that a later change of it cannot be missed.
 
 import type { BigIntStats } from 'node:fs'
-import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import {
+  mkdir, open, readdir, readFile, realpath, rename, rm, stat, writeFile,
+} from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, resolve, sep } from 'node:path'
 import { sha256Hex } from '../../protocol/base/crypto.ts'
@@ -44,6 +46,10 @@ const bytesMaxDefault = 4 * 2 ** 30
 /** A file that changed later than that could change again within the same tick of its clock. */
 const quietMs = 2_000
 const filesAtOnce = 8
+/** What takes less is read again as fast. */
+const cacheBytesMin = 16 * 2 ** 20
+const cacheFilesMin = 200
+const cachedRootsMax = 256
 const systemDirectories = /^\/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|run|sbin|sys|usr)(\/|$)/
 
 /**
@@ -80,7 +86,9 @@ export function shareAt(root: string): Share {
 
 function marked(from: string): string | undefined {
   for (let at = from; at !== '/'; at = dirname(at)) {
-    if (existsSync(join(at, ignoreName))) return at
+    const status = statSync(join(at, ignoreName), { throwIfNoEntry: false })
+    // Nobody else decides what of ours travels.
+    if (status?.isFile() && (status.uid === process.getuid?.() || status.uid === 0)) return at
   }
   return undefined
 }
@@ -269,6 +277,7 @@ async function openHashes(root: string, terminal: Terminal): Promise<Hashes> {
   }
   const fresh = new Map<string, readonly Hash[]>()
   let changed = false
+  let bytes = 0
   return {
     get(path, stats) {
       const key = keyOf(path, stats)
@@ -280,12 +289,14 @@ async function openHashes(root: string, terminal: Terminal): Promise<Hashes> {
       const latest = stats.mtimeNs > stats.ctimeNs ? stats.mtimeNs : stats.ctimeNs
       if (latest + BigInt(quietMs) * 1_000_000n > nowNs) return
       fresh.set(keyOf(path, stats), hashes)
+      bytes += Number(stats.size)
       changed = true
     },
     async save() {
-      if (!changed) return
+      if (!changed || (bytes < cacheBytesMin && fresh.size < cacheFilesMin)) return
       try {
         await mkdir(folder, { recursive: true, mode: 0o700 })
+        await pruneCache(folder)
         const part = `${file}.${process.pid}`
         await writeFile(part, JSON.stringify(Object.fromEntries(fresh)), { mode: 0o600 })
         await rename(part, file)
@@ -293,5 +304,17 @@ async function openHashes(root: string, terminal: Terminal): Promise<Hashes> {
         // A cache that cannot be written only costs time.
       }
     },
+  }
+}
+
+/** The oldest half goes when there are too many. */
+async function pruneCache(folder: string): Promise<void> {
+  const names = await readdir(folder)
+  if (names.length < cachedRootsMax) return
+  const aged = await Promise.all(names.map(async (name) =>
+    ({ name, at: (await stat(join(folder, name))).mtimeMs })))
+  aged.sort((a, b) => a.at - b.at)
+  for (const { name } of aged.slice(0, names.length / 2)) {
+    await rm(join(folder, name), { force: true })
   }
 }

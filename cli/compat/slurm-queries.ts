@@ -2,6 +2,7 @@
 
 import type { Context } from '../command.ts'
 import { CommandFailure, exitCodes } from '../failure.ts'
+import { userName } from '../user-key.ts'
 import type { Parsed } from './getopt.ts'
 import { badUsage, getopt, idWords } from './getopt.ts'
 import type { Line } from './rows.ts'
@@ -71,7 +72,7 @@ function isAsked(
   const inState = states === 'all' || (states === undefined
     ? !endedStates.has(line.state) : states.has(short) || states.has(long))
   const mine = !asked.has('me') || line.record !== undefined ||
-    line.row.user === (context.terminal.env['GRIDNODE_USER'] ?? context.terminal.env['USER'])
+    line.row.user === userName(context.terminal)
   return inState && mine && among('user', line.row.user) && among('name', line.row.name) &&
     among('partition', partition(line))
 }
@@ -146,7 +147,10 @@ export async function sacct(context: Context, args: readonly string[]): Promise<
     ? idWords(asked.values('jobs')).map((id) => id.replace(/\.(batch|extern|\d+)$/, ''))
     : undefined
   const states = statesAsked(asked.value('state'))
-  const { lines } = await findLines(context, { ...(named && { ids: named }), state: 'all' })
+  const mine = !named && !asked.has('user') && !asked.has('allusers')
+  const { lines } = await findLines(context, {
+    ...(named && { ids: named }), state: 'all', ...(mine && { user: userName(context.terminal) }),
+  })
   const from = instantOf(asked.value('starttime'), named ? 0 : midnight(now), now)
   const until = instantOf(asked.value('endtime'), Infinity, now)
   const shown = expandArrays(lines, asked.has('array')).filter((line) =>

@@ -9,6 +9,8 @@ import { sha256Hex } from '../../../protocol/base/crypto.ts'
 import { parseSealed } from '../../../protocol/base/envelope.ts'
 import { decimalOf } from '../../../protocol/base/decimal-id.ts'
 import { unpackManifest, unpackRoot } from '../../../protocol/rules/stage.ts'
+import { listShare, openShare } from '../../../cli/compat/share.ts'
+import type { Terminal } from '../../../cli/terminal.ts'
 import type { Context } from '../../harness.ts'
 import { assert, suite } from '../../harness.ts'
 import { counts } from '../fixtures.ts'
@@ -216,4 +218,25 @@ t('commands and scripts of each dialect', async (ctx) => {
     ['Your job N ("plain") has been submitted\n', '#!/bin/bash\necho $1\n', ['1']])
   assert.equal(await said('lsf/bsub', '-J', 'n', '-o', 'o', 'a b', 'c'),
     ['Job <N> is submitted to default queue <gridnode>.\n', '#!/bin/sh\na b c\n', []])
+})
+
+t('hashes are remembered as long as nothing has changed', async (ctx) => {
+  const [root, home] = [ctx.tmp(), ctx.tmp()]
+  for (let i = 0; i < 250; i++) writeFileSync(join(root, `f${i}`), `text ${i}`)
+  const terminal = {
+    env: { HOME: home }, nowEpochMs: () => Date.now() + 60_000,
+  } as unknown as Terminal
+  const list = async (): Promise<Record<string, string>> => {
+    const { manifest } = await listShare(await openShare(root, terminal), terminal)
+    return Object.fromEntries(manifest.files.map(({ path, chunks }) => [path, chunks.join(',')]))
+  }
+  const first = await list()
+  assert.equal([first['f7'], Object.keys(first).length], [sha256Hex('text 7'), 250])
+  const folder = join(home, '.cache', 'gridnode', 'hashes')
+  const [name = ''] = readdirSync(folder)
+  const kept = readFileSync(join(folder, name), 'utf8')
+  writeFileSync(join(folder, name), kept.replace(sha256Hex('text 7'), sha256Hex('remembered')))
+  assert.equal((await list())['f7'], sha256Hex('remembered'))
+  writeFileSync(join(root, 'f7'), 'next 7')
+  assert.equal((await list())['f7'], sha256Hex('next 7'))
 })

@@ -10,6 +10,7 @@ import { openClient } from '../../../cli/client.ts'
 import { sha256Hex } from '../../../protocol/base/crypto.ts'
 import { limits } from '../../../protocol/base/limits.ts'
 import { apiPaths } from '../../../node/http/api.ts'
+import { batchPaths } from '../../../node/http/batch-api.ts'
 import type { ApiBounds, ApiServer } from '../../../node/http/server.ts'
 import { startServer } from '../../../node/http/server.ts'
 import { createReport } from '../../../node/report.ts'
@@ -117,6 +118,9 @@ t('answers every path', async (ctx) => {
   assert.equal((await ask('GET', `${apiPaths.log(job)}?task=3&stream=stderr`)).text, 'line\nline\n')
   assert.equal((await ask('GET', apiPaths.results(job))).status, 200)
   assert.equal((await ask('GET', `${apiPaths.resultFile(job)}?path=out%2Fa+b`)).text, '1234512345')
+  assert.equal((await ask('GET', `${batchPaths.batch}?jobs=abcdef012345&state=all`)).text, '[]\n')
+  assert.equal((await ask('GET', `${batchPaths.tree(job)}?task=2`)).status, 200)
+  assert.equal((await ask('GET', `${batchPaths.treeFile(job)}?task=2&path=a`)).status, 404)
   for (const path of [apiPaths.offers, apiPaths.peers, apiPaths.ledger, apiPaths.ledgerEntries]) {
     assert.equal((await ask('GET', path)).status, 200)
   }
@@ -135,6 +139,8 @@ t('answers every path', async (ctx) => {
   assert.equal(node.asked, [
     'submit 6', 'jobs {"state":"all","user":"me","limit":7}', `cancel "${job}" "mine"`,
     `log "${job}" {"task":3,"stream":"stderr","follow":false}`, `resultFile "${job}" "out/a b"`,
+    'batch {"jobs":["abcdef012345"],"state":"all","limit":1000}', `tree "${job}" 2`,
+    `treeFile "${job}" {"task":2,"path":"a"}`,
     'entries {"from":0,"limit":100}', 'notes 7',
     'siteLogFile "site-b.example" "checkpoint"', 'siteLogFile "site-b.example" "tile/0/000"',
     'evidence', `evidenceDocument "${hash}"`, 'credit "site-b" "7n"', 'invite 3600',
@@ -205,10 +211,13 @@ t('refuses with a stable word and says what was expected', async (ctx) => {
   assert.match(await said('PUT', '/v1/chunks/AB', 'x'), '400 malformed: expected a chunk\'s hash')
   assert.equal(await said('GET', '/v1/offers?where=1%20%2B'), '400 bad_expression: at 3: more')
   assert.match(await said('GET', '/v1/jobs/abcd/results/file'), '400 malformed: expected ?path=')
+  assert.match(await said('GET', '/v1/jobs/abcd/tree/file'), '400 malformed: expected ?path=')
+  assert.match(await said('GET', '/v1/jobs/abcd/tree?task=x'), '400 malformed: expected task')
+  assert.match(await said('GET', '/v1/batch?jobs=abcd'), '400 malformed: expected ?jobs=')
   assert.equal(await said('POST', '/v1/ledger/export', '{"directory":"/there"}'),
     '409 conflict: /there is there already; choose another name')
   assert.equal(server.counters()['api_refused_not_found'], 4)
-  assert.equal(server.counters()['api_refused_malformed'], 13)
+  assert.equal(server.counters()['api_refused_malformed'], 16)
 })
 
 t('refuses a body beyond its bound, whether its length is stated or not', async (ctx) => {
