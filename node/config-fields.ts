@@ -187,6 +187,16 @@ export function argumentList(): Field<readonly string[]> {
   })
 }
 
+/** A list of texts of one line each. */
+export function words(what: string): Field<readonly string[]> {
+  return field(`a list of ${what}`, (input) => {
+    if (!Array.isArray(input) || input.length > 64) return undefined
+    const list: readonly unknown[] = input
+    const fits = list.every((one) => typeof one === 'string' && /^[^\u0000\n]{1,1000}$/.test(one))
+    return fits ? (list as readonly string[]) : undefined
+  })
+}
+
 /** TCP multiaddrs. A node listens on an IP address and can announce a name too. */
 export function addresses(use: 'listen' | 'announce'): Field<readonly string[]> {
   const examples = use === 'listen'

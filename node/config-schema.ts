@@ -10,6 +10,8 @@ import { microcreditsMax } from '../protocol/base/units.ts'
 import { accountPattern, parseExportRule, parseMapRule } from '../protocol/rules/account-map.ts'
 import * as fields from './config-fields.ts'
 import { queuesSections } from './config-queues.ts'
+import { schedulerSchema } from './config-scheduler.ts'
+import type { SchedulerRead } from './config-scheduler.ts'
 
 /** What the defaults of the embedded executor are taken from. */
 export interface Machine {
@@ -21,8 +23,6 @@ const daySeconds = 86_400
 const yearSeconds = 366 * daySeconds
 const tebibyte = 2 ** 40
 const amount = (): fields.Field<Microcredits> => fields.credits(microcreditsMax)
-const draining = v.optional(fields.flag(), false)
-const speed = v.optional(fields.permille({ min: 1, max: 1_000_000 }), 1)
 
 /** Names that a cluster's own figures have in requirements expressions. */
 const reservedAttributes = new Set([
@@ -39,36 +39,6 @@ function parseAccount(text: string): Outcome<string, { readonly detail: string }
   if (accountPattern.test(text) && text !== 'root') return ok(text)
   return refuse({ detail: `expected an account other than root, got ${JSON.stringify(text)}` })
 }
-
-export function embeddedSchema(machine: Machine) {
-  return v.object({
-    kind: v.optional(fields.word('embedded', 'slurm'), 'embedded'),
-    cores: v.optional(fields.integer({ min: 1, max: 65_536 }), machine.cores),
-    memory: v.optional(
-      fields.bytes({ min: 2 ** 20, max: 1_024 * tebibyte }),
-      `${machine.memoryBytes}B`,
-    ),
-    walltime_max: v.optional(fields.seconds({ min: 1, max: yearSeconds }), '24h'),
-    sandbox: v.optional(fields.word('auto', 'bubblewrap', 'none'), 'auto'),
-    sandbox_show: v.optional(fields.absolutePaths(), []),
-    sandbox_network: v.optional(fields.flag(), true),
-    draining,
-    speed,
-  })
-}
-
-export const slurmSchema = v.object({
-  kind: fields.word('embedded', 'slurm'),
-  conf: v.optional(fields.absolutePath()),
-  bin: v.optional(fields.absolutePath()),
-  partition: v.optional(
-    fields.text('the name of a partition', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/),
-  ),
-  arguments: v.optional(fields.argumentList(), []),
-  memory_enforced: v.optional(fields.flag(), false),
-  draining,
-  speed,
-})
 
 /** Keys that are names of sites. */
 const bySite = {
@@ -150,7 +120,7 @@ export const sections = {
 }
 
 export function schemaFor(kind: unknown, machine: Machine) {
-  const scheduler = kind === 'slurm' ? slurmSchema : embeddedSchema(machine)
+  const scheduler = schedulerSchema(kind, machine)
   const optional = <S extends v.GenericSchema>(schema: S) => v.optional(schema, {} as never)
   return v.object({
     site: optional(sections.site),
@@ -171,8 +141,4 @@ export function schemaFor(kind: unknown, machine: Machine) {
   })
 }
 
-/** Of whichever kind. */
-export type SchedulerRead =
-  & Partial<v.InferOutput<ReturnType<typeof embeddedSchema>>>
-  & Partial<v.InferOutput<typeof slurmSchema>>
 export type ConfigRead = v.InferOutput<ReturnType<typeof schemaFor>>

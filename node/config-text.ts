@@ -3,13 +3,14 @@
 
 import { formatBytes } from '../protocol/base/units.ts'
 import { configFileName } from './config.ts'
+import type { SchedulerKind } from './config-scheduler.ts'
 import type { Machine } from './config-schema.ts'
 import { Problem } from './problem.ts'
 
 export interface ConfigChoices {
   readonly site: string
   readonly listen: readonly string[]
-  readonly scheduler: 'embedded' | 'slurm'
+  readonly scheduler: SchedulerKind
   /** For the embedded executor; what this machine has when undefined. */
   readonly cores?: number
   readonly memoryBytes?: number
@@ -53,7 +54,8 @@ listen = [${listen}]
 #socket_mode = "0600"
 
 [scheduler]
-# "embedded" runs jobs on this machine; "slurm" hands them to the Slurm cluster that is there.
+# "embedded" runs jobs on this machine; "slurm", "grid-engine", "pbs", "torque", "lsf" and
+# "htcondor" hand them to the scheduler that is there.
 kind = ${JSON.stringify(choices.scheduler)}
 # embedded: what of this machine jobs may use, and the longest walltime.
 # (Here by default: ${machine.cores} cores and ${formatBytes(machine.memoryBytes)}.)
@@ -67,15 +69,37 @@ ${off(embedded)}memory = ${JSON.stringify(memory)}
 #sandbox = "auto"
 #sandbox_show = []
 #sandbox_network = true
-# slurm: the configuration file (SLURM_CONF), the directory of sbatch and the others, and the
-# partition. By default what the commands find, the PATH, and the cluster's default partition.
-#conf = "/etc/slurm/slurm.conf"
+# All but embedded: the directory of the scheduler's commands (by default the PATH), further options
+# of every submission, such as ["--account=grid"] (htcondor: lines of the submit description), and
+# whether the scheduler ends jobs that use more memory than they asked for (with cgroups it does).
 #bin = "/usr/bin"
-#partition = "batch"
-# slurm: further options of every sbatch, such as ["--account=grid"], and whether the cluster ends
-# jobs that use more memory than they asked for (cgroups do).
 #arguments = []
 #memory_enforced = false
+# slurm: SLURM_CONF; lsf: the directory of lsf.conf; htcondor: CONDOR_CONFIG.
+#conf = "/etc/slurm/slurm.conf"
+# slurm: the partition of tasks that name none; the others: the queue.
+#partition = "batch"
+#queue = "all.q"
+# grid-engine: SGE_ROOT, SGE_CELL and the ports, where the commands do not know them; the parallel
+# environment that puts a task's slots on one host, without which a task has one core; the complexes
+# for memory, graphics processors and licences, and those that count by the job (consumable JOB).
+#root = "/var/lib/gridengine"
+#cell = "default"
+#qmaster_port = 6444
+#execd_port = 6445
+#parallel_environment = "smp"
+#memory_complex = "h_vmem"
+#gpu_complex = "gpu"
+#licence_complexes = []
+#per_job_complexes = []
+# pbs, torque: the server, and whether this node's account is an operator of it, who may suspend.
+#server = "pbs.example"
+#operator = false
+# pbs, torque, lsf, htcondor: whether there are graphics processors, and licences that are counted.
+#gpus = false
+#licences = []
+# lsf: memory is reserved for each slot instead of each host.
+#memory_per_slot = false
 # How fast a core is, against the federation's reference core of 1.0. Estimates of when a task
 # ends scale with it, and expressions can ask for it.
 #speed = 1.0

@@ -16,44 +16,15 @@ import type { QueueRules } from '../protocol/rules/queue.ts'
 import type { ListenAddress } from './config-fields.ts'
 import { describe, isTable } from './config-fields.ts'
 import { buildQueues, queueFaults } from './config-queues.ts'
-import type { ConfigRead, Machine, SchedulerRead } from './config-schema.ts'
-import { embeddedSchema, schemaFor, sections, slurmSchema } from './config-schema.ts'
+import type { SchedulerConfig } from './config-scheduler.ts'
+import { buildScheduler, schedulerKeys, schedulerKinds } from './config-scheduler.ts'
+import type { ConfigRead, Machine } from './config-schema.ts'
+import { schemaFor, sections } from './config-schema.ts'
 import { nearestFew } from '../protocol/base/nearest.ts'
 import { messageOf, Problem, systemCode } from './problem.ts'
 import { tomlLines } from './toml-lines.ts'
 
 export const configFileName = 'gridnode.toml'
-
-/** Runs jobs on this machine. */
-export interface EmbeddedConfig {
-  readonly kind: 'embedded'
-  readonly cores: number
-  readonly memoryBytes: number
-  readonly walltimeSecondsMax: number
-  /** What is put around a task; `auto`: bubblewrap where it works. */
-  readonly sandbox: 'auto' | 'bubblewrap' | 'none'
-  /** Hidden by the sandbox otherwise, such as what lies in home directories. */
-  readonly sandboxShow: readonly string[]
-  readonly sandboxNetwork: boolean
-  /** 1000 = the reference core. */
-  readonly speedPermille: number
-}
-
-/** Runs jobs through Slurm's commands. */
-export interface SlurmConfig {
-  readonly kind: 'slurm'
-  /** `SLURM_CONF`; what the commands find by themselves when undefined. */
-  readonly confPath: string | undefined
-  /** Where sbatch and the others are; the PATH when undefined. */
-  readonly binDirectory: string | undefined
-  /** The cluster's default when undefined. */
-  readonly partition: string | undefined
-  /** For every sbatch, as they are. */
-  readonly extraArguments: readonly string[]
-  /** Whether the cluster ends jobs that use more memory than they asked for. */
-  readonly memoryEnforced: boolean
-  readonly speedPermille: number
-}
 
 export interface Config {
   readonly site: { readonly name: SiteName }
@@ -65,7 +36,7 @@ export interface Config {
     readonly peers: ReadonlyMap<SiteName, readonly string[]>
   }
   readonly api: { readonly socketMode: number }
-  readonly scheduler: EmbeddedConfig | SlurmConfig
+  readonly scheduler: SchedulerConfig
   /** Finish what is here and take no new work. */
   readonly draining: boolean
   readonly tariff: {
@@ -235,10 +206,8 @@ function messageFor(issue: v.BaseIssue<unknown>, path: readonly string[]): strin
 function* unknownKeys(
   tree: Record<string, unknown>, kind: unknown, machine: Machine,
 ): Iterable<readonly [readonly string[], string]> {
-  const embedded = Object.keys(embeddedSchema(machine).entries)
-  const slurm = Object.keys(slurmSchema.entries)
   const keysOf = (section: string): readonly string[] | undefined => {
-    if (section === 'scheduler') return kind === 'slurm' ? slurm : embedded
+    if (section === 'scheduler') return schedulerKeys(kind, machine)
     const schema = sections[section as keyof typeof sections]
     return 'entries' in schema ? Object.keys(schema.entries) : undefined
   }
@@ -252,11 +221,12 @@ function* unknownKeys(
     if (!known || !isTable(value)) continue
     for (const key of Object.keys(value)) {
       if (known.includes(key)) continue
-      const other = kind === 'slurm' ? embedded : slurm
+      const others = schedulerKinds.filter((one) => schedulerKeys(one, machine).includes(key))
       const elsewhere = names.find((one) => one !== section && keysOf(one)?.includes(key))
-      if (section === 'scheduler' && other.includes(key)) {
-        const kinds = kind === 'slurm' ? ['embedded', 'slurm'] : ['slurm', 'embedded']
-        yield [[section, key], `only for kind = "${kinds[0]}", and this is "${kinds[1]}"`]
+      if (section === 'scheduler' && others.length > 0) {
+        const right = others.map((one) => JSON.stringify(one)).join(', ')
+        const own = schedulerKinds.find((one) => one === kind) ?? 'embedded'
+        yield [[section, key], `only for kind = ${right}, and this is "${own}"`]
       } else if (elsewhere !== undefined) {
         yield [[section, key], `unknown key; it belongs in [${elsewhere}]`]
       } else yield [[section, key], `unknown key${meant(key, known)}`]
@@ -340,30 +310,5 @@ function build(read: ConfigRead): Config {
       apiConnectionsMax: read.limits.api_connections,
     },
     log: { level: log.level, linesPerSecondMax: log.lines_per_second },
-  }
-}
-
-function buildScheduler(read: SchedulerRead): EmbeddedConfig | SlurmConfig {
-  const speedPermille = read.speed!
-  if (read.kind === 'slurm') {
-    return {
-      kind: 'slurm',
-      confPath: read.conf,
-      binDirectory: read.bin,
-      partition: read.partition,
-      extraArguments: read.arguments!,
-      memoryEnforced: read.memory_enforced!,
-      speedPermille,
-    }
-  }
-  return {
-    kind: 'embedded',
-    cores: read.cores!,
-    memoryBytes: read.memory!,
-    walltimeSecondsMax: read.walltime_max!,
-    sandbox: read.sandbox!,
-    sandboxShow: read.sandbox_show!,
-    sandboxNetwork: read.sandbox_network!,
-    speedPermille,
   }
 }

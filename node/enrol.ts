@@ -27,6 +27,7 @@ import type { Config } from './config.ts'
 import type { Machine } from './config-schema.ts'
 import { configFileName, localMachine, parseConfig, readConfig } from './config.ts'
 import { configText } from './config-text.ts'
+import type { SchedulerKind } from './config-scheduler.ts'
 import { entropy } from './entropy.ts'
 import { createFile, replaceFile, syncDirectory } from './files.ts'
 import type { Keys } from './identity.ts'
@@ -38,7 +39,7 @@ import { messageOf, Problem, systemCode } from './problem.ts'
 import { isoTime } from './report.ts'
 import { openStore } from './store/level.ts'
 import type { Store } from './store/level.ts'
-import { advice, ownAddresses } from './surroundings.ts'
+import { advice, ownAddresses, survey } from './surroundings.ts'
 
 export type { Joined } from './join-answer.ts'
 
@@ -52,7 +53,10 @@ export interface InitOptions {
   readonly site: string
   /** The name of the federation to found; a site that is to join one leaves it out. */
   readonly found?: string
-  readonly scheduler?: 'embedded' | 'slurm'
+  /** Embedded when left out, or what is there with `look`. */
+  readonly scheduler?: SchedulerKind
+  /** Look for a scheduler and software on this machine, and configure what is found. */
+  readonly look?: boolean
   readonly listen?: readonly string[]
   /** For the embedded executor; all cores and three quarters of the memory when left out. */
   readonly cores?: number
@@ -71,7 +75,10 @@ export interface Initialized {
 }
 
 /** @throws Problem `exists`, `config`, `system`; nothing is left behind then */
-export async function init(options: InitOptions): Promise<Initialized> {
+export async function init(given: InitOptions): Promise<Initialized> {
+  const seen = given.look ? await survey(given.scheduler) : undefined
+  const options = seen === undefined ? given
+    : { ...given, scheduler: seen.scheduler, set: { ...seen.set, ...given.set } }
   const directory = resolve(options.directory)
   const machine = localMachine()
   const { config, text } = plannedConfig(options, machine)
@@ -98,7 +105,7 @@ export async function init(options: InitOptions): Promise<Initialized> {
       configPath: joinPath(directory, configFileName),
       site: config.site.name,
       federation,
-      notes: await advice(config, machine),
+      notes: seen?.notes ?? await advice(config, machine),
     }
   } catch (cause) {
     rmSync(building, { recursive: true, force: true })

@@ -3,17 +3,24 @@
 
 import { cpus, machine, platform, release } from 'node:os'
 import { join } from 'node:path'
+import { unreachable } from '../protocol/base/assert.ts'
 import type { Tables } from '../protocol/base/tables.ts'
 import type { Self } from '../protocol/machine/state.ts'
 import type { LedgerHead } from '../protocol/rules/ledger-book.ts'
 import { statementSigner, witnessSignerName } from '../protocol/rules/statement.ts'
 import type { Config } from './config.ts'
+import type { SlurmConfig } from './config-scheduler.ts'
 import type { Keys } from './identity.ts'
 import { get } from './local/tables.ts'
 import { Problem } from './problem.ts'
 import type { Driver } from './scheduler/driver.ts'
 import { EmbeddedDriver } from './scheduler/embedded.ts'
+import { gridEngineDriver } from './scheduler/grid-engine.ts'
+import { htcondorDriver } from './scheduler/htcondor.ts'
+import { lsfDriver } from './scheduler/lsf.ts'
+import { pbsDriver } from './scheduler/pbs.ts'
 import { slurmDriver } from './scheduler/slurm.ts'
+import { torqueDriver } from './scheduler/torque.ts'
 
 const roundRetryMsMin = 2_000
 const roundRetryMsMax = 60_000
@@ -117,9 +124,22 @@ export function driverFor(config: Config, directory: string): Driver {
       }),
     })
   }
+  const stateDirectory = join(directory, scheduler.kind)
+  switch (scheduler.kind) {
+    case 'grid-engine': return gridEngineDriver({ ...scheduler.driver, stateDirectory })
+    case 'pbs': return pbsDriver({ ...scheduler.driver, stateDirectory })
+    case 'torque': return torqueDriver({ ...scheduler.driver, stateDirectory })
+    case 'lsf': return lsfDriver({ ...scheduler.driver, stateDirectory })
+    case 'htcondor': return htcondorDriver({ ...scheduler.driver, stateDirectory })
+    case 'slurm': return slurmFor(scheduler, stateDirectory)
+    default: return unreachable(scheduler)
+  }
+}
+
+function slurmFor(scheduler: SlurmConfig, stateDirectory: string): Driver {
   const { confPath, binDirectory, partition, extraArguments, memoryEnforced } = scheduler
   return slurmDriver({
-    stateDirectory: join(directory, 'slurm'),
+    stateDirectory,
     ...(confPath !== undefined && { confPath }),
     ...(binDirectory !== undefined && { binDirectory }),
     ...(partition !== undefined && { partition }),

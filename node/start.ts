@@ -45,6 +45,7 @@ import { perform } from './perform.ts'
 import { messageOf, Problem } from './problem.ts'
 import type { Report } from './report.ts'
 import { stderrReport } from './report.ts'
+import { openTaskDoor } from './task-door.ts'
 import { openReload } from './reload.ts'
 import { driverFor, selfOf } from './self.ts'
 import type { JobRequests } from './local/job-requests.ts'
@@ -68,7 +69,7 @@ const stagingLanes = 8
 const schedulingLanes = 4
 const clearingLanes = 2
 /** How often the local scheduler is looked at: while it has tasks of ours, and otherwise. */
-const lookMs = { embedded: { busy: 1_000, idle: 5_000 }, slurm: { busy: 2_000, idle: 10_000 } }
+const lookMs = { embedded: { busy: 1_000, idle: 5_000 }, batch: { busy: 2_000, idle: 10_000 } }
 
 export interface StartOptions {
   readonly directory: string
@@ -177,6 +178,7 @@ async function run(parts: Parts): Promise<RunningNode> {
   const log = openPeerLog(liveLog)
   const serving = openServing({
     loop, store: chunks, workspace, log, onServed,
+    tasks: opened.add(openTaskDoor({ loop, workspace, driver }), (one) => one.stop()),
     answerAsk: async (from, question) => late.requests?.answer(from, question) ?? '',
   })
   const network = await openNetwork(parts, { loop, serving, watchers })
@@ -302,8 +304,8 @@ function openWatch(
   { directory, config, report }: Parts,
   { driver, loop, chunks }: { driver: Driver; loop: Loop; chunks: ChunkStore },
 ): Watch {
-  const { busy, idle } = lookMs[config.scheduler.kind]
   const { scheduler } = config
+  const { busy, idle } = lookMs[scheduler.kind === 'embedded' ? 'embedded' : 'batch']
   const room = spoolRoom({ directory, bytesMax: config.staging.spoolBytesMax, chunks })
   return watchScheduler({
     driver,

@@ -4,9 +4,12 @@
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { addressesMax } from '../protocol/rules/membership.ts'
+import { formatBytes } from '../protocol/base/units.ts'
 import type { Config } from './config.ts'
+import type { SchedulerKind } from './config-scheduler.ts'
 import type { Machine } from './config-schema.ts'
 import { messageOf } from './problem.ts'
+import type { FoundScheduler } from './scheduler/detect.ts'
 
 /**
  * Where others can reach this site, as far as the config and the machine tell; empty with port 0.
@@ -32,6 +35,7 @@ function expanded(address: string): string[] {
 /** Whether the scheduler answers now; it need not, to be configured. */
 export async function advice(config: Config, machine: Machine): Promise<string[]> {
   const { scheduler } = config
+  if (scheduler.kind !== 'embedded' && scheduler.kind !== 'slurm') return []
   const answer = await slurmAnswer(config)
   if (scheduler.kind === 'slurm') {
     if (answer.ok) return [`Slurm answers: ${answer.words}.`]
@@ -64,4 +68,61 @@ async function slurmAnswer(config: Config): Promise<{ ok: boolean; words: string
   } catch (error) {
     return { ok: false, words: messageOf(error) }
   }
+}
+
+export interface Survey {
+  readonly scheduler: SchedulerKind
+  /** Keys of the config and their values as TOML. */
+  readonly set: Readonly<Record<string, string>>
+  /** Sentences for the administrator: what was found, what was taken. */
+  readonly notes: readonly string[]
+}
+
+const softwareMax = 40
+
+/** What is on this machine: a scheduler, of the `wanted` kind if there is one, and modules. */
+export async function survey(wanted: SchedulerKind | undefined): Promise<Survey> {
+  const { detectModules, detectSchedulers } = await import('./scheduler/detect.ts')
+  const only = wanted === undefined || wanted === 'embedded' ? undefined : wanted
+  const [all, modules] = await Promise.all([
+    detectSchedulers(process.env, only), detectModules(process.env),
+  ])
+  const taken = wanted === 'embedded' ? undefined
+    : all.find(({ capacity }) => capacity !== undefined || wanted !== undefined)
+  const scheduler = wanted ?? taken?.kind ?? 'embedded'
+  const set: Record<string, string> = {}
+  for (const [key, value] of Object.entries(taken?.keys ?? {})) set[`scheduler.${key}`] = value
+  let published = 0
+  for (const [name, version] of modules) {
+    const key = `software_${name.toLowerCase().replaceAll(/[^a-z0-9]/g, '_')}`
+    if (published >= softwareMax || key.length > 64 || `attributes.${key}` in set) continue
+    set[`attributes.${key}`] = JSON.stringify(version)
+    published++
+  }
+  const notes = all.map((one) => wordsOn(one, one === taken))
+  if (only !== undefined && all.length === 0) {
+    notes.push(`Nothing of ${only} is in the PATH; see [scheduler] in the config.`)
+  } else if (scheduler === 'embedded' && wanted === undefined) {
+    notes.push('No batch scheduler answers here: jobs run on this machine (kind = "embedded").')
+  }
+  if (published > 0) {
+    notes.push(`${published} software modules are published in [attributes].`)
+  }
+  return { scheduler, set, notes }
+}
+
+/** One line: what it is, what it has, and whether it was taken or how to take it. */
+function wordsOn(found: FoundScheduler, isTaken: boolean): string {
+  const { kind, title, version, capacity, why } = found
+  const verdict = isTaken ? 'it was taken' : `--scheduler ${kind} would take it`
+  if (!capacity) return `${title} ${version} does not answer (${why}); ${verdict}.`
+  const { queues, nodesTotal = 1, coresTotal, memoryBytesTotal, gpusTotal = 0 } = capacity
+  const names = queues.slice(0, 5).map((queue) => queue.name).join(', ')
+  const more = queues.length > 5 ? ', …' : ''
+  const parts = [
+    `${queues.length === 1 ? 'queue' : `${queues.length} queues`} ${names}${more}`,
+    `${nodesTotal} nodes`, `${coresTotal} cores`, formatBytes(memoryBytesTotal),
+    ...(gpusTotal > 0 ? [`${gpusTotal} graphics processors`] : []),
+  ]
+  return `${title} ${version} answers: ${parts.join('; ')}; ${verdict}.`
 }

@@ -8,6 +8,7 @@ import { sharedOptions } from '../cli/command.ts'
 import { commandTable } from '../cli/command-table.ts'
 import { helpPages } from '../cli/help-pages.ts'
 import { ConfigProblem, parseConfig } from '../node/config.ts'
+import { schedulerKinds } from '../node/config-scheduler.ts'
 import { apiStatus } from '../node/http/local-node.ts'
 import { decodeMessage } from '../protocol/machine/messages.ts'
 import { requirementAttributes } from '../protocol/rules/requirements.ts'
@@ -134,7 +135,7 @@ function configKeys(): string[] {
   }
   const keys: string[] = []
   for (const part of wordsFor(`${unknown} = 1`)) {
-    const kinds = part === 'scheduler' ? ['kind = "slurm"', 'kind = "embedded"'] : ['']
+    const kinds = part === 'scheduler' ? schedulerKinds.map((kind) => `kind = "${kind}"`) : ['']
     const own = kinds.flatMap((kind) => wordsFor(`[${part}]\n${kind}\n${unknown} = 1`))
     keys.push(...(own.length === 0 ? [part] : own.map((key) => `${part}.${key}`)))
   }

@@ -11,11 +11,15 @@ export const init: Command = {
   about:
     'Makes the data directory of a site: keys that only you can read, a configuration with ' +
     'comments, and with --found the ledger of a new federation. Without it the site can ' +
-    "'gridnode join' one. Never touches a directory that has anything in it. SITE is a name such " +
-    'as cluster.department.example.',
+    "'gridnode join' one. Looks for a batch scheduler and software modules and configures what " +
+    'it finds. Never touches a directory that has anything in it. SITE is a name such as ' +
+    'cluster.department.example.',
   options: {
     found: { kind: 'value', value: 'NAME', help: 'found a new federation of this name' },
-    scheduler: { kind: 'value', value: 'NAME', help: 'embedded (default) or slurm' },
+    scheduler: {
+      kind: 'value', value: 'KIND',
+      help: 'slurm, grid-engine, pbs, torque, lsf, htcondor or embedded (default: what answers)',
+    },
     listen: {
       kind: 'list', value: 'ADDRESS',
       help: 'where to take connections (default /ip4/0.0.0.0/tcp/7700; repeat)',
@@ -62,9 +66,12 @@ async function runInit(context: Context): Promise<number> {
   return exitCodes.done
 }
 
+const kinds = ['embedded', 'slurm', 'grid-engine', 'pbs', 'torque', 'lsf', 'htcondor'] as const
+
 interface Choices {
   readonly found?: string
-  readonly scheduler?: 'embedded' | 'slurm'
+  readonly scheduler?: (typeof kinds)[number]
+  readonly look?: boolean
   readonly listen?: readonly string[]
   readonly cores?: number
   readonly memoryBytes?: number
@@ -74,9 +81,10 @@ interface Choices {
 /** What the configuration says of these is checked when it is written. */
 function choices(args: Arguments): Choices {
   const found = args.value('found')
-  const scheduler = args.value('scheduler')
-  if (scheduler !== undefined && scheduler !== 'embedded' && scheduler !== 'slurm') {
-    throw usageFailure(`--scheduler: expected embedded or slurm, got '${scheduler}'`)
+  const named = args.value('scheduler')
+  const scheduler = kinds.find((kind) => kind === named)
+  if (named !== undefined && scheduler === undefined) {
+    throw usageFailure(`--scheduler: expected one of ${kinds.join(', ')}, got '${named}'`)
   }
   const cores = args.value('cores')
   if (cores !== undefined && !/^[1-9][0-9]{0,5}$/.test(cores)) {
@@ -93,7 +101,10 @@ function choices(args: Arguments): Choices {
     return [text.slice(0, at).trim(), text.slice(at + 1).trim()] as const
   })
   const listen = args.list('listen')
+  // Whoever says how much of this machine jobs may use means this machine.
+  const machine = scheduler === undefined && (cores !== undefined || memoryBytes !== undefined)
   return {
+    ...(machine ? { scheduler: 'embedded' } : { look: true }),
     ...(found === undefined ? {} : { found }),
     ...(scheduler === undefined ? {} : { scheduler }),
     ...(listen.length === 0 ? {} : { listen }),

@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert, suite } from '../harness.ts'
+import { schedulerKeys, schedulerKinds } from '../../node/config-scheduler.ts'
 import { configText } from '../../node/config-text.ts'
 import { ConfigProblem, parseConfig, readConfig } from '../../node/config.ts'
 import type { Config } from '../../node/config.ts'
@@ -48,9 +49,12 @@ t('has a default for all but the name and the addresses', () => {
 t('the file that init writes says every key, with the value it has by default', () => {
   const text = configText(choices, machine)
   const written = read(text)
-  const forSlurm = /^(conf|bin|partition|arguments|memory_enforced|arch) = /
+  const own = new Set(schedulerKeys('embedded', machine))
+  const others = schedulerKinds.flatMap((kind) => schedulerKeys(kind, machine))
+    .filter((key) => !own.has(key))
+  const forOthers = new RegExp(`^(${[...others, 'arch'].join('|')}) = `)
   const uncommented = text.replace(/^#(?=("?[a-z_.-]+"?|[a-z_]+) = )/gm, '')
-  const lines = uncommented.split('\n').filter((line) => !forSlurm.test(line))
+  const lines = uncommented.split('\n').filter((line) => !forOthers.test(line))
   const all = lines.filter((line) => !line.startsWith('"site-b.example"')).join('\n')
   assert.equal(read(all), written)
   const defaults = read(smallest)
@@ -63,7 +67,9 @@ t('the file that init writes leaves out no key', () => {
   const text = configText(choices, machine)
   for (const section of ['site', 'network', 'api', 'scheduler', 'tariff', 'market', 'credit',
     'ledger', 'accounts', 'staging', 'limits', 'log']) {
-    for (const kind of section === 'scheduler' ? ['kind = "slurm"\n', ''] : ['']) {
+    const kinds = section === 'scheduler'
+      ? schedulerKinds.map((kind) => `kind = "${kind}"\n`) : ['']
+    for (const kind of kinds) {
       const known = / expected one of (.*)/.exec(faults(`[${section}]\n${kind}zzzzzzzz = 1\n`))?.[1]
       for (const key of known?.split(', ') ?? assert.fail(`no keys of ${section}`)) {
         assert.match(text, new RegExp(`^(#?${key} = |\\[${section}\\.${key}\\]$)`, 'm'))

@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Driver, Submission, TaskStatus } from '../../node/scheduler/driver.ts'
+import { detectSchedulers } from '../../node/scheduler/detect.ts'
 import { gridEngineDriver } from '../../node/scheduler/grid-engine.ts'
 import type { GridEngineConfig } from '../../node/scheduler/grid-engine.ts'
 import { assert, eventually, suite } from '../harness.ts'
@@ -189,6 +190,18 @@ t('gives up a job that Grid Engine holds in an error, and says why', async (ctx)
   assert.equal([ended.how, ended.exitCode], ['lost', -1])
   assert.match(ended.words ?? '', /prolog/)
   assert.equal((await rig.cluster.command(['qstat'])).trim(), '', 'it cannot start any more')
+})
+
+t('is found on this machine, with a config that works', async (ctx) => {
+  const { cluster } = await prepare(ctx, own)
+  const [found] = await detectSchedulers({ ...process.env, ...cluster.env }, 'grid-engine')
+  assert.equal([found?.version, found?.capacity?.coresTotal], ['8.1.9', cluster.coresTotal])
+  assert.equal(found?.keys, {
+    bin: JSON.stringify(cluster.programs), root: JSON.stringify(cluster.root), cell: '"default"',
+    qmaster_port: String(cluster.config.qmasterPort),
+    execd_port: String(cluster.config.execdPort),
+    parallel_environment: '"smp"', gpu_complex: '"gpu"',
+  })
 })
 
 t('asks for complexes by the slot or by the job', async (ctx) => {

@@ -2,6 +2,7 @@
 // one shows.
 
 import { join } from 'node:path'
+import { detectSchedulers } from '../../node/scheduler/detect.ts'
 import { slurmDriver } from '../../node/scheduler/slurm.ts'
 import type { SlurmConfig } from '../../node/scheduler/slurm.ts'
 import type { Driver, Submission, TaskStatus } from '../../node/scheduler/driver.ts'
@@ -175,6 +176,15 @@ t('calls a task lost when its node is', async (ctx) => {
   ctx.after(() => rig.cluster.command(resume).catch(() => {}))
   const ended = await until(driver, 'ended')
   assert.equal(ended.kind === 'ended' && [ended.how, ended.exitCode], ['lost', -1])
+})
+
+t('is found on this machine, with a config that works', async (ctx) => {
+  const rig = await prepare(ctx, forgetful)
+  const environment = { ...process.env, SLURM_CONF: rig.cluster.confPath }
+  const [found] = await detectSchedulers(environment, 'slurm')
+  assert.equal([found?.kind, found?.capacity?.coresTotal, found?.keys['conf']], [
+    'slurm', rig.cluster.coresTotal, JSON.stringify(rig.cluster.confPath),
+  ])
 })
 
 const several = suite('slurm driver with nodes of several kinds')
