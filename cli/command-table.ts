@@ -49,6 +49,21 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'end a job',
     load: async () => (await import('./commands/cancel.ts')).cancel,
   },
+  peek: {
+    group: jobs,
+    summary: 'look at the files of a running task',
+    load: async () => (await import('./commands/peek.ts')).peek,
+  },
+  exec: {
+    group: jobs,
+    summary: 'run a command beside a running task',
+    load: async () => (await import('./commands/exec.ts')).exec,
+  },
+  shell: {
+    group: jobs,
+    summary: 'open a shell beside a running task',
+    load: async () => (await import('./commands/exec.ts')).shell,
+  },
   hold: {
     group: jobs,
     summary: 'keep tasks from being started',

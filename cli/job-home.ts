@@ -29,7 +29,7 @@ export interface JobHome {
   look(): Promise<JobDetail>
 }
 
-type Wish = Partial<Pick<JobRequest, 'tasks' | 'signal' | 'sites' | 'change'>>
+type Wish = Partial<Pick<JobRequest, 'tasks' | 'signal' | 'sites' | 'change' | 'exec'>>
 
 const followMs = 1_000
 
@@ -138,6 +138,14 @@ export async function askVerb(
   const { verb, nonce, isOperator, ...rest } = wish
   const { job, site } = home
   return valueOf<VerbAnswer>(context, { site, verb, job, nonce, isOperator, wish: rest })
+}
+
+/** Of a task that runs: its files, or a process beside it. */
+export async function askTask<T>(
+  context: Context, home: Pick<JobHome, 'job' | 'site'>,
+  question: { readonly verb: 'peek' | 'exec'; readonly wish?: Wish; readonly args: AskArgs },
+): Promise<T> {
+  return valueOf<T>(context, { site: home.site, job: home.job, ...question })
 }
 
 /** The jobs of this user whose home is another site. */

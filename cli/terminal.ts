@@ -12,7 +12,19 @@ export interface Sink {
   readonly colours: boolean
 }
 
+/** Where a person types, or what is piped in. */
+export interface Keyboard {
+  readonly tty: boolean
+  readonly rows: () => number
+  readonly columns: () => number
+  /** Each key as it is pressed, Ctrl-C too; undone at the end of the process. */
+  raw(on: boolean): void
+  onBytes(listener: (bytes: Uint8Array) => void, onEnd: () => void): () => void
+}
+
 export interface Terminal {
+  /** Absent in tests. */
+  readonly keyboard?: Keyboard
   readonly out: Sink
   readonly err: Sink
   readonly env: Readonly<Record<string, string | undefined>>
@@ -39,6 +51,28 @@ function sinkOf(stream: NodeJS.WriteStream): Sink {
   }
 }
 
+function keyboardOf(stream: NodeJS.ReadStream): Keyboard {
+  return {
+    tty: stream.isTTY === true,
+    rows: () => process.stdout.rows ?? 0,
+    columns: () => process.stdout.columns ?? 0,
+    raw(on) {
+      if (stream.isTTY === true) stream.setRawMode(on)
+    },
+    onBytes(listener, onEnd) {
+      const onData = (bytes: Buffer): void => listener(bytes)
+      stream.on('data', onData)
+      stream.on('end', onEnd)
+      return () => {
+        stream.off('data', onData)
+        stream.off('end', onEnd)
+        stream.pause()
+        stream.unref?.()
+      }
+    },
+  }
+}
+
 export function processTerminal(): Terminal {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -48,6 +82,7 @@ export function processTerminal(): Terminal {
     })
   }
   return {
+    keyboard: keyboardOf(process.stdin),
     out: sinkOf(process.stdout),
     err: sinkOf(process.stderr),
     env: process.env,

@@ -17,6 +17,7 @@ import { decodeRequest } from './staging/frames.ts'
 import { serve } from './staging/serve.ts'
 import { loadTree } from './staging/stored-tree.ts'
 import type { Workspace } from './staging/workspace.ts'
+import type { TaskDoor } from './task-door.ts'
 import { toBase64 } from '../protocol/base/crypto.ts'
 
 export interface ServingParts {
@@ -26,6 +27,7 @@ export interface ServingParts {
   readonly log: PeerLog
   /** Bytes of inputs that left for a contract, for whoever watches the job. */
   onServed(contract: string, bytes: number): void
+  readonly tasks: TaskDoor
   /** A question about a job, from a member's node. */
   answerAsk(from: SiteName, question: string): Promise<string>
 }
@@ -69,8 +71,9 @@ export function openServing(parts: ServingParts): Serving {
         if (contract) parts.onServed(contract, piece.length)
       }
     },
-    request: (from, text) => text.startsWith(askMark)
-      ? parts.answerAsk(from, text) : answerPeek(parts, from, text),
+    request: (from, text) => text.startsWith(askMark) ? parts.answerAsk(from, text)
+      : parts.tasks.isAsked(text) ? parts.tasks.answer(from, text)
+      : answerPeek(parts, from, text),
   }
 }
 

@@ -6,6 +6,7 @@
 // questions, their rate and their time are bounded.
 
 import { toBase64 } from '../../protocol/base/crypto.ts'
+import { decode, encode } from '../../protocol/base/encoding.ts'
 import type { JobId, SiteName } from '../../protocol/base/ids.ts'
 import { parseSiteName } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
@@ -13,6 +14,7 @@ import type { Outcome } from '../../protocol/base/outcome.ts'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import { record, shaped, text } from '../../protocol/base/shape.ts'
 import type { Job } from '../../protocol/machine/state.ts'
+import { taskKey } from '../../protocol/machine/state.ts'
 import type { JobRequest, RequestRefusal } from '../../protocol/rules/request.ts'
 import { isVerb, readRequest, requestBytesMax } from '../../protocol/rules/request.ts'
 import { clock } from '../clock.ts'
@@ -24,6 +26,7 @@ import type { Loop } from '../loop.ts'
 import type { Network } from '../net/door.ts'
 import { openRate } from '../net/rate.ts'
 import { askMark } from '../serving.ts'
+import { taskMark } from '../task-door.ts'
 import { messageOf } from '../problem.ts'
 import type { Serving } from '../serving.ts'
 import type { ChunkStore } from '../staging/chunk-store.ts'
@@ -191,6 +194,7 @@ async function answerHere(parts: RequestParts, question: Question): Asked {
     case 'locate': return ok(value({ site, job: job.value.id }))
     case 'status': return ok(value(shortDetail(parts, job.value)))
     case 'why': return ok(value(whyAnswer(tables, job.value)))
+    case 'peek': case 'exec': return taskPiece(parts, job.value, request, question)
     case 'logs': return logPiece(parts, job.value, question.args)
     default: return resultPiece(parts, job.value, question.args)
   }
@@ -242,6 +246,44 @@ async function act(parts: RequestParts, job: Job, asked: JobRequest): Asked {
   if (answer.kind !== 'done') return no('internal', 'the node gave an answer that does not fit')
   const now = get(loop.tables, 'jobs', job.id) ?? job
   return ok(value({ detail: answer.detail, job: shortDetail(parts, now) }))
+}
+
+/** What is asked of a running task goes on to its host. */
+async function taskPiece(
+  parts: RequestParts, job: Job, request: JobRequest, { note, args }: Question,
+): Asked {
+  const { self, loop, network, serving } = parts
+  const { exec } = request
+  const number = exec?.task ?? args.task ?? (job.total === 1 ? onlyTask(parts, job.id) : undefined)
+  if (number === undefined) {
+    const detail = `job ${job.id} is an array of ${job.total} tasks; say which with --task N`
+    return no('malformed', detail)
+  }
+  const task = get(loop.tables, 'homeTasks', taskKey(job.id, number))
+  if (!task || task.state !== 'running') {
+    const state = task?.state ?? 'waiting'
+    return no('conflict', `task ${number} of job ${job.id} does not run now: it is ${state}`)
+  }
+  const offset = args.offset ?? 0
+  const asked = request.verb === 'exec'
+    ? { kind: 'exec', tranche: task.tranche, task: number, note, offset }
+    : { kind: 'look', tranche: task.tranche, task: number, path: args.path ?? '', offset }
+  const text = taskMark + encode(asked)
+  try {
+    const answer = task.host === self.site ? await serving.request(self.site, text)
+      : await network.request(task.host, text, { timeoutMs: askTimeoutMs })
+    return readTaskAnswer(answer)
+  } catch (error) {
+    return no('peer_down', `${task.host} did not answer: ${messageOf(error)}`)
+  }
+}
+
+function readTaskAnswer(answer: string): Outcome<AskAnswer, ApiRefusal> {
+  const read = decode(answer, { bytesMax: 1024 * 1024 })
+  const said = (read.ok ? read.value : {}) as Readonly<Record<string, unknown>>
+  if (said['kind'] === 'refused') return no('conflict', String(said['detail']).slice(0, 500))
+  if (said['kind'] === 'over') return no('conflict', 'the task has ended at its host')
+  return ok(value(said))
 }
 
 async function logPiece(parts: RequestParts, job: Job, args: AskArgs): Asked {

@@ -211,6 +211,14 @@ export class SchedulerFailure extends Error {
 export type DriverKind =
   | 'embedded' | 'slurm' | 'grid-engine' | 'pbs' | 'torque' | 'lsf' | 'htcondor' | 'fake'
 
+/** How a process is started beside a running task, where the task is and with what it has. */
+export interface Entered {
+  /** Before the command's own words. */
+  readonly words: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  readonly cwd: string
+}
+
 export interface Driver {
   readonly kind: DriverKind
   readonly abilities: Abilities
@@ -239,6 +247,10 @@ export interface Driver {
     verb: ControlVerb,
     signal: AbortSignal,
   ): Promise<Outcome<undefined, ControlRefusal>>
+  /** Absent where nobody can be let into a running task. */
+  enter?(
+    tag: string, taskIndex: number, signal: AbortSignal,
+  ): Promise<Outcome<Entered, ControlRefusal>>
   /**
    * The caller has recorded the results; the tag is not reported again. Running tasks are not
    * ended.

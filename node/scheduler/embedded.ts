@@ -15,7 +15,7 @@ import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { SchedulerFailure } from './driver.ts'
 import type {
-  Abilities, Capacity, ControlRefusal, ControlVerb, Driver, Observation, Submission, SubmitRefusal,
+  Abilities, Capacity, ControlRefusal, ControlVerb, Driver, Entered, Observation, Submission, SubmitRefusal,
 } from './driver.ts'
 import {
   addTranche, capacityOf, emptyBook, enqueue, halted, hold, nextStarts, observations, setEnded,
@@ -35,6 +35,7 @@ import {
   openSandbox, sandboxWords, seenAtFault, streamWords, temporaryName,
 } from './sandbox.ts'
 import { claimCancelled, supervisorArgv } from './supervisor.ts'
+import { enterTask, ownEnvironment } from './embedded-enter.ts'
 import { faultOf, taskEnvironment, trancheStore } from './tranche-store.ts'
 import type { TrancheStore } from './tranche-store.ts'
 
@@ -81,11 +82,6 @@ interface Session {
   hint: Timer | undefined
 }
 
-/**
- * The node's own variables that a task needs; everything else, secrets included, stays with the
- * node.
- */
-const inheritedVariables = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ', 'TMPDIR']
 /** Until the next try after the system would not start a process. */
 const retryMs = 1_000
 /** Starting a process takes milliseconds; between batches the node gets to do other things. */
@@ -216,6 +212,16 @@ export class EmbeddedDriver implements Driver {
     this.#dispatchSoon(session)
     this.#hintSoon(session)
     return ok(undefined)
+  }
+
+  async enter(
+    tag: string, taskIndex: number, signal: AbortSignal,
+  ): Promise<Outcome<Entered, ControlRefusal>> {
+    const { book, environment } = this.#ready(signal)
+    const task = book.tranches.get(tag)?.tasks.get(taskIndex)
+    if (!task) return refuse({ reason: 'state', words: 'no such task is here' })
+    const own = { ...environment, ...taskEnvironment(task.tranche.submission, taskIndex) }
+    return enterTask(task, own, this.#sandbox !== undefined)
   }
 
   async forget(tag: string): Promise<void> {
@@ -481,13 +487,4 @@ export class EmbeddedDriver implements Driver {
       for (const listener of this.#listeners) listener()
     })
   }
-}
-
-function ownEnvironment(): Record<string, string> {
-  const environment: Record<string, string> = {}
-  for (const name of inheritedVariables) {
-    const value = process.env[name]
-    if (value !== undefined) environment[name] = value
-  }
-  return environment
 }

@@ -120,6 +120,51 @@ export type StartNews =
       readonly signal: NodeJS.Signals | null
     }
 
+export interface Piped {
+  /** False when it reads no more. */
+  write(bytes: Uint8Array): boolean
+  closeInput(): void
+  /** Stops and goes on with reading what it writes. */
+  pause(): void
+  resume(): void
+  /** With all of its process group. */
+  kill(): void
+}
+
+/** Starts `argv` and hands on what it writes, both streams as one, as it comes. */
+export function spawnPiped(
+  argv: readonly string[],
+  options: {
+    readonly env: Readonly<Record<string, string>>
+    readonly cwd: string
+    readonly onOutput: (bytes: Uint8Array) => void
+    /** Once; 127 when it could not be started. */
+    readonly onExit: (code: number) => void
+  },
+): Piped {
+  const [program = '', ...rest] = argv
+  const { env, cwd, onOutput, onExit } = options
+  const child = spawn(program, rest, { detached: true, stdio: ['pipe', 'pipe', 'pipe'], env, cwd })
+  let over = false
+  const end = (code: number): void => {
+    if (over) return
+    over = true
+    onExit(code)
+  }
+  const both = [child.stdout, child.stderr]
+  for (const stream of both) stream.on('data', onOutput)
+  child.stdin.on('error', () => {})
+  child.on('error', () => end(127))
+  child.on('close', (code, signal) => end(exitCode(code, signal)))
+  return {
+    write: (bytes) => !over && child.stdin.writable && (child.stdin.write(bytes) || true),
+    closeInput: () => void child.stdin.end(),
+    pause: () => both.forEach((stream) => stream.pause()),
+    resume: () => both.forEach((stream) => stream.resume()),
+    kill: () => killGroup(child, 'SIGKILL'),
+  }
+}
+
 export interface Detached {
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string>>
@@ -160,7 +205,7 @@ export function openStarter(): Starter {
     const isGone = (): void => {
       if (child !== opened) return
       child = undefined
-      for (const id of [...pending.keys()]) finish(id, undefined)
+      for (const id of Array.from(pending.keys())) finish(id, undefined)
     }
     opened.on('message', hear)
     opened.on('error', isGone)

@@ -16,6 +16,8 @@ import type { Collected, CollectOptions } from './collect.ts'
 import { collectTree } from './collect.ts'
 import { below, makeDirectory, openAny, openDirectories, openDirectory } from './confined.ts'
 import { openRoot, pathOf, readAll, reopenForReading } from './confined.ts'
+import { lookAt } from './look.ts'
+import type { Looked } from './look.ts'
 import { placeTree } from './place.ts'
 import { removeTree } from './removal.ts'
 import { spoolFull, StagingError, systemCode, writeError } from './staging-error.ts'
@@ -42,6 +44,14 @@ export interface Workspace {
   peek(
     directory: string, stream: 'stdout' | 'stderr', range: { offset: number; bytesMax: number },
   ): Promise<Peeked>
+  /**
+   * What lies at `path` in a job's directory: the beginning of a list, or a piece of a file. Links
+   * are not followed.
+   * @throws PATH_REFUSED
+   */
+  look(
+    directory: string, path: string, range: { offset: number; bytesMax: number },
+  ): Promise<Looked>
   /** Makes a job's directory, with all that is in it, another account's; for root only. */
   give(directory: string, account: { readonly uid: number; readonly gid: number }): Promise<void>
   /** Removes a job's directory, and its tranche's when that was the last. Repeating it is fine. */
@@ -122,6 +132,8 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
       opened(directory, (handle) =>
         peekFile(handle, stream, { offset, bytesMax: Math.min(bytesMax, peekBytesMax) }),
       ),
+    look: (directory, path, range) =>
+      opened(directory, (handle) => lookAt(handle, path, range)),
     give: (directory, account) => opened(directory, (handle) => giveTree(handle, account)),
     remove,
     close: () => root.close(),

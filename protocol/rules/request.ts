@@ -6,6 +6,7 @@
 //   within ten minutes of its date, from the owner of the job or an operator of the home.
 // [ASK-2] The same request again is answered as before and does nothing more.
 // [ASK-3] Who may not ask, and whose job is not there, are told the same.
+// [ASK-4] Into a running task a host lets only the owner of the job, by the owner's own request.
 
 import { fromHex } from '../base/crypto.ts'
 import { parseSealed, seal, verifySealed } from '../base/envelope.ts'
@@ -24,7 +25,7 @@ import { afterShape, userSignerName } from './job.ts'
 export const verbs = [
   'hold', 'release', 'alter', 'signal', 'suspend', 'resume', 'requeue', 'move', 'cancel',
 ] as const
-export const looks = ['locate', 'list', 'status', 'why', 'logs', 'fetch'] as const
+export const looks = ['locate', 'list', 'status', 'why', 'logs', 'fetch', 'peek', 'exec'] as const
 
 /** Names without SIG. */
 export const signalNames = [
@@ -48,6 +49,24 @@ export const changeShape = record({
 })
 export type JobChange = Shaped<typeof changeShape>
 
+/** A process beside a running task: begun by the first request of a session, fed by the others. */
+export const execShape = record({
+  session: hex({ bytes: 16 }),
+  task: integer({ min: 0, max: limits.taskNumberMax }),
+  /** The command and its arguments; empty in all but the first. */
+  command: list(text({ bytesMax: 4_096 }), { max: 256 }),
+  /** 1: on a terminal of so many rows and columns. */
+  terminal: integer({ min: 0, max: 1 }),
+  rows: integer({ min: 0, max: 10_000 }),
+  columns: integer({ min: 0, max: 10_000 }),
+  /** Bytes for its input, base64, and how many were sent before them. */
+  input: text({ bytesMax: 96 * 1024, pattern: /^[A-Za-z0-9+/]*={0,2}$/ }),
+  before: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  /** 1: no more input comes. */
+  end: integer({ min: 0, max: 1 }),
+})
+export type Exec = Shaped<typeof execShape>
+
 const requestShape = record({
   verb: oneOf(...verbs, ...looks),
   /** An id or the beginning of one; '' to list. */
@@ -67,6 +86,7 @@ const requestShape = record({
   /** With `move`: to these sites only; empty: away from where it is. */
   sites: optional(list(siteName(), { max: 64 })),
   change: optional(changeShape),
+  exec: optional(execShape),
 })
 export type JobRequest = Shaped<typeof requestShape>
 export type Verb = typeof verbs[number]
@@ -83,6 +103,21 @@ export function signRequest(request: JobRequest, signer: Signer): string {
   return seal('request', unshape(request), signer).note
 }
 
+/** [ASK-4] What a host is shown, before it lets somebody into a task: the owner's own request. */
+export function readExec(
+  note: string, owner: { readonly key: string; readonly home: SiteName; readonly nowMs: number },
+): Outcome<JobRequest & { readonly exec: Exec }, RequestRefusal> {
+  const signed = readSigned(note)
+  if (!signed.ok) return signed
+  const { exec, verb, key, home } = signed.value
+  if (verb !== 'exec' || !exec || key !== owner.key || home !== owner.home) {
+    const detail = 'it is not the request of the owner of this job, by its home'
+    return refuse({ reason: 'not_here', detail })
+  }
+  const late = tooOld(signed.value, owner.nowMs)
+  return late ? refuse(late) : ok({ ...signed.value, exec })
+}
+
 /** [ASK-1] but for whose job it is: `from` is the site that has brought it. */
 export function readRequest(
   note: string,
@@ -90,6 +125,21 @@ export function readRequest(
     readonly site: SiteName; readonly from: SiteName; readonly nowMs: number
   },
 ): Outcome<JobRequest, RequestRefusal> {
+  const signed = readSigned(note)
+  if (!signed.ok) return signed
+  const request = signed.value
+  const isHere = request.home === site || (request.home === '' && request.verb === 'locate')
+  if (!isHere || request.via !== from) {
+    const detail = `it is for ${request.home || 'any site'} by ${request.via}, and came to ` +
+      `${site} from ${from}`
+    return refuse({ reason: 'not_here', detail })
+  }
+  const late = tooOld(request, nowMs)
+  return late ? refuse(late) : signed
+}
+
+/** With a signature that holds. */
+function readSigned(note: string): Outcome<JobRequest, RequestRefusal> {
   const sealed = parseSealed(note, { bytesMax: requestBytesMax })
   if (!sealed.ok) return refuse({ reason: 'malformed', detail: sealed.refusal.detail })
   if (sealed.value.kind !== 'request') {
@@ -99,21 +149,15 @@ export function readRequest(
   if (!decoded.ok) return refuse({ reason: 'malformed', detail: decoded.refusal.detail })
   const request = decoded.value
   const verifier = { name: userSignerName(request.user), publicKey: fromHex(request.key)! }
-  if (!verifySealed(sealed.value, verifier)) {
-    return refuse({ reason: 'bad_signature', detail: `not signed by the key of ${request.user}` })
-  }
-  const isHere = request.home === site || (request.home === '' && request.verb === 'locate')
-  if (!isHere || request.via !== from) {
-    const detail = `it is for ${request.home || 'any site'} by ${request.via}, and came to ` +
-      `${site} from ${from}`
-    return refuse({ reason: 'not_here', detail })
-  }
-  if (Math.abs(nowMs - request.at) > requestAgeMsMax) {
-    const detail = `it was signed at ${request.at}, our clock says ${nowMs}: at most 10 minutes ` +
-      'may lie between; ask again, and look at the clocks'
-    return refuse({ reason: 'too_old', detail })
-  }
-  return ok(request)
+  if (verifySealed(sealed.value, verifier)) return ok(request)
+  return refuse({ reason: 'bad_signature', detail: `not signed by the key of ${request.user}` })
+}
+
+function tooOld({ at }: JobRequest, nowMs: number): RequestRefusal | undefined {
+  if (Math.abs(nowMs - at) <= requestAgeMsMax) return undefined
+  const detail = `it was signed at ${at}, our clock says ${nowMs}: at most 10 minutes may lie ` +
+    'between; ask again, and look at the clocks'
+  return { reason: 'too_old', detail }
 }
 
 export function isVerb(word: JobRequest['verb']): word is Verb {
