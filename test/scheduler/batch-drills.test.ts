@@ -165,11 +165,12 @@ for (const scheduler of schedulers) {
     for (const [ending, how] of [
       ['walltime', 'walltime'], ['memory', 'memory'], ['deleted', 'cancelled'],
     ] as const) {
-      // HTCondor itself ends no task for time: the submission's own policy does.
-      if (scheduler.name === 'htcondor' && ending === 'walltime') continue
       const submission = make(bench.rig, 'echo begun; sleep 500')
       const task = await begun(bench, submission)
-      if (scheduler.name === 'htcondor' && ending === 'deleted') {
+      if (scheduler.name === 'htcondor' && ending === 'walltime') {
+        // It ends no task for time by itself: the submission's own policy does.
+        task.startedMs -= 700_000
+      } else if (scheduler.name === 'htcondor' && ending === 'deleted') {
         const words = [`${task.job.id}.${task.index}`]
         await command(bench.rig, 'condor_rm', words)
       } else {
@@ -212,6 +213,23 @@ for (const scheduler of schedulers) {
     }, { timeoutSeconds })
     assert.equal(seen.map(({ status }) => status.kind === 'ended' && status.exitCode), [5, 6])
     await again.stop()
+  })
+
+  test('asks the accounting for what was ended while it waited and is forgotten', async (ctx) => {
+    // PBS and Torque have none that a user may ask.
+    if (scheduler.query.startsWith('q')) return
+    const bench = await open(ctx, scheduler, {
+      nodes: [{ name: 'n1', cores: 1, memoryBytes: 2 ** 33 }],
+    })
+    const { rig, driver } = bench
+    await begun(bench, make(rig, 'echo begun; sleep 500'))
+    const waiting = make(rig, 'echo ran')
+    const { localId } = assert.accepted(await driver.submit(waiting, never))
+    await until(driver, waiting, (status) => status.kind === 'queued')
+    await command(rig, scheduler.name === 'lsf' ? 'bkill' : 'condor_rm', [localId])
+    rig.machine.forgetEnded()
+    const ended = await endOf(driver, waiting)
+    assert.equal([ended.how, ended.exitCode], ['cancelled', -1])
   })
 
   test('counts on when ids wrap', async (ctx) => {

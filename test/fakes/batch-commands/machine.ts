@@ -104,6 +104,8 @@ export class FakeMachine {
   readonly nodes: readonly FakeNode[]
   readonly queues: readonly FakeQueue[]
   readonly jobs = new Map<number, FakeJob>()
+  /** What only the accounting remembers. */
+  readonly accounted: FakeJob[] = []
   readonly graceMs: number
   historySeconds: number
   idMax: number
@@ -254,7 +256,9 @@ export class FakeMachine {
   /** As when the time of history is over. */
   forgetEnded(): void {
     for (const [id, job] of this.jobs) {
-      if (job.tasks.every((task) => task.state === 'ended')) this.jobs.delete(id)
+      if (job.tasks.some((task) => task.state !== 'ended')) continue
+      this.jobs.delete(id)
+      this.accounted.push(job)
     }
   }
 

@@ -226,8 +226,12 @@ class Queue {
       return { stderr: `Error: unrecognized argument for switch "${options.fault}"\n`, code: 1 }
     }
     const wanted = valueOf(options, '-attributes')?.split(',')
-    const found = this.chosen(options).filter((task) =>
-      this.inQueue(task) === (where === 'queue'))
+    const found = where === 'queue'
+      ? this.chosen(options, this.machine.tasks()).filter((task) => this.inQueue(task))
+      : this.chosen(options, [
+        ...this.machine.tasks().filter((task) => !this.inQueue(task)),
+        ...this.machine.accounted.flatMap((job) => job.tasks),
+      ])
     return {
       stdout: adsText(found.map((task) => {
         const ad = this.adOf(task)
@@ -236,9 +240,9 @@ class Queue {
     }
   }
 
-  chosen(options: Options): FakeTask[] {
+  chosen(options: Options, tasks: readonly FakeTask[]): FakeTask[] {
     const constraint = valueOf(options, '-constraint')
-    return this.machine.tasks().filter((task) =>
+    return tasks.filter((task) =>
       (constraint === undefined || evaluate(constraint, this.adOf(task)) === true)
       && (options.operands.length === 0
         || options.operands.some((id) => isNamed(task, id))))
@@ -254,7 +258,8 @@ class Queue {
     }
     let [stdout, stderr] = ['', '']
     for (const id of options.operands) {
-      const tasks = this.chosen(options).filter((task) => isNamed(task, id) && this.inQueue(task))
+      const tasks = this.chosen(options, this.machine.tasks())
+        .filter((task) => isNamed(task, id) && this.inQueue(task))
       const acted = tasks.filter(act)
       const whole = !id.includes('.')
       if (acted.length > 0) {

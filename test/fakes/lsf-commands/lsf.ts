@@ -165,8 +165,12 @@ interface Named {
 
 function lookUp(machine: FakeMachine, operand: string): Named | undefined {
   machine.tasks()
+  return among(machine.jobs, operand)
+}
+
+function among(jobs: ReadonlyMap<number, FakeJob>, operand: string): Named | undefined {
   const match = /^(\d+)(?:\[([\d,:-]+)\])?$/.exec(operand)
-  const job = machine.jobs.get(Number(match?.[1]))
+  const job = jobs.get(Number(match?.[1]))
   if (!match || !job) return undefined
   if (match[2] === undefined) return { id: operand, tasks: job.tasks }
   const indexes = readIndexes(match[2])
@@ -327,7 +331,9 @@ function showTask(task: FakeTask): Record<string, string> {
 function bacct(machine: FakeMachine, call: Call): Answer {
   const options = dashed({ '-l': 'flag', '-UF': 'flag', '-u': 'value' }, call.words)
   if (options.fault !== undefined) return { stderr: 'Usage: bacct [-h]\n', code: 255 }
-  const named = options.operands.flatMap((operand) => lookUp(machine, operand)?.tasks ?? [])
+  const known = new Map(machine.accounted.map((job) => [job.id, job]))
+  const named = options.operands.flatMap((operand) =>
+    lookUp(machine, operand)?.tasks ?? among(known, operand)?.tasks ?? [])
   const over = named.filter((task) => task.state === 'ended')
   if (over.length === 0) return { stderr: 'No matching job found\n', code: 255 }
   const shown = over.map((task) => {
