@@ -8,7 +8,7 @@ import { compareBytes } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import type { Ranges } from '../base/ranges.ts'
 import {
-  addRanges, emptyRanges, rangesHave, rangesSize, rangesValues, subtractRanges,
+  addRanges, commonRanges, emptyRanges, rangesHave, rangesSize, rangesValues, subtractRanges,
 } from '../base/ranges.ts'
 import type { Microcredits } from '../base/units.ts'
 import { clampMicrocredits, microcredits, zeroMicrocredits } from '../base/units.ts'
@@ -126,7 +126,9 @@ export function placeAgain(turn: Turn, id: JobId, tasks: Ranges, detail: string)
   for (const task of rangesValues(tasks)) {
     const known = turn.view.get('homeTasks', taskKey(id, task))
     if (!known || isOver(known)) continue
-    const attempts = known.attempts
+    // [RUN-8] What its owner asked for is no failed attempt.
+    const isAsked = orders !== undefined && rangesHave(orders.again, task)
+    const attempts = Math.max(0, known.attempts - (isAsked ? 1 : 0))
     const isDropped = orders !== undefined && rangesHave(orders.dropped, task)
     const over = job.state.kind !== 'open' || isDropped ? 'cancelled'
       : attempts >= limits.taskAttempts || mayNotRunAgain(turn, known) ? 'failed' : 'waiting'
@@ -136,8 +138,12 @@ export function placeAgain(turn: Turn, id: JobId, tasks: Ranges, detail: string)
     const why = over !== 'failed' ? detail
       : mayNotRunAgain(turn, known) ? `it has run, and may not be run again: ${detail}`
       : `gave up after ${attempts} attempts: ${detail}`
-    const left = withoutTree(known)
+    const left = { ...withoutTree(known), attempts }
     turn.view.put('homeTasks', taskKey(id, task), { ...left, state: over, detail: why })
+  }
+  if (orders && rangesSize(commonRanges(orders.again, tasks)) > 0) {
+    const open = subtractRanges(orders.again, tasks)
+    turn.view.put('jobOrders', id, { ...orders, again: open })
   }
   const { free, parked } = sortOut(orders, again)
   changeJob(turn, id, {

@@ -6,7 +6,7 @@
 import type { JobId, Sid, SiteName, TrancheId } from '../base/ids.ts'
 import { trancheIdOf } from '../base/ids.ts'
 import type { Ranges } from '../base/ranges.ts'
-import { rangesHave, rangesValues, subtractRanges } from '../base/ranges.ts'
+import { rangesHave, rangesValues } from '../base/ranges.ts'
 import { zeroMicrocredits } from '../base/units.ts'
 import type { TaskReport } from '../rules/run.ts'
 import { verdictOf } from '../rules/run.ts'
@@ -217,19 +217,9 @@ function noteHalt(turn: Turn, key: string, task: HomeTask): void {
   changeJob(turn, task.job, {})
 }
 
-/** [RUN-8] Its owner asked for it: this was no failed attempt. */
+/** Its owner asked for it. */
 function wasRequeued(turn: Turn, job: JobId, task: number): boolean {
-  const orders = turn.view.get('jobOrders', job)
-  if (!orders || !rangesHave(orders.again, task)) return false
-  const again = subtractRanges(orders.again, [[task, task]])
-  turn.view.put('jobOrders', job, { ...orders, again })
-  const key = taskKey(job, task)
-  const known = turn.view.get('homeTasks', key)
-  if (known) {
-    // What it ran before does not count against a job that runs each task once: it was asked.
-    turn.view.put('homeTasks', key, { ...known, attempts: Math.max(0, known.attempts - 1) })
-  }
-  return true
+  return rangesHave(turn.view.get('jobOrders', job)?.again ?? [], task)
 }
 
 function changeJobProgress(turn: Turn, job: JobId): void {
