@@ -19,16 +19,18 @@ with #GRID (in the first column) carry the options of 'gridnode submit', in the 
 
   --name --cores --memory --walltime --array --in --out --env
   --budget --allocation --policy --require --place --sites --start-within
+  --gpus --queue --project --priority --after --begin --licences
 
 Quotes and backslashes work as in a shell, and # starts a comment. Relative paths of --in
 are meant from the script's directory (on the command line: from the current one).
 
-#SBATCH lines of Slurm scripts are read too, as Slurm reads them: --job-name, --array,
---cpus-per-task, --mem, --mem-per-cpu, --time, --export=NAMES; --ntasks and --nodes if 1.
-Advice such as --mail-type, --nice, --output and --error is ignored with a note (output is
-among the results as stdout and stderr). Anything else is an error that names its line.
-#GRID wins over #SBATCH, the command line over both. Options of PBS, LSF and Grid Engine
-are not read yet.
+Scripts of Slurm (#SBATCH), PBS and Torque (#PBS), LSF (#BSUB) and Grid Engine (#$) run as
+they are: each is read with its own scheduler's rules, and finds that scheduler's variables
+wherever it runs. The first directive says which it is, or --dialect. Advice such as mail is
+ignored with a note; what cannot be honoured is an error that names its line.
+#GRID counts over those of a scheduler, the command line over both.
+
+  gridnode explain job.sh      what was understood, from which line
 `
 
 const expressions = `Expressions over what sites publish

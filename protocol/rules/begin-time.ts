@@ -91,7 +91,7 @@ function clockOf(text: string): Clock | undefined {
   return clock.hour < 24 && clock.minute < 60 && clock.second < 60 ? clock : undefined
 }
 
-/** PBS and Grid Engine: [[[[CC]YY]MM]DD]hhmm[.SS]. */
+/** PBS: [[[[CC]YY]MM]DD]hhmm[.SS]. */
 export function readPosixBegin(text: string): Read {
   const form = 'a time such as 2030 (today or tomorrow), 06121530 or 203006121530.00'
   const match = /^((?:[0-9]{2}){2,6})(?:\.([0-9]{2}))?$/.exec(text.trim())
@@ -105,6 +105,12 @@ export function readPosixBegin(text: string): Read {
     kind: 'at', ...(year !== undefined && { year }), ...(month !== undefined && { month }),
     ...(day !== undefined && { day }), hour, minute, second: Number(match[2] ?? '0'),
   }, text, form)
+}
+
+/** Grid Engine: [[CC]YY]MMDDhhmm[.SS]. */
+export function readGridEngineBegin(text: string): Read {
+  if (/^([0-9]{2}){4,6}(\.[0-9]{2})?$/.test(text)) return readPosixBegin(text)
+  return badValue('a time such as 06121530 or 203006121530.00', text)
 }
 
 /** LSF: [[[year:]month:]day:]hour:minute. */

@@ -8,6 +8,7 @@ import { resolveLsf } from './bsub-resources.ts'
 import { treatLsfOption } from './bsub-options.ts'
 import type { Ask, DialectInput, OptionWord, Reading } from './dialect.ts'
 import { faultOf, firstWins, ignore, newReading, unknownOption, writtenAs } from './dialect.ts'
+import { continued } from './script-lines.ts'
 
 /** Options of bsub 10.1; those with a value have a colon. */
 const options: ReadonlyMap<string, boolean> = new Map(
@@ -50,14 +51,14 @@ function scriptAsks(reading: Reading, script: string): Ask[] {
   const lines = script.split('\n')
   for (let index = 0; index < lines.length; index++) {
     const line = index + 1
-    let text = lines[index]!
+    const first = lines[index]!
     // Only a line that begins with # and names BSUB goes on after a backslash.
-    while (/^#.*BSUB.*\\$/.test(text) && index + 1 < lines.length) {
-      text = text.slice(0, -1) + lines[++index]!
-    }
-    const match = /^\s*#\s*BSUB\s*(-[^]*)$/.exec(text)
+    const goesOn = first.startsWith('#') && first.includes('BSUB')
+    const { text, more } = goesOn ? continued(lines, index) : { text: first, more: 0 }
+    index += more
+    const match = /^\s*#\s*BSUB\s*(?=-)/.exec(text)
     if (!match) continue
-    for (const word of lsfWords(match[1]!)) words.push({ text: word, line })
+    for (const word of lsfWords(text.slice(match[0].length))) words.push({ text: word, line })
   }
   return readWords(reading, words).asks
 }

@@ -1,7 +1,7 @@
 // What becomes of each option of Grid Engine's qsub, but for resources, slots and tasks, which
 // grid-engine-resources.ts reads.
 
-import { readPosixBegin } from './begin-time.ts'
+import { readGridEngineBegin } from './begin-time.ts'
 import { readHoldJid } from './dependency-words.ts'
 import type { Ask, Reading } from './dialect.ts'
 import { entry, faultOf, honour, ignore, note, noteQueues, take, unsupported } from './dialect.ts'
@@ -46,13 +46,12 @@ const refusedOptions: Readonly<Record<string, string>> = {
 export function treatGridEngineOption(reading: Reading, ask: Ask): void {
   const { name, value } = ask
   switch (name) {
-    case 'a': return take(reading, ask, readPosixBegin(value))
+    case 'a': return take(reading, ask, readGridEngineBegin(value))
     case 'cwd': return honour(reading, ask, { workDirectory: '.' })
     case 'wd': return take(reading, ask, readPath(value, (workDirectory) => ({ workDirectory })))
     case 'e': return take(reading, ask, readPath(pathOf(value), (stderrPath) => ({ stderrPath })))
     case 'o': return take(reading, ask, readPath(pathOf(value), (stdoutPath) => ({ stdoutPath })))
-    case 'h': return /^[nNoOsSuU]+$/.test(value) && !/^[nN]+$/.test(value)
-      ? honour(reading, ask, { hold: true }) : honour(reading, ask, { hold: false })
+    case 'h': return honour(reading, ask, { hold: true })
     case 'hold_jid': return take(reading, ask, readHoldJid(value, false))
     case 'hold_jid_ad': return takeByTask(reading, ask)
     case 'i':
@@ -119,8 +118,8 @@ function takeByTask(reading: Reading, ask: Ask): void {
 }
 
 function takeName(reading: Reading, ask: Ask): void {
-  if (/^[0-9]|[\n\t\r/\\@:*?]/.test(ask.value) || ask.value === '') {
-    const form = 'a name that begins with no digit and has none of / \\ @ : * ?'
+  if (/^[0-9]|[\s/\\@:*?]/.test(ask.value) || ask.value === '') {
+    const form = 'a name that begins with no digit and has no blank and none of / \\ @ : * ?'
     return take(reading, ask, badValue(form, ask.value))
   }
   take(reading, ask, readJobOption('name', ask.value))
@@ -142,5 +141,6 @@ function takeQueue(reading: Reading, ask: Ask): void {
 function takeShell(reading: Reading, ask: Ask): void {
   const shell = ask.value.split(',').find((part) => !/^[^/]*:/.test(part)) ?? ask.value
   if (/^\/\S*$/.test(shell)) honour(reading, ask, { shell })
+  else if (/^[A-Za-z0-9._-]+$/.test(shell)) honour(reading, ask, { shell: `/usr/bin/env ${shell}` })
   else faultOf(reading, ask, 'bad_value', `expected an absolute path, got '${ask.value}'`)
 }

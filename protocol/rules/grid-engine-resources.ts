@@ -156,9 +156,18 @@ function takeTasks(reading: Reading, asks: readonly Ask[]): void {
   if (atOnce === undefined) {
     faultOf(reading, limitAsk!, 'bad_value', `expected a number, got '${limitAsk!.value}'`)
   } else if (ask && !/^0(-|$)/.test(ask.value)) {
-    take(reading, ask, readRun(ask.value, atOnce))
+    take(reading, ask, readRun(ascending(ask.value), atOnce))
     if (limitAsk) take(reading, limitAsk, ok({}))
+  } else if (limitAsk && !ask) {
+    faultOf(reading, limitAsk, 'bad_value', 'it needs -t')
   } else if (ask) {
     faultOf(reading, ask, 'bad_value', `expected task numbers from 1, got '${ask.value}'`)
   }
+}
+
+/** qsub turns 10-1 around. */
+function ascending(text: string): string {
+  const match = /^([0-9]{1,9})-([0-9]{1,9})(:[0-9]+)?$/.exec(text)
+  const turned = match && Number(match[1]) > Number(match[2])
+  return turned ? `${match[2]}-${match[1]}${match[3] ?? ''}` : text
 }

@@ -1,7 +1,7 @@
 // A Grid Engine script (`#$`) and the words of a qsub command line, read as qsub (8.1.9) reads
 // them: `#$` in the first column of any line of the script, cut at its first `#`; each line a list
-// of words of its own, of which those that belong to no option are passed over; names of options in
-// full. Of an option that is said twice the last counts, of resources the last of each name.
+// of words of its own, each of which must belong to an option; names of options in full. Of an
+// option that is said twice the last counts, of resources the last of each name.
 
 import type { Ask, DialectInput, Reading } from './dialect.ts'
 import { faultOf, ignore, lastWins, newReading, unknownOption, writtenAs } from './dialect.ts'
@@ -41,11 +41,7 @@ function scriptAsks(reading: Reading, script: string, prefix: string): Ask[] {
   return script.split('\n').flatMap((text, index) => {
     if (!text.startsWith(prefix)) return []
     const line = index + 1
-    const found = splitQuoted(text.slice(prefix.length).split('#')[0]!)
-    if (found === undefined) {
-      faultOf(reading, { line, written: prefix }, 'quote', 'a quote that is not closed')
-      return []
-    }
+    const found = lineWords(text.slice(prefix.length).split('#')[0]!)
     return readWords(reading, found, { line, prefix }).asks
   })
 }
@@ -60,16 +56,15 @@ function readWords(
   reading: Reading, found: readonly string[], { line, prefix }: { line: number; prefix: string },
 ): { asks: Ask[]; rest: readonly string[] } {
   const asks: Ask[] = []
-  const isDirective = found.some((one) => one.startsWith('-'))
   for (let at = 0; at < found.length; at++) {
     const word = found[at]!
     if (line === 0 && (word === '--' || !word.startsWith('-') || word === '-')) {
       return { asks, rest: found.slice(word === '--' ? at + 1 : at) }
     }
     if (!word.startsWith('-') || word === '-' || word === '--') {
-      const about = { name: '', value: '', line, written: prefix }
-      if (isDirective) ignore(reading, about, `'${word.slice(0, 60)}' belongs to no option`)
-      continue
+      const detail = `'${word.slice(0, 60)}' belongs to no option: qsub refuses the line`
+      faultOf(reading, { line, written: prefix }, 'stray_word', detail)
+      return { asks, rest: [] }
     }
     const name = word.slice(1)
     const written = writtenAs(prefix, line, word)
@@ -81,7 +76,7 @@ function readWords(
       continue
     }
     const values = found.slice(at + 1, at + 1 + count)
-    if (name === 'h') at += takeHold(asks, { line, written, next: found[at + 1] })
+    if (name === 'h') asks.push({ name, value: 'u', line, written })
     else if (name === 'binding') at += takeBinding(asks, found.slice(at + 1), { line, written })
     else if (values.length < count) {
       faultOf(reading, { line, written }, 'missing_value', 'a value is missing')
@@ -97,13 +92,6 @@ function readWords(
 interface At {
   readonly line: number
   readonly written: string
-}
-
-/** The letters after -h may be missing. */
-function takeHold(asks: Ask[], { line, written, next }: At & { next: string | undefined }): number {
-  const given = next !== undefined && /^[usonUSON]+$/.test(next)
-  asks.push({ name: 'h', value: given ? next : 'u', line, written })
-  return given ? 1 : 0
 }
 
 /** `[env|pe|set] strategy`. */
@@ -133,25 +121,14 @@ function bySoftness(asks: readonly Ask[]): { hard: Ask[]; soft: Ask[] } {
   return { hard, soft }
 }
 
-/** Words between blanks; quotes group and vanish. Undefined: a quote is not closed. */
-function splitQuoted(text: string): string[] | undefined {
-  const found: string[] = []
-  let word: string | undefined
-  let quote = ''
-  for (const character of text) {
-    if (quote !== '') {
-      if (character === quote) quote = ''
-      else word += character
-    } else if (character === '"' || character === "'") {
-      quote = character
-      word ??= ''
-    } else if (/\s/.test(character)) {
-      if (word !== undefined) found.push(word)
-      word = undefined
-    } else {
-      word = (word ?? '') + character
-    }
-  }
-  if (quote !== '') return undefined
-  return word === undefined ? found : [...found, word]
+/**
+ * Words between blanks. From the first quote on, the rest of the line is one word (a quote that
+ * ends one begins the next), and all quotes vanish: so qsub does it.
+ */
+function lineWords(text: string): string[] {
+  const quote = text.search(/["']/)
+  if (quote < 0) return text.split(/\s+/).filter((word) => word !== '')
+  const begin = text.slice(0, quote).search(/\S*$/)
+  const words = text.slice(0, begin).split(/\s+/).filter((word) => word !== '')
+  return [...words, text.slice(begin).trimEnd().replaceAll(/["']/g, '')]
 }

@@ -43,7 +43,8 @@ export function streamPaths(
     const expanded = expandPattern(facts, place, pattern)
     if (expanded === '/dev/null') return undefined
     const path = inside(expanded)
-    const own = expandPattern(facts, place, name)
+    const named = { ...facts, name: facts.name.replaceAll('/', '_') }
+    const own = inside(expandPattern(named, place, name)) || 'stdout'
     if (path === '') return own
     return expanded.endsWith('/') || isDirectory(path) ? `${path}/${own}` : path
   }

@@ -8,7 +8,7 @@ import type { Ask, DialectInput, PbsFlavour, Reading } from './dialect.ts'
 import { faultOf, ignore, lastWins, newReading, unknownOption, writtenAs } from './dialect.ts'
 import { treatPbsOption } from './pbs-options.ts'
 import { resolvePbsResources, splitPbsResources } from './pbs-resources.ts'
-import { firstPbsCommandLine } from './script-lines.ts'
+import { continued, firstPbsCommandLine } from './script-lines.ts'
 
 /** Options that take a value have a colon after them, as for getopt. */
 const letters: Readonly<Record<PbsFlavour, string>> = {
@@ -72,11 +72,9 @@ function scriptAsks(
       reading.ignored.push({ line, option: prefix, why })
       continue
     }
-    let text = trimmed.slice(prefix.length)
-    while (text.endsWith('\\') && index + 1 < lines.length) {
-      text = text.slice(0, -1) + lines[++index]!
-    }
-    const words = pbsWords(text)
+    const whole = continued(lines, index)
+    index += whole.more
+    const words = pbsWords(whole.text.trimStart().slice(prefix.length))
     const ask = { line, written: prefix }
     if (words === undefined) {
       faultOf(reading, ask, 'quote', 'a quote that is not closed')

@@ -61,11 +61,12 @@ export function readLsfTime(text: string): Read {
   return walltime(minutes * 60, text)
 }
 
-/** Grid Engine: S, M:S, H:M:S; a field may be empty. */
+/** Grid Engine: S or H:M:S; a field may be empty. */
 export function readGridEngineTime(text: string): Read {
   if (/^infinity$/i.test(text)) return unlimited(text)
-  const match = /^(?:([0-9]{0,9}):)?(?:([0-9]{0,9}):)?([0-9]{0,9})$/.exec(text)
-  if (!match || text === '') return badValue('seconds or H:M:S such as 24:00:00', text)
+  if (!/^([0-9]{1,9}|[0-9]{0,9}:[0-9]{0,9}:[0-9]{0,9})$/.test(text)) {
+    return badValue('seconds or H:M:S such as 24:00:00', text)
+  }
   const fields = text.split(':').map(Number)
   let seconds = 0
   for (const field of fields) seconds = seconds * 60 + field

@@ -28,6 +28,10 @@ export function sbatchChunks(reading: Reading, asks: Asks): ChunkOption[] | unde
   const extra = extraInfo(counts)
   const gpuCounts = gpuAsks(counts)
   const perTask = coresPerTask(counts, gpuCounts)
+  const perTaskAsk = asks.get('gpus-per-task')
+  if (perTaskAsk && !asks.has('gpus') && !asks.has('ntasks')) {
+    faultOf(reading, perTaskAsk, 'bad_value', 'sbatch takes it only with --gpus or --ntasks')
+  }
   if (reading.faults.length > before) return undefined
   const asked = tasksOf(counts, { nodes, extra, gpus: gpuCounts })
   const used = nodes === undefined ? nodesByTasks(counts, asked) : Math.min(nodes, asked)

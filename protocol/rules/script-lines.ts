@@ -47,3 +47,15 @@ export function splitWords(text: string): string[] | undefined {
   if (word !== undefined) words.push(word)
   return words
 }
+
+/** A line with those that a backslash at its end joins to it, and how many they are. */
+export function continued(
+  lines: readonly string[], index: number,
+): { readonly text: string; readonly more: number } {
+  const parts = [lines[index]!]
+  while (parts.at(-1)!.endsWith('\\') && index + parts.length < lines.length) {
+    parts.push(lines[index + parts.length]!)
+  }
+  const more = parts.length - 1
+  return { text: parts.map((part, i) => i < more ? part.slice(0, -1) : part).join(''), more }
+}

@@ -10,7 +10,7 @@ import {
   faultOf, honour, ignore, lastWins, newReading, noteQueues, place, unknownOption, unsupported,
   writtenAs,
 } from './dialect.ts'
-import type { ChunkOption } from './job-options.ts'
+import type { ChunkOption, JobOptions } from './job-options.ts'
 import { joinChunks, layoutFault } from './layout.ts'
 import { honourLayout, sbatchChunks } from './sbatch-layout.ts'
 import {
@@ -28,12 +28,17 @@ export function readSlurm(input: DialectInput): Reading {
     lastWins(reading, i === 0 ? [...asks, ...command] : asks))
   const chunks: ChunkOption[] = []
   const layout = new Map<string, Ask>()
+  const memories: (Ask | undefined)[] = []
   components.forEach((asks, i) => {
     const own = new Map<string, Ask>()
     for (const ask of asks) {
       const isLayout = treatAsk(reading, ask, i === 0)
       if (isLayout) own.set(ask.name, ask)
     }
+    // Of all that is about nodes only --mem holds for the components after it too.
+    const inherited = i === 0 ? undefined : memories.at(-1)
+    if (inherited && !own.has('mem')) own.set('mem', inherited)
+    memories.push(own.get('mem'))
     onlyOneMemory(reading, own)
     for (const [name, ask] of own) layout.set(i === 0 ? name : `${name} ${i}`, ask)
     if (own.size === 0) chunks.push({ nodes: 1, cores: 1, memoryMib: 0, gpus: 0 })
@@ -174,7 +179,7 @@ function treatAsk(reading: Reading, ask: Ask, isFirst: boolean): boolean {
   switch (treatment.kind) {
     case 'honoured':
       if (ask.name === 'partition') noteQueues(reading, ask)
-      if (isFirst) honour(reading, ask, treatment.options)
+      if (isFirst || isLonger(reading, treatment.options)) honour(reading, ask, treatment.options)
       else ignore(reading, ask, 'it is taken from the first component')
       return false
     case 'layout': return true
@@ -189,6 +194,12 @@ function treatAsk(reading: Reading, ask: Ask, isFirst: boolean): boolean {
       takeSwitch(reading, ask)
       return false
   }
+}
+
+/** The walltime of all components is that of the longest. */
+function isLonger(reading: Reading, { walltimeSeconds }: JobOptions): boolean {
+  const so = reading.options.findLast((one) => one.walltimeSeconds !== undefined)?.walltimeSeconds
+  return walltimeSeconds !== undefined && walltimeSeconds > (so ?? 0)
 }
 
 function takeSwitch(reading: Reading, ask: Ask): void {

@@ -41,9 +41,16 @@ t('a script of the largest size is read, whatever its directives are', () => {
     `#GRID${' a'.repeat(500_000)}`, `#SBATCH -${'H'.repeat(1_000_000)}`,
     `#GRID${' --in=a'.repeat(140_000)}`, `#SBATCH --export=${'a,'.repeat(400_000)}a`,
   ]
+  // In proportion, too, where lines are joined, quotes left open and lists nested.
+  const others = [
+    '#PBS -N x\\\n'.repeat(90_000), `#PBS ${'"a '.repeat(300_000)}`, '#BSUB \\\n'.repeat(100_000),
+    `#BSUB${' -a"'.repeat(250_000)}`, `#BSUB -w ${'('.repeat(900_000)}`,
+    `#BSUB -R ${'a'.repeat(900_000)}`, `#$ -l "${' '.repeat(900_000)}a`, '#$ -cwd\n'.repeat(90_000),
+  ]
+  for (const script of others) assert.ok(readDirectives(script).ok !== undefined)
   for (const script of scripts) {
     const read = readDirectives(`#!/bin/sh\n${script}\n`)
-    if (read.ok) assert.ok(read.value.options.inputs ?? read.value.options.environment)
+    if (read.ok) assert.ok(Object.keys(read.value.options).length > 0)
     else assert.equal(read.refusal.reason, 'bad_script')
   }
 })

@@ -17,7 +17,6 @@ import {
   trancheCommitment, trancheDocumentShape, trancheTasks,
 } from '../../protocol/rules/contract.ts'
 import { formatDigestRecord, readDigestRecord } from '../../protocol/rules/digest.ts'
-import { describeFault, readDirectives } from '../../protocol/rules/directives.ts'
 import {
   checkEvidence, encodeEvidence, evidenceContext, readEvidence,
 } from '../../protocol/rules/evidence.ts'
@@ -47,6 +46,7 @@ import { jobWith } from '../sim/users.ts'
 import { goodOffer } from '../rules/market-notes.ts'
 import type { Corpus } from './corpus.ts'
 import { demand, same } from './demand.ts'
+import { scriptTargets } from './script-targets.ts'
 import type { Target } from './target.ts'
 
 const detailMax = 3_000_000
@@ -205,16 +205,6 @@ const requirements = [
   `${'('.repeat(40)}true${')'.repeat(40)}`, '1 + 2 * 3 - 4 / 2 >= 9223372036854775807',
 ]
 
-const script = `#!/bin/sh
-#SBATCH --job-name=x -c 4 --mem=4G -t 1-2:03:04
-#SBATCH --array=0-15:2%4
-#GRID --in=a.txt=b.txt --out 'res*/**' --env A=1 --env B
-#GRID --sites a.example,b.example --budget "1.5 cr" --policy=soonest
-#GRID --require='cores_total >= 4' --start-within 1h --walltime=1:00:00
-#PBS -l nodes=1
-echo hello
-#GRID --cores=9
-`
 
 const jobs = (corpus: Corpus): Target[] => [
   {
@@ -231,20 +221,7 @@ const jobs = (corpus: Corpus): Target[] => [
       parseOutputPatterns(read.value.document.outputs)
     },
   },
-  {
-    name: 'scripts',
-    cost: 4,
-    seeds: () => [script, '#!/bin/sh\n', '#!/bin/bash\n#SBATCH -Hv\n#GRID --array=1,3,5-9\nls\n',
-      '#!/bin/sh\n#GRID --in=a --in=b --env=C=1 --env=D\n#SBATCH --export=A,B=2\n'],
-    check(input) {
-      const read = readDirectives(input)
-      if (read.ok) return
-      demand(read.refusal.faults.length > 0, 'a fault')
-      for (const fault of read.refusal.faults.slice(0, 100)) {
-        demand(fault.line >= 1 && describeFault(fault) !== '', 'a line')
-      }
-    },
-  },
+  ...scriptTargets,
   {
     name: 'options of a job',
     cost: 1,
