@@ -73,7 +73,7 @@ export const sections = {
     auto_accept: v.optional(fields.permille({ min: 0, max: 1_000 }), 0),
     arbiter: v.optional(fields.siteOrNobody(), ''),
     shortlist: v.optional(fields.integer({ min: 1, max: limits.shortlistSites }), 8),
-    queue_ahead: v.optional(fields.permille({ min: 0, max: 100_000 }), 0.25),
+    queue_ahead: v.optional(fields.permille({ min: 0, max: 100_000 }), 1),
     offer_heartbeat: v.optional(fields.milliseconds({ min: 2_000, max: 3_600_000 }), '30s'),
     offer_validity: v.optional(fields.seconds({ min: 5, max: daySeconds }), '2m'),
   }),

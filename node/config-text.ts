@@ -138,7 +138,7 @@ ${off(embedded)}memory = ${JSON.stringify(memory)}
 #shortlist = 8
 # How many tasks a bid takes beyond the free cores, as a fraction of all cores; they wait here,
 # so that a core that becomes free has work at once.
-#queue_ahead = 0.25
+#queue_ahead = 1.0
 # How often this site publishes its offer when nothing has changed, and how long others believe it.
 #offer_heartbeat = "30s"
 #offer_validity = "2m"

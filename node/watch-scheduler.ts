@@ -38,6 +38,8 @@ export interface Watch {
 
 const timeoutMs = 60_000
 const hintGapMs = 20
+/** A look that takes long, because it starts commands, is followed by so many times its length. */
+const pausePart = 2
 
 /** What there is beyond cores and memory. */
 function moreOf(abilities: Abilities, capacity: Capacity): { more: CapacityMore } {
@@ -73,6 +75,7 @@ export function watchScheduler(options: WatchOptions): Watch {
   let timer: { stop(): void } | undefined
   let last: CapacityRecord | undefined
   let failing = false
+  let restUntilMs = 0
 
   const lookOnce = async (): Promise<void> => {
     const signal = AbortSignal.any([stopping.signal, clock.deadline(timeoutMs)])
@@ -140,6 +143,10 @@ export function watchScheduler(options: WatchOptions): Watch {
     if (!stopping.signal.aborted) timer = clock.after(milliseconds, look)
   }
 
+  // The clock may have been set back.
+  const soonMs = (): number =>
+    Math.max(hintGapMs, Math.min(options.busyMs, restUntilMs - clock.now()))
+
   const look = (): void => {
     if (stopping.signal.aborted) return
     if (looking) {
@@ -147,16 +154,19 @@ export function watchScheduler(options: WatchOptions): Watch {
       return
     }
     again = false
+    const beganMs = clock.now()
     looking = lookOnce().finally(() => {
       looking = undefined
+      const endedMs = clock.now()
+      restUntilMs = endedMs + Math.min(options.busyMs, (endedMs - beganMs) * pausePart)
       const busy = [...seen.values()].some((kind) => kind !== 'ended')
-      schedule(again ? hintGapMs : busy ? options.busyMs : options.idleMs)
+      schedule(again ? soonMs() : busy ? options.busyMs : options.idleMs)
     })
   }
 
   driver.onHint(() => {
     if (looking) again = true
-    else schedule(hintGapMs)
+    else schedule(soonMs())
   })
   look()
 

@@ -144,9 +144,10 @@ export function tasksToCommit(options: {
   const { waiting, outstanding, room, slotsElsewhere, brief = false } = options
   const slots = room.slots + room.queueSlots
   const plenty = waiting > 2 * (slots + slotsElsewhere)
-  const target = plenty || brief ? tasksCommittedMax(room) : slots
+  const stub = plenty || brief
+  const target = stub ? tasksCommittedMax(room) : slots
   const missing = target - outstanding
   // Top up in batches: a hold costs four statements however many tasks it covers.
-  const batch = plenty ? Math.max(1, Math.floor(slots / 4)) : 1
+  const batch = stub ? Math.min(waiting, Math.max(1, Math.floor(slots / 4))) : 1
   return missing >= batch ? Math.min(waiting, missing, limits.tasksPerTranche) : 0
 }

@@ -16,11 +16,11 @@ import { benchContext } from './submit.ts'
 const taskSeconds = 3
 export const idealSeconds = idealRounds * taskSeconds
 
-/** `sleep 3` at speed 1, `sleep 4` at 3/4. */
+/** `sleep 3` at speed 1, `sleep 4` at 3/4; by hand the site is the script's argument. */
 export function imageScript(stamps: string): string {
   return `#!/bin/sh
 : >${stamps}/\${GRIDNODE_TASK_ID:-$SLURM_ARRAY_TASK_ID}.start
-case "\${GRIDNODE_SITE:-$IMAGE_SITE}" in
+case "\${GRIDNODE_SITE:-$1}" in
 fast*) sleep ${taskSeconds} ;;
 *) sleep ${(taskSeconds * 4) / 3} ;;
 esac
@@ -57,7 +57,7 @@ export function openImage(
 ): Promise<Federation> {
   const tasks = { memoryMib: 65_536 }
   const set = {
-    'market.queue_ahead': '0.25',
+    'market.queue_ahead': '1.0',
     'market.lease': '"2m"',
     'market.bid_validity': '"30s"',
     'market.award_within': '"30s"',

@@ -11,6 +11,7 @@ const benches: Readonly<Record<string, () => Promise<Figure[]>>> = {
   'audit-memory': async () => (await import('./audit.ts')).auditMemoryFigures(),
   staging: async () => (await import('./staging.ts')).stagingFigures(),
   submit: async () => (await import('./submit.ts')).submitFigures(),
+  'image-slurm': async () => (await import('./image-slurm.ts')).imageSlurmFigures(),
   image: async () => (await import('./image.ts')).imageFigures(),
 }
 

@@ -41,7 +41,7 @@ t('has a default for all but the name and the addresses', () => {
     speedPermille: 1_000,
   })
   assert.equal(config.market.windowMs, 1_000)
-  assert.equal(config.market.queueAheadPermille, 250)
+  assert.equal(config.market.queueAheadPermille, 1_000)
   assert.equal(config.credit.defaultLimitMicrocredits, 0n)
   assert.equal(config.api.socketMode, 0o600)
 })

@@ -256,10 +256,13 @@ t('a hold is for no more than a tranche can have, and more of them take the rest
 })
 
 t('of brief tasks there is a stub to the end', () => {
-  const some = { waiting: 5, outstanding: 16, room: { slots: 12, queueSlots: 4 }, slotsElsewhere: 0 }
+  const room = { slots: 12, queueSlots: 4 }
+  const some = { waiting: 5, outstanding: 16, room, slotsElsewhere: 0 }
   assert.equal(tasksToCommit(some), 0)
   assert.equal(tasksToCommit({ ...some, brief: true }), 5)
-  assert.equal(tasksToCommit({ ...some, brief: true, outstanding: 23 }), 1)
+  assert.equal(tasksToCommit({ ...some, brief: true, outstanding: 20 }), 4)
+  assert.equal(tasksToCommit({ ...some, brief: true, outstanding: 21 }), 0, 'not one by one')
+  assert.equal(tasksToCommit({ ...some, brief: true, outstanding: 23, waiting: 1 }), 1)
 })
 
 t('with plenty of work the stub is topped up a quarter of the slots at a time', () => {

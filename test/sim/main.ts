@@ -107,7 +107,7 @@ if (values.image === true) {
     hours: number(values.hours ?? '24', 1, 10_000),
     fromSeconds: values.from?.split(',').map((second) => number(second)) ?? [],
     ranks: values.rank?.split(',').map((rank) => number(rank, 0, 1)) ?? [],
-    queueAheadPermille: number(values['queue-ahead'] ?? '8', 0, 100) * 1_000,
+    queueAheadPermille: number(values['queue-ahead'] ?? '1', 0, 100) * 1_000,
     seed: first,
     svg: values.svg,
   }, say)
