@@ -99,6 +99,8 @@ async function submitOnce(context: Context, batch: BatchJob): Promise<Submitted>
   })
   const { note, sid } = signJob(document, user.signer)
   const records = openRecords(terminal)
+  const parents = after.flatMap(({ job }) => records.get(job) ?? [])
+  await tellOfParents(context, parents.filter((one) => !one.whole && one.root === share.root))
   const record: JobRecord = {
     job: jobIdOf(sid),
     node: context.directory,
@@ -124,6 +126,14 @@ async function submitOnce(context: Context, batch: BatchJob): Promise<Submitted>
     if (error instanceof CommandFailure && error.code !== 'unreachable') records.remove(record.job)
     throw error
   }
+}
+
+/** To a person at a terminal; a program that submits reads nothing but the documented line. */
+async function tellOfParents({ terminal }: Context, parents: readonly JobRecord[]): Promise<void> {
+  if (parents.length === 0 || !terminal.err.tty) return
+  const ids = parents.map(({ job }) => decimalOf(job)).join(', ')
+  await terminal.err.write(`gridnode: note: the job will see ${parents[0]!.root} as it is now, ` +
+    `without what job ${ids} leaves there; submit it when that has ended to have it\n`)
 }
 
 /** `12.server` and `12[]` are said of job 12. */

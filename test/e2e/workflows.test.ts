@@ -197,8 +197,17 @@ while :; do sleep 0.2; done
     { timeoutSeconds: 40 })
 }, { timeoutSeconds: 180 })
 
-async function snakemake(): Promise<void> {
-  const here = place('snake', 'slurm')
+/** Where every site is busy, one may get all tasks by chance: then it is run once more. */
+async function atSeveral(
+  what: string, once: (directory: string) => Promise<ReadonlySet<string>>,
+): Promise<void> {
+  let sites: ReadonlySet<string> = new Set()
+  for (let tries = 1; tries <= 3 && sites.size < 2; tries++) sites = await once(`${what}-${tries}`)
+  assert.ok(sites.size > 1, `all tasks of ${what} ran at ${[...sites].join(', ')}`)
+}
+
+async function snakemake(name: string): Promise<ReadonlySet<string>> {
+  const here = place(name, 'slurm')
   writeFileSync(join(here.directory, 'Snakefile'), `
 PARTS = ["a", "b", "c", "d"]
 rule all:
@@ -230,11 +239,11 @@ esac
   const sum = readFileSync(join(here.directory, 'sum.txt'), 'utf8').trim().split('\n')
   assert.equal(sum.map((line) => line.split(' ')[0]), ['a', 'b', 'c', 'd'])
   assert.ok(sum.every((line) => sites.has(line.split(' ')[1] ?? '')))
-  assert.ok(sites.size > 1, `Snakemake's tasks ran at ${[...sites].join(', ')}`)
+  return sites
 }
 
-async function toil(batchSystem: string): Promise<void> {
-  const here = place(`toil-${batchSystem}`, batchSystem)
+async function toil(batchSystem: string, name: string): Promise<ReadonlySet<string>> {
+  const here = place(name, batchSystem)
   writeFileSync(join(here.directory, 'flow.py'), `
 import os
 import time
@@ -274,14 +283,16 @@ if __name__ == "__main__":
   const lines = ran.out.split('\n').filter((line) => line.startsWith('part '))
   assert.equal(lines.map((line) => line.split(' ')[1]), ['0', '1', '2'])
   assert.ok(lines.every((line) => sites.has(line.split(' ')[2] ?? '')))
-  assert.ok(sites.size > 1, `Toil's tasks on ${batchSystem} ran at ${[...sites].join(', ')}`)
+  return sites
 }
 
 // All at once: most of the time each of them waits.
 t('Snakemake 7, and Toil on four batch systems, finish workflows at several sites', async (ctx) => {
   need(ctx, 'snakemake', 'toil')
   const ran = await Promise.allSettled([
-    snakemake(), ...['slurm', 'grid_engine', 'torque', 'lsf'].map(toil),
+    atSeveral('snakemake', snakemake),
+    ...['slurm', 'grid_engine', 'torque', 'lsf'].map((batchSystem) =>
+      atSeveral(`toil-${batchSystem}`, (name) => toil(batchSystem, name))),
   ])
   for (const one of ran) if (one.status === 'rejected') throw one.reason
 }, { timeoutSeconds: 400 })
