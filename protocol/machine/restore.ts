@@ -98,6 +98,7 @@ export function endWork(
   view: View<CoreTables>, { now, keepResultsMs }: { now: number; keepResultsMs: number },
 ): Ended {
   const jobs = endJobs(view, { now, keepResultsMs })
+  endChecks(view)
   const tranches = endHosting(view)
   for (const table of lost) clear(view, table)
   for (const [name] of Array.from(view.entries('timers'))) {
@@ -165,6 +166,15 @@ function failTasks(
     })
   }
   return { before, now }
+}
+
+/** Holds that wait for a proof count under their contracts, and are asked for anew or not at all. */
+function endChecks(view: View<CoreTables>): void {
+  for (const [, { contract: id }] of view.entries('holdChecks')) {
+    const contract = view.get('hostContracts', id)
+    if (!contract) continue
+    view.put('hostContracts', id, { ...contract, tranches: contract.tranches - 1 })
+  }
 }
 
 /** Hosted work is stopped and cleared up at the next start; its holds end with their homes. */
