@@ -12,6 +12,7 @@ const benches: Readonly<Record<string, () => Promise<Figure[]>>> = {
   staging: async () => (await import('./staging.ts')).stagingFigures(),
   submit: async () => (await import('./submit.ts')).submitFigures(),
   'image-slurm': async () => (await import('./image-slurm.ts')).imageSlurmFigures(),
+  arrays: async () => (await import('./arrays.ts')).arrayFigures(),
   image: async () => (await import('./image.ts')).imageFigures(),
 }
 
