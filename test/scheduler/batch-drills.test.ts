@@ -1,6 +1,7 @@
 // What goes wrong at a scheduler, drilled on the fake commands of PBS, Torque, LSF and HTCondor: an
 // answer that is lost, ids that wrap and are used again, ends that only the scheduler knows of,
 // jobs that it has forgotten, answers that nobody can read.
+// time limit: 900 s
 
 import { chmodSync, chownSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
 // The driver of HTCondor, held to the suite of all drivers on fake commands.
+// time limit: 900 s
 
 import { htcondorTongue } from '../../node/scheduler/htcondor.ts'
 import { fakeRig } from '../fakes/batch-commands/rig.ts'

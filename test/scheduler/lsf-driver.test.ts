@@ -1,4 +1,5 @@
 // The driver of LSF, held to the suite of all drivers on fake commands.
+// time limit: 900 s
 
 import { lsfTongue } from '../../node/scheduler/lsf.ts'
 import { fakeRig } from '../fakes/batch-commands/rig.ts'

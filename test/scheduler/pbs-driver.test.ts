@@ -1,5 +1,6 @@
 // The driver of OpenPBS, held to the suite of all drivers on fake commands, with the server's
 // history and without.
+// time limit: 900 s
 
 import type { Submission } from '../../node/scheduler/driver.ts'
 import { pbsTongue } from '../../node/scheduler/pbs.ts'

@@ -1,4 +1,5 @@
 // The driver of Torque, held to the suite of all drivers on fake commands.
+// time limit: 900 s
 
 import { torqueTongue } from '../../node/scheduler/torque.ts'
 import { fakeRig } from '../fakes/batch-commands/rig.ts'
