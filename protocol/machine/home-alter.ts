@@ -12,6 +12,7 @@ import { formatCredits } from '../base/units.ts'
 import type { JobChange } from '../rules/request.ts'
 import { compileRequirement } from '../rules/requirements.ts'
 import { changeJob, closeContract, documentOf, openContracts, unplaced } from './home-book.ts'
+import { countQueues, queueRefusal } from './home-queue.ts'
 import { register, wakeLine, wrongWait } from './home-waiting.ts'
 import { documentNow } from './job-orders.ts'
 import type { Job } from './state.ts'
@@ -43,6 +44,7 @@ export function alter(
   if (change.name !== undefined) changeJob(turn, job.id, { name: change.name })
   register(turn, job.id, documentOf(turn, job.id))
   if (change.name !== undefined) wakeLine(turn, before)
+  if (change.queue !== undefined) countQueues(turn)
   const isOther = change.walltime_seconds !== undefined || change.requirements !== undefined
     || change.sites !== undefined
   if (isOther) for (const contract of openContracts(turn, job)) closeContract(turn, contract)
@@ -73,6 +75,10 @@ function wrongWish(turn: Turn, job: Job, change: JobChange): Refused | undefined
       return { reason: 'malformed', detail: `requirements, at character ${position}: ${detail}` }
     }
   }
+  const { queue } = change
+  const unfit = queue === undefined ? undefined
+    : queueRefusal(turn, { ...documentOf(turn, job.id), ...change, queue }, job.total)
+  if (unfit) return { reason: 'state', detail: unfit.detail }
   for (const site of change.sites ?? []) {
     if (site === self.site || view.get('members', site)) continue
     const detail = `${site} is not a site of this federation; see gridnode peers`
