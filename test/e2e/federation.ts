@@ -12,6 +12,7 @@ import { init, join } from '../../node/enrol.ts'
 import { directoryFiles } from '../../cli/verify/log-files.ts'
 import type { VerifyReport } from '../../cli/verify/verify.ts'
 import { verifyLogs } from '../../cli/verify/verify.ts'
+import type { SchedulerKind } from '../../node/config-scheduler.ts'
 import type { Context } from '../harness.ts'
 import { assert, eventually } from '../harness.ts'
 import type { Site } from './site.ts'
@@ -21,7 +22,7 @@ export interface SitePlan {
   readonly name: string
   readonly cores?: number
   readonly memoryMib?: number
-  readonly scheduler?: 'embedded' | 'slurm'
+  readonly scheduler?: SchedulerKind
   /** Over the federation's. */
   readonly set?: Readonly<Record<string, string>>
 }
@@ -71,13 +72,13 @@ export async function openFederation(ctx: Context, plan: FederationPlan): Promis
       listen: [network?.listen(one.name) ?? `/ip4/127.0.0.1/tcp/${await freePort()}`],
       ...(index === 0 && { found: 'testers' }),
       ...(one.scheduler && { scheduler: one.scheduler }),
-      ...(one.scheduler !== 'slurm' && {
+      ...((one.scheduler ?? 'embedded') === 'embedded' && {
         cores: one.cores ?? 2, memoryBytes: (one.memoryMib ?? 4_096) * 2 ** 20,
       }),
       set: {
         ...quick,
         // Tasks of tests tell what they did in files outside.
-        ...(one.scheduler !== 'slurm' && { 'scheduler.sandbox': '"none"' }),
+        ...((one.scheduler ?? 'embedded') === 'embedded' && { 'scheduler.sandbox': '"none"' }),
         ...plan.set, ...one.set,
       },
     })
