@@ -57,7 +57,7 @@ export function jobDocument(request: JobRequest): JobDocument {
     nonce: request.nonce,
     script: request.script,
     args: request.args,
-    environment: environmentOf(options, request.env),
+    environment: environmentOf(request),
     tasks: options.array ? formatRanges(options.array.tasks) : '0',
     array: options.array ? 1 : 0,
     tasks_at_once: options.array?.atOnce ?? 0,
@@ -159,8 +159,7 @@ const valueBytesMax = 32_768
 const variablesMax = 512
 
 function environmentOf(
-  options: JobOptions,
-  env: Readonly<Record<string, string | undefined>>,
+  { options, env, dialect }: JobRequest,
 ): { name: string; value: string }[] {
   const variables: readonly EnvironmentOption[] = options.environment ?? []
   const values = new Map<string, string>()
@@ -172,6 +171,8 @@ function environmentOf(
   }
   for (const variable of variables) {
     const value = variable.value ?? env[variable.name]
+    // Schedulers pass over a variable that is not set.
+    if (value === undefined && dialect !== undefined) continue
     if (value === undefined) {
       throw usageFailure(
         `the variable ${variable.name} is not set here; write --env ${variable.name}=VALUE`,

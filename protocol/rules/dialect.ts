@@ -148,7 +148,9 @@ export function unknownOption(
   name: string,
   known: readonly string[],
 ): void {
-  const near = reading.faults.length < hintsMax ? nearest(name, known) : undefined
+  // Any letter is near any other.
+  const tells = name.length > 2 && reading.faults.length < hintsMax
+  const near = tells ? nearest(name, known) : undefined
   const hint = near === undefined ? '' : `; did you mean ${near}?`
   faultOf(reading, ask, 'unknown_option', `there is no such option${hint}`)
 }

@@ -8,7 +8,7 @@ import type { Ask, DialectInput, PbsFlavour, Reading } from './dialect.ts'
 import { faultOf, ignore, lastWins, newReading, unknownOption, writtenAs } from './dialect.ts'
 import { treatPbsOption } from './pbs-options.ts'
 import { resolvePbsResources, splitPbsResources } from './pbs-resources.ts'
-import { continued, firstPbsCommandLine } from './script-lines.ts'
+import { continued, firstPbsCommandLine, isPbsCommand } from './script-lines.ts'
 
 /** Options that take a value have a colon after them, as for getopt. */
 const letters: Readonly<Record<PbsFlavour, string>> = {
@@ -60,12 +60,16 @@ function scriptAsks(
   reading: Reading, script: string, { flavour, prefix }: { flavour: PbsFlavour; prefix: string },
 ): Ask[] {
   const asks: Ask[] = []
-  const stop = firstPbsCommandLine(script)
+  let stop = 0
   const lines = script.split('\n')
   for (let index = 0; index < lines.length; index++) {
     const line = index + 1
     const trimmed = lines[index]!.trimStart()
-    if (prefix === '' || !trimmed.startsWith(prefix)) continue
+    if (prefix === '' || !trimmed.startsWith(prefix)) {
+      // Lines that a directive goes on in are not looked at here.
+      if (stop === 0 && isPbsCommand(lines[index]!)) stop = line
+      continue
+    }
     if (stop > 0 && line > stop) {
       if (!/^#PBS\s*-/.test(trimmed)) continue
       const why = `it comes after the first command (line ${stop}), where directives end`

@@ -8,8 +8,11 @@ export function firstCommandLine(script: string): number {
 
 /** For PBS a line that begins with a colon is no command either. */
 export function firstPbsCommandLine(script: string): number {
-  return script.split('\n').findIndex((text) => /^\s*[^\s#]/.test(text) && !text.startsWith(':')) +
-    1
+  return script.split('\n').findIndex(isPbsCommand) + 1
+}
+
+export function isPbsCommand(text: string): boolean {
+  return /^\s*[^\s#]/.test(text) && !text.startsWith(':')
 }
 
 /**
