@@ -46,15 +46,18 @@ t('PBS Pro', () => holds('pbs', [
     "note'; remove it"],
   ['#PBS -l select=1:ncpus=2 -l mem=1gb', 'refused line 1: #PBS -l mem: qsub refuses it beside ' +
     'select (#PBS -l select); put it into the chunk'],
-  ['#PBS -N a \\\n-q long\n#PBS -l ncpus=2', 'a 2c long'], ['#PBS -jVNx', 'refused line 1: #PBS -j: ' +
+  ['#PBS -N a \\\n-q long\n#PBS -l ncpus=2', 'a 2c long'],
+  ['#PBS -jVNx', 'refused line 1: #PBS -j: ' +
     "expected oe, eo or n, got 'VNx'"],
   ['#PBS -Vr n -hN x', 'x'], ['#PBS -Z', 'refused line 1: #PBS -Z: there is no such option'],
   ['echo a\n#PBS -N late', ''], [': a\n#PBS -N colon', 'colon'], ['\n\n#PBS -N blank', 'blank'],
-  ['cat <<E\n#PBS -N here\nE', ''], ['#PBS -N "q"', 'q'], ['#PBS -N "a', 'refused line 1: #PBS: a ' +
+  ['cat <<E\n#PBS -N here\nE', ''], ['#PBS -N "q"', 'q'],
+  ['#PBS -N "a', 'refused line 1: #PBS: a ' +
     'quote that is not closed'],
   ['#PBS -l mem=1000', '1M'], ['#PBS -l mem=2gw', '16384M'], ['#PBS -l mem=4G', '4096M'],
   ['#PBS -q q1@server', 'q1'], ['#PBS -l cput=10', ''],
-  ['#PBS -l mem=1.5gb', 'refused line 1: #PBS -l mem: expected an integer with b, kb, mb, gb or tb ' +
+  ['#PBS -l mem=1.5gb',
+    'refused line 1: #PBS -l mem: expected an integer with b, kb, mb, gb or tb ' +
     "such as 4gb, got '1.5gb'"],
 ]))
 
@@ -65,7 +68,8 @@ t('Torque', () => holds('torque', [
   ['#PBS -l nodes=2:ppn=4,pmem=1gb', '2x4c4096M0g'], ['#PBS -l procs=8', '8c'],
   ['#PBS -l vmem=2gb', '2048M'], ['#PBS -l mem=1gb,vmem=2gb', '1024M'],
   ['#PBS -l nodes=1:ppn=2#shared', '2c'],
-  ['#PBS -l nodes=n01', 'refused line 1: #PBS -l nodes n01: n01 names a node or a property of one ' +
+  ['#PBS -l nodes=n01',
+    'refused line 1: #PBS -l nodes n01: n01 names a node or a property of one ' +
     'cluster; say what is needed with #GRID --require'],
 ]))
 
@@ -76,7 +80,8 @@ t('LSF', () => holds('lsf', [
   ['#BSUB -n 2\n#BSUB -n 4', '2c'], ['#BSUB -W 90', '5400s'], ['#BSUB -W 1:00/host', '3600s'],
   ['#BSUB -M 2048', '2M'], ['#BSUB -M 4GB', '4096M'], ['#BSUB -R rusage[mem=4000]', '4000M'],
   ['#BSUB -R "rusage[mem=4000] span[hosts=1]" -n 8', '8c 4000M'],
-  ['#BSUB -n 16 -R span[ptile=8]', '2x8c0M0g'], ['#BSUB -n 5 -R span[ptile=2]', '2x2c0M0g+1x1c0M0g'],
+  ['#BSUB -n 16 -R span[ptile=8]', '2x8c0M0g'],
+  ['#BSUB -n 5 -R span[ptile=2]', '2x2c0M0g+1x1c0M0g'],
   ['#BSUB -R rusage[mem=100]\n#BSUB -R span[hosts=1]', '100M'],
   ['#BSUB -R "rusage[mem=1GB:lic=2]"', '1024M lic:2'], ['#BSUB -R "select[mem>500]"', '500M'],
   ['#BSUB -R "1*{span[hosts=1]} + 8*{span[ptile=4]}"', '1x1c0M0g+2x4c0M0g'],
@@ -87,6 +92,7 @@ t('LSF', () => holds('lsf', [
   ["#BSUB -R'rusage[mem=10]'", '10M'], ['#BSUB -oo out -n 3', '3c'], ['#BSUB -J a\r', 'a'],
   ['#BSUB -n x', "refused line 1: #BSUB -n: expected a number of slots such as 4 or 4,8, got 'x'"],
   ['#BSUB -y 3', 'refused line 1: #BSUB -y: there is no such option'],
-  ['#BSUB -n 2 stray -J a', "refused line 1: #BSUB: 'stray' belongs to no option: bsub would read " +
+  ['#BSUB -n 2 stray -J a',
+    "refused line 1: #BSUB: 'stray' belongs to no option: bsub would read " +
     'none of the options after it'],
 ]))
