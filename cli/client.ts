@@ -1,10 +1,11 @@
-// Talks to the node of a data directory over its unix socket. One connection a request, no
-// keep-alive: a command ends when it is done. Every request has a limit for silence; streams that
-// may be quiet for long end when the node does, because then the socket closes.
+// Talks to the node of a data directory over its unix socket. One connection a request: a command
+// ends when it is done; only for chunks, of which there may be thousands, are connections kept.
+// Every request has a limit for silence; streams that may be quiet for long end when the node does,
+// because then the socket closes.
 
 import { statSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
-import { request } from 'node:http'
+import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import type { ApiError } from '../node/http/api.ts'
 import { CommandFailure, exitCodes, failure } from './failure.ts'
@@ -27,6 +28,7 @@ const answerBytesMax = 256 * 1024 * 1024
 const lineBytesMax = 16 * 1024 * 1024
 
 export function openClient(directory: string): Client {
+  const kept = new Agent({ keepAlive: true, maxFreeSockets: 16 })
   const send = async (call: Call): Promise<IncomingMessage> => {
     try {
       return await sendRequest(directory, 'node.sock', call)
@@ -52,8 +54,14 @@ export function openClient(directory: string): Client {
       }))
     },
     async put(path, bytes) {
-      const type = 'application/octet-stream'
-      await bodyOf(await send({ method: 'PUT', path, body: bytes, type }))
+      const call = { method: 'PUT', path, body: bytes, type: 'application/octet-stream' } as const
+      try {
+        await bodyOf(await send({ ...call, agent: kept }))
+      } catch (error) {
+        // A connection that is kept may be closed just as it is used again; a chunk may come twice.
+        if (!isUnreachable(error)) throw error
+        await bodyOf(await send(call))
+      }
     },
     async *lines<Line>(path: string, query?: Query, signal?: AbortSignal) {
       const call = streamCall(path, query, signal)
@@ -71,6 +79,7 @@ interface Call {
   readonly path: string
   readonly body?: Uint8Array
   readonly type?: string
+  readonly agent?: Agent
   readonly signal?: AbortSignal | undefined
   /** The answer may pause for as long as it likes once it has begun. */
   readonly quiet?: boolean
@@ -97,10 +106,10 @@ async function sendRequest(
         socketPath: join(directory, socket),
         method: call.method,
         path: call.path,
-        agent: false,
+        agent: call.agent ?? false,
         ...(call.signal ? { signal: call.signal } : {}),
         headers: {
-          connection: 'close',
+          ...(call.agent ? {} : { connection: 'close' }),
           ...(call.type === undefined ? {} : { 'content-type': call.type }),
           ...(call.body ? { 'content-length': call.body.length } : {}),
         },

@@ -52,7 +52,7 @@ interface Found {
   readonly directories: string[]
 }
 
-const parallelUploads = 4
+const parallelUploads = 8
 const hashesPerQuestion = 4_096
 
 /** Reads all inputs once; nothing is sent yet. */
