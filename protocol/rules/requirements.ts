@@ -173,6 +173,10 @@ function compile(
     const detail = `expected at most ${requirementBytesMax} bytes`
     return refuse({ reason: 'too_long', position: requirementBytesMax, detail })
   }
+  if (!text.isWellFormed()) {
+    const position = [...text].findIndex((letter) => !letter.isWellFormed())
+    return refuse({ reason: 'syntax', position, detail: 'half of a character stands here' })
+  }
   let parsed: ReturnType<Environment['parse']>
   try {
     parsed = environment.parse(text)

@@ -6,6 +6,7 @@ import { record, shaped, text, union } from '../../protocol/base/shape.ts'
 import { readDirectives } from '../../protocol/rules/directives.ts'
 import { readJobOption } from '../../protocol/rules/job-options.ts'
 import { formatJoinToken, parseJoinToken } from '../../protocol/rules/membership.ts'
+import { compileRequirement } from '../../protocol/rules/requirements.ts'
 import { treatSbatchOption } from '../../protocol/rules/sbatch.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import { routes } from '../../node/http/handlers.ts'
@@ -119,4 +120,10 @@ t('a name that was seen does not keep the note that it stood in', () => {
     assert.ok(parseNote(note, { bytesMax: 2_000_000 }).ok)
   }
   assert.ok(bytesKept() - before < 20_000_000)
+})
+
+t('half of a character in an expression is refused, not met when it is evaluated', () => {
+  for (const text of ['os == "\udfff"', 'size(os) > 9 || os.startsWith("\ud800")']) {
+    assert.refused(compileRequirement(text), 'syntax')
+  }
 })
