@@ -13,10 +13,10 @@ import { askEach } from './asking.ts'
 import { readBatchScript, refused } from './batch-script.ts'
 import { badUsage, getopt, idWords } from './getopt.ts'
 import { changeOf } from './pbs-control.ts'
-import { ctime } from './pbs-fields.ts'
+import { ctime, escaped } from './pbs-fields.ts'
 import type { Line, LineState } from './rows.ts'
 import { elapsedSeconds, endedStates, findLines } from './rows.ts'
-import { two } from './slurm-fields.ts'
+import { slurmInstant, two } from './slurm-fields.ts'
 import { streamFiles } from './stream-files.ts'
 import { submitBatch } from './submission.ts'
 import { waitForJob } from './wait.ts'
@@ -64,7 +64,7 @@ export async function qstat(context: Context, args: readonly string[]): Promise<
   const at = args.indexOf('-j')
   const rest = at < 0 ? args : args.filter((_, index) => index < at || index > at + 1)
   const asked = getopt(rest, { command: 'qstat', options: qstatOptions, words: true })
-  const refusedOption = ['xml', 'F', 'l', 'pe'].find((name) => asked.has(name))
+  const refusedOption = ['F', 'l', 'pe'].find((name) => asked.has(name))
   if (refusedOption) throw badUsage('qstat', `-${refusedOption} is not answered by gridnode`)
   if (at >= 0) return showJobs(context, idWords([args[at + 1] ?? '']))
   const users = asked.values('u').flatMap((text) => text.split(','))
@@ -74,7 +74,8 @@ export async function qstat(context: Context, args: readonly string[]): Promise<
   const kinds = asked.value('s') ?? 'prs'
   const shown = lines.filter((line) => !endedStates.has(line.state) &&
     (everybody || users.includes(line.row.user)) && isOfKind(line, kinds))
-  if (shown.length > 0) await context.terminal.out.write(table(shown))
+  if (asked.has('xml')) await context.terminal.out.write(xmlOf(shown))
+  else if (shown.length > 0) await context.terminal.out.write(table(shown))
   return exitCodes.done
 }
 
@@ -102,6 +103,30 @@ function table(lines: readonly Line[]): string {
     ].join(' ')
   })
   return `${[head, '-'.repeat(head.length), ...rows].join('\n')}\n`
+}
+
+/** What runs is in `queue_info`, what waits in `job_info`. */
+function xmlOf(lines: readonly Line[]): string {
+  const element = (name: string, text: string): string =>
+    `      <${name}>${escaped(text)}</${name}>\n`
+  const job = (line: Line): string => {
+    const { row } = line
+    const runs = line.startedEpochMs !== undefined
+    const since = slurmInstant(line.startedEpochMs ?? row.submittedEpochMs)
+    const tasks = line.task === undefined ? line.waiting : String(line.task)
+    return `    <job_list state="${runs ? 'running' : 'pending'}">\n` +
+      element('JB_job_number', line.id) + element('JAT_prio', (row.priority / 2_048).toFixed(5)) +
+      element('JB_name', row.name) + element('JB_owner', row.user) +
+      element('state', states[line.state]) +
+      element(runs ? 'JAT_start_time' : 'JB_submission_time', since) +
+      element('queue_name', runs ? `${queueName}@${line.site}` : '') +
+      element('slots', String(row.cores)) + (tasks === '' ? '' : element('tasks', tasks)) +
+      '    </job_list>\n'
+  }
+  const [run, wait] = [true, false].map((runs) => lines
+    .filter(({ startedEpochMs }) => (startedEpochMs !== undefined) === runs).map(job).join(''))
+  return `<?xml version='1.0'?>\n<job_info>\n  <queue_info>\n${run}  </queue_info>\n` +
+    `  <job_info>\n${wait}  </job_info>\n</job_info>\n`
 }
 
 function word(text: string, width: number): string {

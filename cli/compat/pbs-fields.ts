@@ -167,3 +167,8 @@ export function ctime(epochMs: number): string {
   const [day, month, date, year] = at.toDateString().split(' ')
   return `${day} ${month} ${date} ${at.toTimeString().slice(0, 8)} ${year}`
 }
+
+/** As text of XML. */
+export function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+}

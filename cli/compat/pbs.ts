@@ -8,7 +8,7 @@ import { readBatchScript } from './batch-script.ts'
 import { badUsage, getopt } from './getopt.ts'
 import type { PbsFlavour, PbsJob, PbsView } from './pbs-fields.ts'
 import {
-  isOver, pbsAttributes, pbsId, pbsJobs, pbsQueue, pbsState, pbsTime,
+  escaped, isOver, pbsAttributes, pbsId, pbsJobs, pbsQueue, pbsState, pbsTime,
 } from './pbs-fields.ts'
 import type { Line } from './rows.ts'
 import { elapsedSeconds, findLines, readId } from './rows.ts'
@@ -177,10 +177,6 @@ function structured(
     pbs_server: view.server,
     Jobs: Object.fromEntries(nested.map(({ id, all }) => [id, all])),
   }, null, 4)}\n`
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }
 
 async function showServer(context: Context, server: string): Promise<number> {

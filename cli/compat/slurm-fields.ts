@@ -106,7 +106,15 @@ export const slurmFields: readonly SlurmField[] = [
   field('Features', 'f', 'FEATURES', 12, () => '(null)'),
   field('Reservation', 'v', 'RESERVATION', 12, () => '(null)'),
   field('OverSubscribe', 'h', 'OVER_SUBSCRIBE', 14, () => 'OK'),
-  ...['MaxRSS', 'MaxVMSize', 'AveRSS', 'TotalCPU', 'CPUTime', 'UserCPU', 'SystemCPU', 'AveCPU',
+  field('CPUTimeRAW', undefined, undefined, 10, (line, now) =>
+    String(line.row.cores * elapsedSeconds(line, now))),
+  field('CPUTime', undefined, undefined, 10, (line, now) =>
+    sacctTime(line.row.cores * elapsedSeconds(line, now))),
+  field('TimelimitRaw', undefined, undefined, 12, ({ row }) =>
+    String(Math.ceil(row.walltimeSeconds / 60))),
+  ...['AllocTRES', 'ReqTRES'].map((name) => field(name, undefined, undefined, 10, ({ row }) =>
+    `billing=${row.cores},cpu=${row.cores},mem=${row.memoryMib}M,node=${row.nodes}`)),
+  ...['MaxRSS', 'MaxVMSize', 'AveRSS', 'TotalCPU', 'UserCPU', 'SystemCPU', 'AveCPU',
     'MaxDiskRead', 'MaxDiskWrite', 'ConsumedEnergy'].map((name) =>
     field(name, undefined, undefined, 10, () => '')),
 ]

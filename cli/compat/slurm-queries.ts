@@ -136,12 +136,15 @@ const sacctOptions = [
   'truncate T', 'noconvert -', 'completion c', 'clusters M =', 'accounts A =', 'helpformat e',
   'local-db -', 'wckeys W =', 'cluster L',
 ]
-const sacctRefused = ['completion', 'clusters', 'cluster']
+const sacctRefused = ['completion']
 const sacctFormat = 'JobID,JobName,Partition,Account,AllocCPUS,State,ExitCode'
 
 export async function sacct(context: Context, args: readonly string[]): Promise<number> {
   const asked = getopt(args, { command: 'sacct', options: sacctOptions })
   refuseSome('sacct', asked, sacctRefused)
+  if (asked.values('clusters').some((name) => name !== 'all')) {
+    throw badUsage('sacct', '--clusters: there is one, and -M all means it')
+  }
   const now = context.terminal.nowEpochMs()
   const named = asked.has('jobs')
     ? idWords(asked.values('jobs')).map((id) => id.replace(/\.(batch|extern|\d+)$/, ''))
@@ -162,7 +165,7 @@ export async function sacct(context: Context, args: readonly string[]): Promise<
     const field = findField(name)
     if (!field) throw badUsage('sacct', `fatal: Invalid field requested: "${name}"`)
     const wide = width === undefined ? field.sacctWidth ?? 10 : Number(width)
-    return { field, title: name === field.name ? name : field.name, width: wide }
+    return { field, title: field.name, width: wide }
   })
   const parsable = asked.has('parsable2') || asked.has('parsable')
   const between = asked.value('delimiter') ?? '|'

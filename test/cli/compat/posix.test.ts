@@ -84,6 +84,15 @@ ge('qstat -j says what does not exist, or exists no more', async (ctx) => {
   assert.equal([over.code, over.err], [1, 'Following jobs do not exist: \n1003\n'])
 })
 
+ge('qstat -xml has what runs apart from what waits', async (ctx) => {
+  const { out } = await call(ctx, 'grid_engine/qstat', ['-xml', '-u', '*'])
+  const [runs = '', waits = ''] = out.split('</queue_info>')
+  const ids = (text: string): string[] =>
+    [...text.matchAll(/<JB_job_number>(\d+)</g)].map(([, id]) => id!)
+  assert.equal([ids(runs), ids(waits)], [['1002', '1007', '1007'], ['1001', '1007', '1007']])
+  assert.match(runs, '<state>r</state>\n      <JAT_start_time>2026-03-01T11:58:45</JAT_start_time>')
+})
+
 ge('qacct has failed and exit_status', async (ctx) => {
   const bad = await call(ctx, 'grid_engine/qacct', ['-j', '1004'])
   assert.match(bad.out, '\nfailed       0\nexit_status  7\n')

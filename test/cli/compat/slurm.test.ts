@@ -76,6 +76,14 @@ JobID  J+ ExitCode \n------ -- -------- \n1004   b+      7:0 \n`)
   assert.equal(tail.out, 'JobID|State|\n1004|FAILED|\n')
 })
 
+t('sacct prints what Snakemake 8 asks for', async (ctx) => {
+  const ran = await call(ctx, 'slurm/sacct', [
+    '-X', '--parsable2', '--clusters', 'all', '--noheader', '--format=JobIdRaw,State',
+    '--starttime', '2026-02-27T00:00', '--endtime', 'now', '--name', 'bad',
+  ])
+  assert.equal(ran, { code: 0, err: '', out: '1004|FAILED\n' })
+})
+
 t('scontrol shows blocks of KEY=VALUE', async (ctx) => {
   const ran = await call(ctx, 'slurm/scontrol', ['show', 'job', '1004'])
   assert.match(ran.out, /^JobId=1004 JobName=bad\n {3}UserId=alice\(/)
