@@ -55,7 +55,7 @@ export function passes(job: JobSummary, { name, state, site, queue }: Filter): b
     && (queue === undefined || (job.queue ?? '') === queue)
 }
 
-/** The jobs that are meant: words, or all that pass the filter; one's own unless it names a user. */
+/** The jobs that are meant: words, or all that pass the filter (one's own unless it says whose). */
 export async function jobsMeant(context: Context, words: readonly string[]): Promise<string[]> {
   const filter = filterOf(context)
   const isFiltered = Object.values(filter).some((value) => value !== undefined)

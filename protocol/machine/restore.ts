@@ -168,7 +168,7 @@ function failTasks(
   return { before, now }
 }
 
-/** Holds that wait for a proof count under their contracts, and are asked for anew or not at all. */
+/** Holds that wait for a proof count under their contracts; they are asked for anew, or not. */
 function endChecks(view: View<CoreTables>): void {
   for (const [, { contract: id }] of view.entries('holdChecks')) {
     const contract = view.get('hostContracts', id)

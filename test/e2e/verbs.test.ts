@@ -15,6 +15,7 @@ import { program } from './site.ts'
 const t = suite('verbs')
 let federation: Federation
 let folder = ''
+let scripts = 0
 
 t.before(async (ctx) => {
   folder = ctx.tmp()
@@ -55,7 +56,7 @@ async function done(at: Site, ...words: string[]): Promise<string> {
 }
 
 async function submit(script: string, ...options: string[]): Promise<string> {
-  const path = join(folder, `job-${Math.random().toString(16).slice(2)}.sh`)
+  const path = join(folder, `job-${++scripts}.sh`)
   writeFileSync(path, `#!/bin/sh\n${script}\n`)
   const money = ['--budget', '9000', '--walltime', '2m']
   const ran = await done(home(), 'submit', '--json', ...money, ...options, path)
@@ -108,11 +109,11 @@ t('a script traps a signal; it is suspended and resumed; two verbs at once', asy
   assert.equal([last.state, last.taskRows[0]?.exitCode], ['failed', 3])
   assert.equal(readFileSync(mark, 'utf8'), 'up\ntrapped\n')
   const asked = last.asked?.map(({ verb, sites }) => [verb, sites.map(({ state }) => state)]) ?? []
-  assert.equal(asked.map(([verb]) => verb).toSorted(), ['resume', 'signal', 'suspend'])
+  assert.equal(new Set(asked.map(([verb]) => verb)), new Set(['resume', 'signal', 'suspend']))
   assert.ok(asked.every(([, sites]) => sites?.[0] === 'done'), JSON.stringify(asked))
 })
 
-t('tasks in the queue of a host are held there, and others of the array are cancelled', async () => {
+t('tasks in the queue of a host are held there, others of the array cancelled', async () => {
   const job = await submit('sleep 3', '--array', '0-5', '--sites', 'b.example')
   await untilJob(home(), job, (detail) =>
     states(detail).filter((state) => state === 'running').length === 2
@@ -130,7 +131,8 @@ t('tasks in the queue of a host are held there, and others of the array are canc
 t('requeued, a task begins anew; moved, it begins elsewhere; what ran is paid', async () => {
   const mark = join(folder, 'begun')
   const job = await submit(`echo "$GRIDNODE_SITE" >>${mark}; sleep 60`, '--place', 'remote')
-  const begun = (): string[] => existsSync(mark) ? readFileSync(mark, 'utf8').trim().split('\n') : []
+  const begun = (): string[] =>
+    existsSync(mark) ? readFileSync(mark, 'utf8').trim().split('\n') : []
   await eventually(() => begun().length === 1, { timeoutSeconds: 30 })
   await untilJob(home(), job, (detail) => states(detail).includes('running'))
   await done(site('c'), 'requeue', job)

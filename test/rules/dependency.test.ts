@@ -15,11 +15,12 @@ function parent(change: Partial<Parent> = {}): Parent {
 }
 
 function stand(
-  after: readonly Dependency[], parents: Readonly<Record<string, Parent>>, any: 0 | 1 = 0,
+  after: readonly Dependency[], parents: Readonly<Record<string, Parent>>, isOneEnough: 0 | 1 = 0,
   earlier = '',
 ): string {
   const family = { nowMs: now, earlier, parent: (job: string) => parents[job] }
-  const { ready, dead, untilMs } = standingOf(tasks, { after: [...after], after_any: any }, family)
+  const waits = { after: [...after], after_any: isOneEnough }
+  const { ready, dead, untilMs } = standingOf(tasks, waits, family)
   return `${formatRanges(ready)}|${formatRanges(dead)}|${untilMs ?? ''}`
 }
 

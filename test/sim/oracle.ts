@@ -12,7 +12,7 @@ import { numberKey, pairKey } from '../../protocol/rules/ledger-book.ts'
 import { parseStatement } from '../../protocol/rules/statement.ts'
 import { documentNow } from '../../protocol/machine/job-orders.ts'
 import type { Machine } from './machine.ts'
-import { checkOrder } from './verbs.ts'
+import { orderFaults } from './order.ts'
 
 export function demand(condition: boolean, law: string, detail: () => string): void {
   if (!condition) throw new Error(`${law}: ${detail()}`)
@@ -69,7 +69,8 @@ export function checkRecords(owner: Owner, view: View<CoreTables>): void {
   checkAccounts(owner, view)
   checkGrants(owner, view)
   checkJobs(owner, view)
-  checkOrder(owner.identity.site, view)
+  const [fault] = orderFaults(view)
+  demand(fault === undefined, 'JOB-8', () => `${owner.identity.site}, ${fault}`)
   checkHosting(owner, view)
 }
 

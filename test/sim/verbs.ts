@@ -1,16 +1,13 @@
 // What simulated users ask of their jobs after they handed them in: holds, releases, suspensions,
 // requeues, moves and the like at random times, sensible or not; in the end they let everything go.
-// And jobs that wait for others, and whether any began before its time.
+// And jobs that wait for others; whether any began before its time order.ts says.
 
 import { sha256Hex } from '../../protocol/base/crypto.ts'
 import type { JobId } from '../../protocol/base/ids.ts'
 import { formatRanges, parseRanges, takeRanges } from '../../protocol/base/ranges.ts'
-import type { View } from '../../protocol/base/tables.ts'
-import type { CoreTables, HomeTask, Job } from '../../protocol/machine/state.ts'
 import type { JobDocument, SignedJob } from '../../protocol/rules/job.ts'
 import type { JobRequest, Verb } from '../../protocol/rules/request.ts'
 import type { Machine } from './machine.ts'
-import { demand } from './oracle.ts'
 import type { Random } from './random.ts'
 import { random } from './random.ts'
 import { jobWith } from './users.ts'
@@ -111,50 +108,4 @@ function waitOf(
   const of = chance.pick(same)
   const delay_seconds = chance.pick([0, 0, 30])
   return { after: [{ kind: kind as 'after', job: of, delay_seconds }] }
-}
-
-/**
- * [JOB-8] Whatever has a place anywhere, or had one, has waited for its parents: said a second time
- * from what they came to.
- */
-export function checkOrder(site: string, view: View<CoreTables>): void {
-  const placed = new Map<string, HomeTask[]>()
-  for (const [, task] of view.entries('homeTasks')) {
-    const list = placed.get(task.job) ?? []
-    list.push(task)
-    placed.set(task.job, list)
-  }
-  for (const [id, job] of view.entries('jobs')) {
-    const document = view.get('jobNotes', id)?.document
-    const tasks = placed.get(id) ?? []
-    for (const { kind, job: of } of document?.after ?? []) {
-      for (const task of tasks) {
-        demand(mayHaveBegun(view, job, { kind, of, task: task.task }), 'JOB-8', () =>
-          `${site}, job ${id}: task ${task.task} was placed in spite of ${kind} ${of}`)
-      }
-    }
-  }
-}
-
-function mayHaveBegun(
-  view: View<CoreTables>, job: Job,
-  { kind, of, task }: { readonly kind: string; readonly of: string; readonly task: number },
-): boolean {
-  if (kind === 'singleton') {
-    return [...view.entries('jobs')].every(([, other]) => other.id === job.id
-      || other.name !== job.name || other.state.kind === 'ended' || job.state.kind === 'ended'
-      || other.submittedEpochMs > job.submittedEpochMs)
-  }
-  const parent = view.get('jobs', of)
-  // It may be forgotten once nobody waits for it.
-  if (!parent) return true
-  const how = parent.state.kind === 'ended' ? parent.state.how : undefined
-  switch (kind) {
-    case 'afterany': return how !== undefined
-    case 'afterok': return how === 'done'
-    case 'afternotok': return how !== undefined && how !== 'done'
-    case 'aftercorr':
-      return view.get('homeTasks', `${of}/${String(task).padStart(9, '0')}`)?.state === 'done'
-    default: return true
-  }
 }
