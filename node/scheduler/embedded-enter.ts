@@ -9,6 +9,9 @@ import type { ControlRefusal, Entered } from './driver.ts'
 import type { Task } from './embedded-book.ts'
 import { readDescendants, readProcess } from './process-table.ts'
 import { accountWords } from './sandbox.ts'
+import type { SandboxOptions } from './sandbox.ts'
+import { carriedIntoSandbox } from './task-variables.ts'
+import { taskEnvironment } from './tranche-store.ts'
 
 /**
  * The node's own variables that a task needs; everything else, secrets included, stays with the
@@ -25,32 +28,34 @@ export function ownEnvironment(): Record<string, string> {
   return environment
 }
 
-/** @param environment what tasks of this executor inherit, with the task's own */
+/** @param inherited what tasks of this executor inherit */
 export function enterTask(
-  task: Task, environment: Readonly<Record<string, string>>, sandboxed: boolean,
+  task: Task, inherited: Readonly<Record<string, string>>, sandbox: SandboxOptions | undefined,
 ): Outcome<Entered, ControlRefusal> {
   const { status, pid, directory, tranche: { submission } } = task
   if (status.kind !== 'running' || pid === undefined) {
     return refuse({ reason: 'state', words: 'the task does not run now' })
   }
-  if (!sandboxed) return ok({ words: [], environment, cwd: directory })
+  const own = taskEnvironment(submission, task.taskIndex)
+  if (!sandbox) return ok({ words: [], environment: { ...inherited, ...own }, cwd: directory })
   const inside = firstInside(pid)
   if (inside === undefined) {
     return refuse({ reason: 'state', words: 'the task is just beginning, or ending' })
   }
-  const own = process.getuid?.() === 0 ? [] : ['--user', '--preserve-credentials']
+  const asUser = process.getuid?.() === 0 ? [] : ['--user', '--preserve-credentials']
   const drop = submission.account ? accountWords(submission.account)
     // As root: with nothing of its rights left once the command starts.
-    : ['setpriv', '--no-new-privs', '--inh-caps=-all', ...(own.length === 0
+    : ['setpriv', '--no-new-privs', '--inh-caps=-all', ...(asUser.length === 0
       ? ['--bounding-set=-all'] : []), '--']
+  const { variables, words } = carriedIntoSandbox(own)
   const goThere = ['sh', '-c', 'cd "$1" && shift && exec "$@"', 'gridnode-enter',
     submission.seenAt ?? directory]
   return ok({
     words: [
-      'nsenter', `--target=${inside}`, '--mount', '--pid', '--ipc', ...own, '--', ...drop,
-      ...goThere,
+      'nsenter', `--target=${inside}`, '--mount', '--pid', '--ipc',
+      ...(sandbox.network ? [] : ['--net']), ...asUser, '--', ...drop, ...goThere, ...words,
     ],
-    environment: { ...environment, HOME: '/tmp', TMPDIR: '/tmp' },
+    environment: { ...inherited, ...variables, HOME: '/tmp', TMPDIR: '/tmp' },
     cwd: '/',
   })
 }

@@ -15,14 +15,15 @@ import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { SchedulerFailure } from './driver.ts'
 import type {
-  Abilities, Capacity, ControlRefusal, ControlVerb, Driver, Entered, Observation, Submission, SubmitRefusal,
+  Abilities, Capacity, ControlRefusal, ControlVerb, Driver, Entered, Observation, Submission,
+  SubmitRefusal,
 } from './driver.ts'
 import {
   addTranche, capacityOf, emptyBook, enqueue, halted, hold, nextStarts, observations, setEnded,
   setRunning, setSuspended,
 } from './embedded-book.ts'
 import type { Book, Task, Tranche } from './embedded-book.ts'
-import { control, stopOrGo } from './embedded-control.ts'
+import { control, startedBy, stopOrGo } from './embedded-control.ts'
 import { inspect } from './embedded-inspect.ts'
 import { boundOutput, markCutOutput, sampleMemory } from './embedded-sample.ts'
 import { adoptedWatch } from './embedded-watch.ts'
@@ -35,6 +36,7 @@ import {
   openSandbox, sandboxWords, seenAtFault, streamWords, temporaryName,
 } from './sandbox.ts'
 import { claimCancelled, supervisorArgv } from './supervisor.ts'
+import { carriedIntoSandbox } from './task-variables.ts'
 import { enterTask, ownEnvironment } from './embedded-enter.ts'
 import { faultOf, taskEnvironment, trancheStore } from './tranche-store.ts'
 import type { TrancheStore } from './tranche-store.ts'
@@ -220,8 +222,8 @@ export class EmbeddedDriver implements Driver {
     const { book, environment } = this.#ready(signal)
     const task = book.tranches.get(tag)?.tasks.get(taskIndex)
     if (!task) return refuse({ reason: 'state', words: 'no such task is here' })
-    const own = { ...environment, ...taskEnvironment(task.tranche.submission, taskIndex) }
-    return enterTask(task, own, this.#sandbox !== undefined)
+    await startedBy(task)
+    return enterTask(task, environment, this.#sandbox)
   }
 
   async forget(tag: string): Promise<void> {
@@ -395,18 +397,21 @@ export class EmbeddedDriver implements Driver {
     const { submission } = task.tranche
     // What is another account's is made before it is: its owner may put links into it.
     if (submission.account === undefined) this.#makeOwn(task.directory)
+    const own = taskEnvironment(submission, task.taskIndex)
+    const { variables, words } = this.#sandbox ? carriedIntoSandbox(own)
+      : { variables: own, words: [] }
     const argv = supervisorArgv({
       base: task.base,
       directory: task.directory,
       walltimeSeconds: submission.resources.walltimeSeconds,
       graceSeconds: this.#graceSeconds,
       streams: submission.account === undefined ? '.gridnode' : '',
-      command: this.#commandOf(task),
+      command: this.#commandOf(task, words),
     })
     setRunning(session.book, task, undefined, clock.now())
     session.starter.start({
       argv,
-      env: { ...session.environment, ...taskEnvironment(submission, task.taskIndex) },
+      env: { ...session.environment, ...variables },
       cwd: '/',
       onStarted: (pid) => {
         if (task.status.kind === 'running') task.pid ??= pid
@@ -424,11 +429,11 @@ export class EmbeddedDriver implements Driver {
     }
   }
 
-  #commandOf({ tranche: { submission }, directory }: Task): string[] {
+  #commandOf({ tranche: { submission }, directory }: Task, own: readonly string[]): string[] {
     const { command, seenAt, account } = submission
     if (!this.#sandbox) return [...command]
     const task = { directory, seenAt, account }
-    return [...sandboxWords(this.#sandbox, task), ...streamWords(task), ...command]
+    return [...sandboxWords(this.#sandbox, task), ...streamWords(task), ...own, ...command]
   }
 
   #supervisorExited(session: Session, task: Task): void {

@@ -191,6 +191,53 @@ t('a task runs under its account, with no way back', async (ctx) => {
   assert.equal(statSync(join(directory, '.gridnode/stdout')).uid, nobody.uid)
 })
 
+/** Programs that say that they ran where they should not: as those of ours, found by PATH. */
+function lures(here: Bench, directory: string): { readonly mark: string; readonly PATH: string } {
+  const mark = join(here.root, 'escaped')
+  for (const name of ['timeout', 'env', 'bwrap', 'setpriv', 'nsenter', 'sh', 'cd', 'script']) {
+    const text = `#!/bin/sh\necho ${name} $(/usr/bin/id -u) >>"${mark}"\n`
+    writeFileSync(join(directory, name), text, { mode: 0o755 })
+  }
+  return { mark, PATH: `.:${directory}:${process.env['PATH']}` }
+}
+
+for (const account of [undefined, nobody]) {
+  const whose = account ? 'another account' : 'no other account'
+  t(`a job's variables choose nothing that runs before it, with ${whose}`, async (ctx) => {
+    if (account) demandRoot(ctx)
+    const here = bench(ctx)
+    const directory = account ? ownedDirectory(here) : here.taskDirectory()
+    const { mark, PATH } = lures(here, directory)
+    const environment = {
+      PATH, LD_PRELOAD: './no-such.so', HOME: '/elsewhere', ODD: `a 'b' "$c" \\\n\`d\``, IFS: 'x',
+      n: '7',
+    }
+    const driver = await here.open()
+    ctx.after(() => driver.stop())
+    const tag = 'feedfacefeedface'
+    assert.accepted(await driver.submit({
+      tag, jobName: 'x', environment, tasks: [{ taskIndex: 0, directory }],
+      command: ['/bin/sh', '-c', 'unset LD_PRELOAD; echo "$PATH|$HOME|$ODD|$n"; ' +
+        '/usr/bin/env | /bin/grep -c CARRIED; while [ ! -e go ]; do /bin/sleep 0.05; done'],
+      resources: { coresPerTask: 1, memoryBytesPerTask: 0, walltimeSeconds: 60 },
+      ...(account && { account }),
+    }, never))
+    const wanted = `${PATH}|/tmp|${environment.ODD}|7\n0\n`
+    await eventually(() => outputOf(directory).stdout === wanted, { timeoutSeconds: 30 })
+    const entered = assert.accepted(await driver.enter(tag, 0, never))
+    const [first = '', ...words] = entered.words
+    const inside = spawnSync(first, [...words, '/bin/sh', '-c', 'unset LD_PRELOAD; ' +
+      'echo "$PATH|$HOME|$ODD|$n"; /usr/bin/id -u; /bin/grep CapEff /proc/self/status; >go'], {
+      env: { ...entered.environment }, cwd: entered.cwd, encoding: 'utf8',
+    })
+    assert.equal(existsSync(mark) ? readFileSync(mark, 'utf8') : '', '')
+    const uid = account?.uid ?? process.getuid?.()
+    assert.equal(inside.stdout, `${wanted.slice(0, -2)}${uid}\nCapEff:\t0000000000000000\n`)
+    await eventually(async () => (await driver.query(never))[0]?.status.kind === 'ended')
+    assert.equal(existsSync(mark), false)
+  })
+}
+
 t('an account that puts links where its output goes reaches nothing of root', async (ctx) => {
   demandRoot(ctx)
   const here = bench(ctx)
