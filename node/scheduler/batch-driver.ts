@@ -15,6 +15,7 @@ import { clock } from '../clock.ts'
 import {
   controlCan, isSuited, leaveWord, takeWordBack, wordOf, suiting,
 } from './batch-control.ts'
+import { enterBatchTask } from './batch-enter.ts'
 import { batchTasks, isAlive, judge, judgeByLastWords } from './batch-judge.ts'
 import type { BatchTask } from './batch-judge.ts'
 import { placeRows } from './batch-rows.ts'
@@ -24,8 +25,8 @@ import type { ShellConfig } from './batch-shell.ts'
 import type { BatchRow, BatchShell, JobScript, KnownJob, Target, Tongue } from './batch-tongue.ts'
 import { SchedulerFailure } from './driver.ts'
 import type {
-  Abilities, Capacity, ControlRefusal, ControlVerb, Driver, DriverKind, Observation, Submission,
-  SubmitRefusal,
+  Abilities, Capacity, ControlRefusal, ControlVerb, Driver, DriverKind, Entered, Observation,
+  Submission, SubmitRefusal,
 } from './driver.ts'
 import { readStart } from './supervisor.ts'
 import { faultOf, trancheStore } from './tranche-store.ts'
@@ -203,6 +204,20 @@ export class BatchDriver implements Driver {
     if (positions.length === 0) return
     await this.#end(tranche, jobId, positions.length === alive.length ? 'all' : positions, signal)
     this.#hint(session)
+  }
+
+  async enter(
+    tag: string, taskIndex: number, signal: AbortSignal,
+  ): Promise<Outcome<Entered, ControlRefusal>> {
+    const tranche = this.#ready(signal).tranches.get(tag)
+    const jobId = tranche && await this.find(tag, signal)
+    const task = tranche?.tasks.find((one) => one.taskIndex === taskIndex)
+    if (!tranche || jobId === undefined || !task) {
+      return refuse({ reason: 'state', words: 'no such task is here' })
+    }
+    const { submission } = tranche
+    const at = { tongue: this.#tongue, shell: this.#shell }
+    return enterBatchTask(at, { submission, task, jobId }, signal)
   }
 
   async control(

@@ -7,6 +7,7 @@ import type { BatchTask } from './batch-judge.ts'
 import type { BatchShell, Tongue } from './batch-tongue.ts'
 import type { ControlRefusal, Entered, Submission } from './driver.ts'
 import { accountWords } from './sandbox.ts'
+import { carried } from './task-variables.ts'
 import { taskEnvironment } from './tranche-store.ts'
 
 export async function enterBatchTask(
@@ -25,9 +26,10 @@ export async function enterBatchTask(
   const { directory } = submission.tasks[task.position]!
   const position = submission.tasks.length > 1 ? task.position : undefined
   const [program = '', ...words] = await tongue.enter(shell, { jobId, position, directory }, signal)
+  const own = carried(taskEnvironment(submission, task.taskIndex))
   return ok({
-    words: [...accountWords(submission.account), shell.path(program), ...words],
-    environment: { ...shell.environment, ...taskEnvironment(submission, task.taskIndex) },
+    words: [...accountWords(submission.account), shell.path(program), ...words, ...own.words],
+    environment: { ...shell.environment, ...own.variables },
     cwd: '/',
   })
 }

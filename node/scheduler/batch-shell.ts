@@ -35,15 +35,19 @@ export function batchShell(
     if (value !== undefined) inherited[name] = value
   }
   const shell: BatchShell = {
+    environment: { ...inherited, ...environment },
+    path(program) {
+      const { binDirectory } = config
+      return binDirectory === undefined || program.startsWith('/') ? program
+        : join(binDirectory, program)
+    },
     async run(command, signal) {
       const [program = '', ...words] = command.argv
-      const { binDirectory } = config
-      const own = binDirectory !== undefined && !program.startsWith('/')
       const account = command.asNode ? undefined : command.account
       const whose = account
         ? { HOME: account.home, USER: account.name, LOGNAME: account.name, SHELL: '/bin/sh' }
         : {}
-      const argv = [own ? join(binDirectory, program) : program, ...words]
+      const argv = [shell.path(program), ...words]
       return await run([...accountWords(account), ...argv], {
         timeoutMs: config.commandTimeoutMs ?? commandTimeoutMsDefault,
         signal,

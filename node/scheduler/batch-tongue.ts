@@ -33,6 +33,10 @@ export interface BatchCommand {
 
 /** Runs commands with the tongue's environment, the configured directory and time limit. */
 export interface BatchShell {
+  /** What commands see, and where they are. */
+  readonly environment: Readonly<Record<string, string>>
+  path(program: string): string
+
   /**
    * The answer, whatever the exit code.
    *
@@ -194,6 +198,20 @@ export interface Tongue {
 
   /** The commands of a verb that `abilities` declare; the tasks are in the right state. */
   control(verb: ControlVerb, target: Target): readonly BatchCommand[]
+  /**
+   * The words before a command that start it where a task of ours runs, and a terminal for it if
+   * `script` is there; left out: the scheduler knows no way in.
+   */
+  enter?(
+    shell: BatchShell,
+    task: {
+      readonly jobId: string
+      /** Undefined when the job is no array. */
+      readonly position: number | undefined
+      readonly directory: string
+    },
+    signal: AbortSignal,
+  ): Promise<readonly string[]>
   /** Undefined when done, or done already. */
   readControlled(verb: ControlVerb, result: RunResult): ControlRefusal | undefined
   /**

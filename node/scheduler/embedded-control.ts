@@ -27,7 +27,8 @@ export function control(
   book: Book, tasks: readonly Task[], verb: ControlVerb,
 ): Outcome<{ afterwards(): Promise<void> }, ControlRefusal> {
   const nothing = { afterwards: () => Promise.resolve() }
-  const running = tasks.filter(({ status, pid }) => status.kind === 'running' && pid !== undefined)
+  // Also those whose supervisor is only being started: what is done to them waits for it.
+  const running = tasks.filter(({ status }) => status.kind === 'running')
   switch (verb.kind) {
     case 'hold':
       for (const task of tasks) hold(book, task)
@@ -58,9 +59,9 @@ async function signalAll(tasks: readonly Task[], name: string): Promise<void> {
 /** Also after a restart: doing it again changes nothing. */
 export async function stopOrGo(tasks: readonly Task[], isSuspended: boolean): Promise<void> {
   for (const task of tasks) {
-    const { pid } = task
     const done = new Set<number>()
     await startedBy(task)
+    const { pid } = task
     // Somebody may have asked for the contrary meanwhile.
     const { status } = task
     if (status.kind !== 'running' || (status.suspended === true) !== isSuspended) continue
@@ -76,10 +77,11 @@ export async function stopOrGo(tasks: readonly Task[], isSuspended: boolean): Pr
 }
 
 /** The processes of a task once there are any; a supervisor that has just started has none. */
-async function startedBy({ pid, status }: Task): Promise<readonly number[]> {
+export async function startedBy(task: Task): Promise<readonly number[]> {
   for (let tries = 0; tries < startingTries; tries++) {
+    const { pid, status } = task
     const found = processesOf(pid)
-    const isOver = status.kind !== 'running' || pid === undefined || !readProcess(pid)
+    const isOver = status.kind !== 'running' || (pid !== undefined && !readProcess(pid))
     if (found.length > 0 || isOver) return found
     await clock.sleep(startingMs)
   }

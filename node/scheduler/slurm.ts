@@ -83,6 +83,15 @@ export function slurmTongue(config: SlurmConfig): Tongue {
       throw failed('scancel', result)
     },
     control: controlCommands,
+    async enter(shell, { jobId, position, directory }, signal) {
+      // srun knows a task of an array by the id of its own alone.
+      const named = position === undefined ? jobId : `${jobId}_${position}`
+      const own = await shell.ask(['squeue', '-h', '-j', named, '-o', '%A'], signal)
+      return [
+        'srun', `--jobid=${own.trim()}`, '--overlap', '--nodes=1', '--ntasks=1', '--quiet',
+        '--kill-on-bad-exit=0', `--chdir=${directory}`, '--',
+      ]
+    },
     readControlled({ kind }, result) {
       const words = result.stderr.trim()
       // Tasks that have ended meanwhile are passed over.

@@ -5,6 +5,7 @@
 import type {
   Driver, EndedTask, Observation, Submission, TaskStatus,
 } from '../../node/scheduler/driver.ts'
+import { run } from '../../node/scheduler/exec.ts'
 import { assert, eventually, suite } from '../harness.ts'
 import type { Context, Suite } from '../harness.ts'
 
@@ -290,6 +291,30 @@ export function driverSuite(
     const [ended] = await allEnded(rig, driver, submission)
     assert.equal([ended?.how, ended?.exitCode], ['exited', 8])
     assert.equal(rig.output(submission, 0).stdout, 'run\nrun\n')
+  })
+
+  test('lets a process in beside a running task, or says that it cannot', async (rig, driver) => {
+    if (!driver.enter) return
+    const submission = make(rig, 'echo here >mine; sleep 500', { taskIndexes: [3, 7] })
+    assert.accepted(await driver.submit(submission, never))
+    await all(rig, driver, submission, (status) => status.kind === 'running')
+    const [, second] = submission.tasks
+    const entered = await driver.enter(submission.tag, second!.taskIndex, never)
+    if (!entered.ok) {
+      assert.refused(entered, 'unable')
+    } else {
+      const { words, environment, cwd } = entered.value
+      const script = 'until [ -s mine ]; do sleep 0.1; done; cat mine; echo $GRIDNODE_TASK_ID; ' +
+        'cat; exit 6'
+      const ran = await run([...words, 'sh', '-c', script], {
+        env: environment, cwd, input: 'fed\n', timeoutMs: rig.timeoutSeconds * 1_000,
+      })
+      assert.equal([ran.code, ran.stdout], [6, `here\n${second!.taskIndex}\nfed\n`], ran.stderr)
+    }
+    await driver.cancel(submission.tag, 'all', never)
+    await allEnded(rig, driver, submission)
+    if (!entered.ok) return
+    assert.refused(await driver.enter(submission.tag, second!.taskIndex, never), 'state')
   })
 
   test('finds running, queued and ended tasks again after a restart', async (rig, driver) => {
