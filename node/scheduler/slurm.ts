@@ -6,7 +6,7 @@ import { ok, refuse } from '../../protocol/base/outcome.ts'
 import { BatchDriver } from './batch-driver.ts'
 import type { BatchConfig } from './batch-driver.ts'
 import { demandSuccess, failed, unreadable } from './batch-shell.ts'
-import type { BatchShell, Tongue } from './batch-tongue.ts'
+import type { BatchRow, BatchShell, Tongue } from './batch-tongue.ts'
 import { SchedulerFailure } from './driver.ts'
 import type { Abilities } from './driver.ts'
 import {
@@ -70,7 +70,7 @@ export function slurmTongue(config: SlurmConfig): Tongue {
       const text = demandSuccess('squeue', result)
       const rows = parseJobs(text)
       if (!rows) throw unreadable('squeue', text)
-      return rows
+      return config.memoryEnforced ? rows.map(overMemory) : rows
     },
     async gone(shell, missing, signal) {
       const tags = new Set(missing.map(({ tag }) => tag))
@@ -131,6 +131,15 @@ function abilitiesOf(config: SlurmConfig): Abilities {
     requeue: true, reservations: true, gpus: true, licences: true, nodes: true, chunks: true,
     accounts: process.getuid?.() === 0, seenAt: false,
   }
+}
+
+/**
+ * Where no cgroup ends what takes too much memory but `JobAcctGatherParams=OverMemoryKill`, Slurm
+ * calls it a job that was killed and could not be launched.
+ */
+function overMemory(row: BatchRow): BatchRow {
+  const killed = row.phase === 'exited' && row.exitCode === 137
+  return killed && row.reason === 'JobLaunchFailure' ? { ...row, phase: 'memory' } : row
 }
 
 /** The end of the log that `JobCompType=jobcomp/filetxt` writes; empty when we can read none. */
