@@ -1,9 +1,10 @@
 // The driver of Slurm, held to the suite of all drivers on a real cluster, then to what only a real
 // one shows.
 
+import { chownSync } from 'node:fs'
 import { join } from 'node:path'
 import { detectSchedulers } from '../../node/scheduler/detect.ts'
-import { slurmDriver } from '../../node/scheduler/slurm.ts'
+import { slurmDriver, slurmTongue } from '../../node/scheduler/slurm.ts'
 import type { SlurmConfig } from '../../node/scheduler/slurm.ts'
 import type { Driver, Submission, TaskStatus } from '../../node/scheduler/driver.ts'
 import { assert, eventually, suite } from '../harness.ts'
@@ -12,6 +13,7 @@ import { driverSuite } from '../suites/driver.ts'
 import type { DriverRig } from '../suites/driver.ts'
 import { openBench, readOutput } from './batch-rig.ts'
 import type { Bench } from './batch-rig.ts'
+import { pointedAt } from './pointed.ts'
 import { slurmMissing, startSlurmCluster } from './slurm-cluster.ts'
 import type { SlurmCluster, SlurmClusterOptions } from './slurm-cluster.ts'
 
@@ -38,7 +40,7 @@ async function openCluster(ctx: Context, options: SlurmClusterOptions = {}): Pro
 async function prepare(ctx: Context, own?: SlurmCluster): Promise<Rig> {
   const cluster = own ?? shared
   assert.ok(cluster)
-  const commands = ['sbatch', 'squeue', 'scancel', 'sinfo', 'scontrol']
+  const commands = ['sbatch', 'squeue', 'scancel', 'sinfo', 'scontrol', 'srun']
   const bench = openBench(ctx.tmp(), '/usr/bin', commands)
   const { root, binDirectory } = bench
   const config: SlurmConfig = {
@@ -65,6 +67,8 @@ async function prepare(ctx: Context, own?: SlurmCluster): Promise<Rig> {
 const common = driverSuite('driver: slurm', (ctx) => prepare(ctx), { outages: true })
 common.before(async (ctx) => { shared = await openCluster(ctx) }, { timeoutSeconds: 120 })
 common.after.each(async () => { await shared?.clear() }, { timeoutSeconds: 60 })
+
+pointedAt('GRIDNODE_TEST_SLURM', slurmTongue)
 
 const t = suite('slurm driver on a real cluster')
 /** Slurm forgets an ended job after two seconds, which is the least it can be told. */
@@ -177,6 +181,41 @@ t('calls a task lost when its node is', async (ctx) => {
   const ended = await until(driver, 'ended')
   assert.equal(ended.kind === 'ended' && [ended.how, ended.exitCode], ['lost', -1])
 })
+
+t('runs a task as another account, which the one query sees and which can be cancelled', async (
+  ctx,
+) => {
+  if (process.getuid?.() !== 0) ctx.skip('only root can submit for others')
+  const rig = await prepare(ctx, forgetful)
+  const driver = await open(ctx, rig)
+  const nobody = { name: 'nobody', uid: 65_534, gid: 65_534, groups: [65_534], home: '/' }
+  const asking = (tag: string, script: string): Submission => {
+    const submission = { ...submissionOf(rig, tag, script), account: nobody }
+    for (const { directory } of submission.tasks) chownSync(directory, nobody.uid, nobody.gid)
+    return submission
+  }
+  const brief = asking('0000000000000aaa', 'id -u; id -G; echo "$USER"; exit 4')
+  const long = asking('0000000000000aab', 'sleep 500')
+  for (const one of [brief, long]) assert.accepted(await driver.submit(one, never))
+  const statusOf = async (tag: string): Promise<TaskStatus | undefined> =>
+    (await driver.query(never)).find((one) => one.tag === tag)?.status
+  const ended = await eventually(async () => {
+    const status = await statusOf(brief.tag)
+    return status?.kind === 'ended' ? status : undefined
+  }, { timeoutSeconds: 90 })
+  assert.equal([ended.how, ended.exitCode], ['exited', 4])
+  assert.match(readOutput(brief, 0).stdout, /^65534\n65534( 64\d\d\d)?\nnobody\n$/)
+  await eventually(async () => (await statusOf(long.tag))?.kind === 'running', {
+    timeoutSeconds: 90,
+  })
+  const kill = { kind: 'signal', name: 'KILL' } as const
+  assert.accepted(await driver.control(long.tag, 'all', kill, never))
+  const killed = await eventually(async () => {
+    const status = await statusOf(long.tag)
+    return status?.kind === 'ended' ? status : undefined
+  }, { timeoutSeconds: 90 })
+  assert.equal([killed.how, killed.exitCode], ['exited', 137])
+}, { timeoutSeconds: 120 })
 
 t('is found on this machine, with a config that works', async (ctx) => {
   const rig = await prepare(ctx, forgetful)
