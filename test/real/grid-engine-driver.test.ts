@@ -2,11 +2,11 @@
 // real one shows.
 // time limit: 600 s
 
-import { writeFileSync } from 'node:fs'
+import { chownSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Driver, Submission, TaskStatus } from '../../node/scheduler/driver.ts'
 import { detectSchedulers } from '../../node/scheduler/detect.ts'
-import { gridEngineDriver } from '../../node/scheduler/grid-engine.ts'
+import { gridEngineDriver, gridEngineTongue } from '../../node/scheduler/grid-engine.ts'
 import type { GridEngineConfig } from '../../node/scheduler/grid-engine.ts'
 import { assert, eventually, suite } from '../harness.ts'
 import type { Context } from '../harness.ts'
@@ -14,6 +14,7 @@ import { driverSuite } from '../suites/driver.ts'
 import type { DriverRig } from '../suites/driver.ts'
 import { openBench, readOutput } from './batch-rig.ts'
 import type { Bench } from './batch-rig.ts'
+import { pointedAt } from './pointed.ts'
 import { gridEngineMissing, startGridEngine } from './grid-engine-cluster.ts'
 import type { GridEngineCluster, GridEngineOptions } from './grid-engine-cluster.ts'
 
@@ -70,6 +71,10 @@ async function prepare(ctx: Context, cluster = shared): Promise<Rig> {
 const common = driverSuite('driver: grid engine', (ctx) => prepare(ctx), { outages: true })
 common.before(async (ctx) => { shared = await openCluster(ctx) }, { timeoutSeconds: 120 })
 common.after.each(async () => { await shared?.clear() }, { timeoutSeconds: 90 })
+
+pointedAt('GRIDNODE_TEST_GRID_ENGINE', (config) => gridEngineTongue({
+  ...config, parallelEnvironment: process.env['GRIDNODE_TEST_PARALLEL_ENVIRONMENT'] ?? 'smp',
+}))
 
 const t = suite('grid engine driver on a real one')
 let own: GridEngineCluster | undefined
@@ -191,6 +196,41 @@ t('gives up a job that Grid Engine holds in an error, and says why', async (ctx)
   assert.match(ended.words ?? '', /prolog/)
   assert.equal((await rig.cluster.command(['qstat'])).trim(), '', 'it cannot start any more')
 })
+
+t('runs a task as another account, which the one query sees and which can be cancelled', async (
+  ctx,
+) => {
+  if (process.getuid?.() !== 0) ctx.skip('only root can submit for others')
+  const rig = await prepare(ctx, own)
+  const driver = await open(ctx, rig)
+  const nobody = { name: 'nobody', uid: 65_534, gid: 65_534, groups: [65_534], home: '/' }
+  const asking = (tag: string, script: string): Submission => {
+    const submission = { ...submissionOf(rig, tag, script), account: nobody }
+    for (const { directory } of submission.tasks) chownSync(directory, nobody.uid, nobody.gid)
+    return submission
+  }
+  const brief = asking('0000000000000aaa', 'id -u; id -G; echo "$USER"; exit 4')
+  const long = asking('0000000000000aab', 'sleep 500')
+  for (const one of [brief, long]) assert.accepted(await driver.submit(one, never))
+  const statusOf = async (tag: string): Promise<TaskStatus | undefined> =>
+    (await driver.query(never)).find((one) => one.tag === tag)?.status
+  const ended = await eventually(async () => {
+    const status = await statusOf(brief.tag)
+    return status?.kind === 'ended' ? status : undefined
+  }, { timeoutSeconds: 90 })
+  assert.equal([ended.how, ended.exitCode], ['exited', 4])
+  assert.match(readOutput(brief, 0).stdout, /^65534\n65534( 64\d\d\d)?\nnobody\n$/)
+  await eventually(async () => (await statusOf(long.tag))?.kind === 'running', {
+    timeoutSeconds: 90,
+  })
+  const kill = { kind: 'signal', name: 'KILL' } as const
+  assert.accepted(await driver.control(long.tag, 'all', kill, never))
+  const killed = await eventually(async () => {
+    const status = await statusOf(long.tag)
+    return status?.kind === 'ended' ? status : undefined
+  }, { timeoutSeconds: 90 })
+  assert.equal([killed.how, killed.exitCode], ['exited', 137])
+}, { timeoutSeconds: 120 })
 
 t('is found on this machine, with a config that works', async (ctx) => {
   const { cluster } = await prepare(ctx, own)
