@@ -9,6 +9,7 @@
 
 import { withSignatureLines } from '../base/cosignature.ts'
 import type { Sid, SiteName } from '../base/ids.ts'
+import { trancheIdOf } from '../base/ids.ts'
 import type { View } from '../base/tables.ts'
 import type { Microcredits } from '../base/units.ts'
 import { microcredits, zeroMicrocredits } from '../base/units.ts'
@@ -53,15 +54,24 @@ export function oweProof(turn: Turn, hold: { readonly sid: Sid, readonly host: S
   const index = turn.view.get('ledgerHolds', hold.sid)?.index
   if (index === undefined) return
   turn.view.put('proofsOwed', hold.sid, { host: hold.host, index })
-  onProofDue(turn, hold.sid)
+  seekProof(turn, hold.sid)
 }
 
-/** Asks the witnesses of the policy for their word on the newest head, until the host answers. */
+/**
+ * Until the host answers, or the award is over: work that went elsewhere needs no proof, and a
+ * host that is gone for good never answers. One that comes back declines without it.
+ */
 export function onProofDue(turn: Turn, hold: Sid): void {
+  const { view } = turn
+  if (!view.get('proofsOwed', hold)) return
+  const waits = view.get('ledgerHolds', hold)?.state === 'asked'
+    && view.get('homeTranches', trancheIdOf(hold))?.state.kind === 'awarded'
+  return waits ? seekProof(turn, hold) : view.remove('proofsOwed', hold)
+}
+
+/** Asks the witnesses of the policy for their word on the newest head. */
+function seekProof(turn: Turn, hold: Sid): void {
   const { view, now } = turn
-  const owed = view.get('proofsOwed', hold)
-  if (!owed) return
-  if (view.get('ledgerHolds', hold)?.state !== 'asked') return view.remove('proofsOwed', hold)
   setTimer(turn, `proof/${hold}`, now + proveAgainMs)
   if (prove(turn, hold)) return
   const witnesses = policyOf(view).witnesses.filter((site) => isUp(turn, site))
