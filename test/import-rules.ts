@@ -31,7 +31,8 @@ const doors: readonly (readonly [module: string, mayImport: readonly string[]])[
     'protocol/base/crypto.ts', 'node/entropy.ts', 'node/identity.ts', 'cli/user-key.ts', 'test/',
   ]],
   ['node:child_process', [
-    'node/scheduler/exec.ts', 'node/scheduler/starter-process.ts', 'cli/demo/', 'test/',
+    'node/scheduler/exec.ts', 'node/scheduler/starter-process.ts', 'cli/demo/',
+    'cli/compat/bring-unasked.ts', 'test/',
   ]],
   ['node:timers', ['node/clock.ts', 'cli/', 'test/']],
   ['node:perf_hooks', ['node/clock.ts', 'test/']],

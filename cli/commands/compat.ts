@@ -4,7 +4,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Flavour } from '../compat/command-set.ts'
-import { commandSets } from '../compat/command-set.ts'
+import { commandSets, ownSet } from '../compat/command-set.ts'
 import type { Command, Context } from '../command.ts'
 import { CommandFailure, exitCodes, failure, usageFailure } from '../failure.ts'
 import { jsonText } from '../output.ts'
@@ -89,7 +89,8 @@ function write(path: string, text: string): void {
 
 async function runAs(context: Context, as: string, args: readonly string[]): Promise<number> {
   const [flavour = '', name = ''] = as.split('/')
-  const set = Object.hasOwn(commandSets, flavour) ? commandSets[flavour as Flavour] : {}
+  const set = flavour === 'own' ? ownSet
+    : Object.hasOwn(commandSets, flavour) ? commandSets[flavour as Flavour] : {}
   const load = Object.hasOwn(set, name) ? set[name] : undefined
   if (!load) throw usageFailure(`--as: there is no command '${as}'; make the folder anew`)
   try {

@@ -106,8 +106,14 @@ async function bringTask(context: Context, one: Task): Promise<void> {
   const results = tree.files.filter(({ path }) => path !== 'stdout' && path !== 'stderr')
   for (const { path } of tree.files) demandPath(path)
   for (const path of tree.directories) demandPath(path)
-  await mergeTree(context, one, { ...tree, files: results })
   await writeStreams(client, one, tree)
+  await mergeTree(context, one, { ...tree, files: results.toSorted(markersLast) })
+}
+
+/** What says that a task is done lies in hidden files: by then all else is there. */
+function markersLast(a: { readonly path: string }, b: { readonly path: string }): number {
+  const isHidden = ({ path }: { readonly path: string }): number => Number(/(^|\/)\./.test(path))
+  return isHidden(a) - isHidden(b)
 }
 
 function demandPath(path: string): void {

@@ -10,6 +10,11 @@ export type Run = (context: Context, args: readonly string[]) => Promise<number>
 
 type CommandSet = Readonly<Record<string, () => Promise<Run>>>
 
+/** Not among the commands of any folder. */
+export const ownSet: CommandSet = {
+  bring: async () => (await import('./bring-unasked.ts')).bring,
+}
+
 const slurmControl = () => import('./slurm-control.ts')
 const slurmQueries = () => import('./slurm-queries.ts')
 const pbs = () => import('./pbs.ts')

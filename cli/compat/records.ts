@@ -7,7 +7,8 @@
 // directory.
 
 import {
-  linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync,
+  existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync,
+  writeFileSync,
 } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -52,6 +53,9 @@ export interface Records {
   open(): JobRecord[]
   /** Undefined when another process has it and keeps it. */
   lock(root: string): Promise<(() => void) | undefined>
+  /** Of the one process that brings back from a node by itself; undefined when there is one. */
+  helperLock(node: string): Promise<(() => void) | undefined>
+  helperRuns(node: string): boolean
 }
 
 const recordsMax = 20_000
@@ -83,6 +87,8 @@ export function openRecords(terminal: Terminal): Records {
     writeFileSync(part, content, { mode: 0o600 })
     renameSync(part, path)
   }
+  const lockFile = (kind: string, path: string): string =>
+    join(folder, `${kind}-${sha256Hex(path).slice(0, 16)}`)
   const remove = (job: string): void => {
     rmSync(join(openFolder, job), { force: true })
     rmSync(join(sentFolder, job), { force: true })
@@ -101,7 +107,12 @@ export function openRecords(terminal: Terminal): Records {
       JSON.parse(gunzipSync(readFileSync(join(sentFolder, job))).toString()) as SentListing,
     remove,
     open: () => readdirSync(openFolder).flatMap((job) => read(join(openFolder, job)) ?? []),
-    lock: (root) => lock(join(folder, `lock-${sha256Hex(root).slice(0, 16)}`), terminal),
+    lock: (root) => lock(lockFile('lock', root), terminal, lockWaitMs),
+    helperLock: (node) => lock(lockFile('helper', node), terminal, 0),
+    helperRuns(node) {
+      const file = lockFile('helper', node)
+      return existsSync(file) && !isLeft(file)
+    },
   }
 }
 
@@ -115,8 +126,10 @@ function prune(folder: string): void {
   }
 }
 
-async function lock(file: string, terminal: Terminal): Promise<(() => void) | undefined> {
-  const until = terminal.nowEpochMs() + lockWaitMs
+async function lock(
+  file: string, terminal: Terminal, waitMs: number,
+): Promise<(() => void) | undefined> {
+  const until = terminal.nowEpochMs() + waitMs
   for (;;) {
     try {
       writeFileSync(file, String(process.pid), { flag: 'wx', mode: 0o600 })
@@ -128,7 +141,7 @@ async function lock(file: string, terminal: Terminal): Promise<(() => void) | un
       takeAway(file)
       continue
     }
-    if (terminal.nowEpochMs() > until) return undefined
+    if (terminal.nowEpochMs() >= until) return undefined
     await terminal.sleep(lockLookMs)
   }
 }

@@ -94,6 +94,13 @@ export async function findLines(context: Context, asked: Asked): Promise<Found> 
   return { lines: lines.filter(isMeant), unknown }
 }
 
+/** Brings back of all jobs what is not back yet; true when there was something. */
+export async function bringOpen(context: Context, records: Records): Promise<boolean> {
+  const before = JSON.stringify(records.open())
+  await bringBack(context, records, await withOpen(context, records, []))
+  return JSON.stringify(records.open()) !== before
+}
+
 /** Jobs that have ended are asked for by name while something of them is not back. */
 async function withOpen(
   context: Context, records: Records, rows: readonly BatchRow[],

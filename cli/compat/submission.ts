@@ -20,6 +20,7 @@ import { packSnapshot, uploadSnapshot } from '../inputs.ts'
 import { jobDocument } from '../job-request.ts'
 import { beginEpochMs, resolveDependencies } from '../job-when.ts'
 import { freshNonce, openUser } from '../user-key.ts'
+import { startHelper } from './bring-unasked.ts'
 import type { Dialect, JobRecord } from './records.ts'
 import { openRecords } from './records.ts'
 import { readId } from './rows.ts'
@@ -120,6 +121,7 @@ async function submitOnce(context: Context, batch: BatchJob): Promise<Submitted>
   })
   try {
     const { job } = await client.post<SubmitAnswer>(apiPaths.jobs, note)
+    startHelper(context)
     return { job, id: decimalOf(job) }
   } catch (error) {
     // Where the answer was lost the job may be there all the same.

@@ -165,6 +165,15 @@ echo "$1" >both
   assert.equal(run(here, ['squeue', '-h', '--format', '%i %t %M']), '')
 }, { timeoutSeconds: 120 })
 
+t('what a job leaves comes back though nobody asks', async (ctx) => {
+  need(ctx, 'bwrap')
+  const here = place('unasked', 'slurm')
+  run(here, ['sbatch', '--wrap', 'echo made >made'])
+  const made = join(here.directory, 'made')
+  await eventually(() => existsSync(made) && readFileSync(made, 'utf8') === 'made\n',
+    { timeoutSeconds: 60 })
+}, { timeoutSeconds: 90 })
+
 t('what the batch standard asks of a job is done', async (ctx) => {
   need(ctx, 'bwrap')
   const here = place('posix', 'posix')
@@ -250,7 +259,7 @@ import time
 from toil.common import Toil
 from toil.job import Job
 
-small = {"cores": 1, "memory": "100M", "disk": "10M"}
+small = {"cores": 1, "memory": "400M", "disk": "10M"}
 
 
 def part(job, number):
