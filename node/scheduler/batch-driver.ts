@@ -28,6 +28,7 @@ import type {
   Abilities, Capacity, ControlRefusal, ControlVerb, Driver, DriverKind, Entered, Observation,
   Submission, SubmitRefusal,
 } from './driver.ts'
+import { openStarter } from './exec.ts'
 import { readStart } from './supervisor.ts'
 import { faultOf, trancheStore } from './tranche-store.ts'
 import type { TrancheStore } from './tranche-store.ts'
@@ -76,6 +77,7 @@ export class BatchDriver implements Driver {
   readonly #tongue: Tongue
   readonly #config: BatchConfig
   readonly #user = userInfo().username
+  readonly #starter = openStarter()
   readonly #shell: BatchShell
   readonly #listeners: (() => void)[] = []
   #session: Session | undefined
@@ -85,7 +87,7 @@ export class BatchDriver implements Driver {
     this.abilities = tongue.abilities
     this.#tongue = tongue
     this.#config = config
-    this.#shell = batchShell(config, tongue.environment)
+    this.#shell = batchShell(config, tongue.environment, this.#starter.run)
   }
 
   /** Does not need the scheduler to be there yet. */
@@ -118,6 +120,7 @@ export class BatchDriver implements Driver {
   async stop(): Promise<void> {
     this.#session?.hints?.close()
     this.#session = undefined
+    this.#starter.close()
   }
 
   async capacity(signal: AbortSignal): Promise<Capacity> {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { BatchShell } from './batch-tongue.ts'
 import { SchedulerFailure } from './driver.ts'
 import type { SchedulerFailureCode } from './driver.ts'
-import { run } from './exec.ts'
+import { run as runByItself } from './exec.ts'
 import type { RunResult } from './exec.ts'
 import { accountWords } from './sandbox.ts'
 
@@ -28,6 +28,7 @@ const outputBytesMax = 64 * 1024 * 1024
 export function batchShell(
   config: ShellConfig,
   environment: Readonly<Record<string, string>>,
+  run: typeof runByItself = runByItself,
 ): BatchShell {
   const inherited: Record<string, string> = {}
   for (const name of inheritedVariables) {

@@ -1,5 +1,5 @@
-// The one door to child processes. `run` asks a command and reads its whole answer; a starter
-// starts supervisors that outlive us, by a small process of its own.
+// The one door to child processes. `run` asks a command and reads its whole answer; a starter does
+// the same, and starts supervisors that outlive us, by a small process of its own.
 //
 // Invariants: never a shell on our side (argv goes to the kernel as it is); every run has a time
 // limit and an output limit; a run that passes a limit is ended with its whole process group before
@@ -11,6 +11,7 @@ import { constants } from 'node:os'
 import { join } from 'node:path'
 import { clock } from '../clock.ts'
 import { SchedulerFailure } from './driver.ts'
+import type { SchedulerFailureCode } from './driver.ts'
 
 export interface RunOptions {
   readonly timeoutMs: number
@@ -22,6 +23,8 @@ export interface RunOptions {
   readonly cwd?: string
   /** Of each stream; 16 MiB when left out. */
   readonly outputBytesMax?: number
+  /** Its process id, which is its group's too. */
+  readonly onStarted?: (pid: number) => void
 }
 
 export interface RunResult {
@@ -55,6 +58,7 @@ export async function run(argv: readonly string[], options: RunOptions): Promise
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.env === undefined ? {} : { env: options.env }),
     })
+    if (child.pid !== undefined) options.onStarted?.(child.pid)
     const outputBytesMax = options.outputBytesMax ?? outputBytesMaxDefault
     let failure: SchedulerFailure | undefined
     let killTimer: { stop(): void } | undefined
@@ -102,11 +106,22 @@ export async function run(argv: readonly string[], options: RunOptions): Promise
 }
 
 /** What a starter is asked, and what it answers: see starter-process.ts. */
-export interface StartOrder {
-  readonly id: number
+export type StartOrder =
+  | ({ readonly id: number; readonly kind: 'start' } & Start)
+  | ({ readonly id: number; readonly kind: 'run' } & Start & RunLimits)
+  /** Of a run. */
+  | { readonly id: number; readonly kind: 'abort' }
+
+interface Start {
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
+}
+
+interface RunLimits {
+  readonly timeoutMs: number
+  readonly outputBytesMax: number
+  readonly input: string
 }
 
 export type StartNews =
@@ -118,6 +133,13 @@ export type StartNews =
       readonly kind: 'ended'
       readonly code: number | null
       readonly signal: NodeJS.Signals | null
+    }
+  | { readonly id: number; readonly kind: 'answer'; readonly result: RunResult }
+  | {
+      readonly id: number
+      readonly kind: 'noAnswer'
+      readonly code: SchedulerFailureCode
+      readonly words: string
     }
 
 export interface Piped {
@@ -180,61 +202,168 @@ export interface Detached {
 export interface Starter {
   /** In a session of its own, with no standard streams, to go on when we end. */
   start(detached: Detached): void
-  /** What was started goes on, and is not told about any more. */
+  /**
+   * As `run` above does it. When we end, the command goes on to its own end or its time limit.
+   *
+   * @throws SchedulerFailure also `unreachable` when the starter is gone, and the command with it:
+   *   what it has done is not known
+   */
+  readonly run: typeof run
+  /** What was started goes on, and is not told about any more; runs are `aborted` for us. */
   close(): void
 }
 
+interface Asked {
+  hear(news: StartNews): void
+  gone(failure: SchedulerFailure): void
+}
+
+/** How much later than a command's time limit its starter has to say that it has passed. */
+const starterSlackMs = 10_000
+
 /** A small process that starts others; it is started when it is needed, and again if it ends. */
 export function openStarter(): Starter {
-  const pending = new Map<number, Detached>()
+  const pending = new Map<number, Asked>()
   let child: ChildProcess | undefined
   let last = 0
-  const finish = (id: number, code: number | undefined): void => {
-    const detached = pending.get(id)
-    pending.delete(id)
-    detached?.onExit(code)
-  }
-  const hear = (news: StartNews): void => {
-    if (news.kind === 'started') pending.get(news.id)?.onStarted(news.pid)
-    else finish(news.id, news.kind === 'ended' ? exitCode(news.code, news.signal) : undefined)
+  let runs = 0
+  const lose = (failure: SchedulerFailure): void => {
+    child = undefined
+    const lost = Array.from(pending.values())
+    pending.clear()
+    for (const asked of lost) asked.gone(failure)
   }
   const open = (): ChildProcess => {
     const opened = fork(join(import.meta.dirname, 'starter-process.ts'), [], {
-      detached: true, stdio: ['ignore', 'ignore', 'ignore', 'ipc'], env: {}, cwd: '/',
+      detached: true, stdio: ['ignore', 'ignore', 'ignore', 'ipc'], env: {}, cwd: '/', execArgv: [],
     })
     const isGone = (): void => {
-      if (child !== opened) return
-      child = undefined
-      for (const id of Array.from(pending.keys())) finish(id, undefined)
+      if (child === opened) lose(starterGone('the process that starts commands has ended'))
     }
-    opened.on('message', hear)
+    opened.on('message', (news: StartNews) => {
+      if (child === opened) pending.get(news.id)?.hear(news)
+    })
     opened.on('error', isGone)
     opened.on('exit', isGone)
     opened.unref()
-    opened.channel?.unref()
+    if (runs === 0) opened.channel?.unref()
     return opened
+  }
+  const send = (order: StartOrder): void => {
+    const fail = (cause: unknown): void =>
+      pending.get(order.id)?.gone(starterGone('the process that starts commands is deaf', cause))
+    try {
+      child ??= open()
+      child.send(order, (error) => {
+        if (error) fail(error)
+      })
+    } catch (cause) {
+      queueMicrotask(() => fail(cause))
+    }
+  }
+  const isStuck = (): void => {
+    const stuck = child
+    lose(starterGone('the process that starts commands is stuck'))
+    stuck?.kill('SIGKILL')
+  }
+  /** A run that waits for its answer keeps us alive, as a child of our own would. */
+  const waiting = (by: 1 | -1): void => {
+    runs += by
+    if (runs > 0) child?.channel?.ref()
+    else child?.channel?.unref()
   }
   return {
     start(detached) {
       const id = ++last
-      pending.set(id, detached)
+      pending.set(id, startAsked(detached, () => pending.delete(id)))
       const { argv, env, cwd } = detached
+      send({ id, kind: 'start', argv, env, cwd })
+    },
+    async run(argv, options) {
+      const program = argv[0] ?? ''
+      const { timeoutMs, signal, input = '', cwd = process.cwd() } = options
+      if (signal?.aborted) {
+        throw new SchedulerFailure('aborted', `${program} was not started`, signal.reason)
+      }
+      const id = ++last
+      const abort = (): void => send({ id, kind: 'abort' })
+      signal?.addEventListener('abort', abort, { once: true })
+      const timer = clock.after(timeoutMs + starterSlackMs, isStuck)
+      waiting(1)
       try {
-        child ??= open()
-        child.send({ id, argv, env, cwd } satisfies StartOrder, (error) => {
-          if (error) finish(id, undefined)
+        return await new Promise<RunResult>((resolve, reject) => {
+          pending.set(id, runAsked(resolve, reject, signal))
+          const env = options.env ?? definedOf(process.env)
+          const outputBytesMax = options.outputBytesMax ?? outputBytesMaxDefault
+          send({ id, kind: 'run', argv, env, cwd, timeoutMs, outputBytesMax, input })
         })
-      } catch {
-        queueMicrotask(() => finish(id, undefined))
+      } finally {
+        pending.delete(id)
+        timer.stop()
+        signal?.removeEventListener('abort', abort)
+        waiting(-1)
       }
     },
     close() {
-      pending.clear()
       const closing = child
       child = undefined
+      for (const [id, asked] of pending) {
+        pending.delete(id)
+        asked.gone(new SchedulerFailure('aborted', 'no answer is waited for any more'))
+      }
       if (closing?.connected) closing.disconnect()
     },
   }
+}
+
+function starterGone(words: string, cause?: unknown): SchedulerFailure {
+  return new SchedulerFailure('unreachable', words, cause)
+}
+
+function startAsked(detached: Detached, over: () => void): Asked {
+  const end = (code: number | undefined): void => {
+    over()
+    detached.onExit(code)
+  }
+  return {
+    hear(news) {
+      if (news.kind === 'started') detached.onStarted(news.pid)
+      else end(news.kind === 'ended' ? exitCode(news.code, news.signal) : undefined)
+    },
+    // Nobody waits for what was started when we let go of it ourselves.
+    gone: ({ code }) => (code === 'aborted' ? over() : end(undefined)),
+  }
+}
+
+function runAsked(
+  resolve: (result: RunResult) => void,
+  reject: (failure: SchedulerFailure) => void,
+  signal: AbortSignal | undefined,
+): Asked {
+  let group: number | undefined
+  return {
+    hear(news) {
+      if (news.kind === 'started') group = news.pid
+      else if (news.kind === 'answer') resolve(news.result)
+      else if (news.kind === 'noAnswer') {
+        const cause: unknown = news.code === 'aborted' ? signal?.reason : undefined
+        reject(new SchedulerFailure(news.code, news.words, cause))
+      }
+    },
+    gone(failure) {
+      // Nobody is left who would hold it to its limits.
+      if (group !== undefined && failure.code !== 'aborted') signalGroup(group, 'SIGKILL')
+      reject(failure)
+    },
+  }
+}
+
+function definedOf(variables: NodeJS.ProcessEnv): Record<string, string> {
+  const defined: Record<string, string> = {}
+  for (const [name, value] of Object.entries(variables)) {
+    if (value !== undefined) defined[name] = value
+  }
+  return defined
 }
 
 function collect(
@@ -254,10 +383,15 @@ function collect(
 
 function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  if (!signalGroup(child.pid, signal)) child.kill(signal)
+}
+
+/** False when there is none. */
+function signalGroup(group: number, signal: NodeJS.Signals): boolean {
   try {
-    process.kill(-child.pid, signal)
+    return process.kill(-group, signal)
   } catch {
-    child.kill(signal)
+    return false
   }
 }
 
