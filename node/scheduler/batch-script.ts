@@ -5,8 +5,7 @@
 // repeated; it keeps the walltime to the second (the scheduler's own limit stands behind it); and
 // it records how the task ended, which is all the accounting there is at many sites.
 //   <directory>/.gridnode/<tag>.start   `start JOB`
-//   <directory>/.gridnode/<tag>.end     as the supervisor's; renamed into place, since the
-//                                       directory may lie on another machine
+//   <directory>/.gridnode/<tag>.end     as the supervisor's: torn as long as its `done` is missing
 //   <directory>/.gridnode/<tag>.again   from the driver: the task may run once more, a requeue
 //   <directory>/.gridnode/<tag>.signal  from the driver: names of signals for the task, a line each
 
@@ -71,7 +70,8 @@ ${places.join('\n')}
 esac
 directory=${quote(root)}$rest
 own=$directory/.gridnode
-mkdir -p "$own" && cd "$directory" || exit 126
+[ -d "$own" ] || mkdir -p "$own" || exit 126
+cd "$directory" || exit 126
 base=$own/${tag}
 hint() { { echo >${quote(options.hintPath)}; } 2>/dev/null; }
 how= child= interrupted= watcher=
@@ -114,8 +114,8 @@ if [ "$elapsed" -ge $((walltime * 100)) ]; then
 fi
 ${shared ? '[ -z "$how" ] || deliver KILL' : ''}
 ${words.requeueCode === undefined ? '' : `[ "$how" != again ] || exit ${words.requeueCode}`}
-until { echo "end \${how:-exited} $code $elapsed"; times; echo done; } >"$base.end.new" &&
-  mv -f "$base.end.new" "$base.end"; do
+[ ! -e "$base.end" ] && [ ! -h "$base.end" ] || rm -rf "$base.end"
+until { echo "end \${how:-exited} $code $elapsed"; times; echo done; } >"$base.end"; do
   # A full disk is waited for; a directory that is gone will be read by nobody.
   [ -d "$own" ] || exit "$code"
   sleep 5
@@ -144,7 +144,7 @@ deliver() {
     set -- \${line##*) }
     [ "$3" = "$group" ] && [ "$2" != "\${watcher:-0}" ] || continue
     case $process in $$ | "\${watcher:-0}" | "\${limit:+$child}") continue ;; esac
-    kill -s "$signal" "$process"
+    kill -s "$signal" "$process" && delivered=1
   done
 } 2>/dev/null
 halt() {
@@ -158,7 +158,13 @@ pass() {
   [ -n "$child" ] || return
   [ ! -f "$base.again" ] || { how=again; halt; return; }
   mv "$base.signal" "$base.taken" || return
-  while read -r name; do deliver "$name"; done <"$base.taken"
+  # The command may not have come to life yet.
+  delivered=
+  for try in 1 2 3 4 5; do
+    while read -r name; do deliver "$name"; done <"$base.taken"
+    [ -z "$delivered" ] || break
+    sleep 1
+  done
 } 2>/dev/null
 trap halt TERM INT
 trap pass USR1
