@@ -1,7 +1,9 @@
 // What may be done to tasks at a command-line scheduler, and the words that the driver leaves for
 // their job scripts (batch-script.ts): a signal to pass on, leave to run once more.
 
-import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
@@ -107,8 +109,22 @@ export async function leaveWord(
       continue
     }
     mkdirSync(dirname(path), { recursive: true })
-    if (ending === 'signal') appendFileSync(path, text)
-    else writeFileSync(path, text, { mode: 0o755 })
+    writeWord(path, text, ending === 'signal')
+  }
+}
+
+/** Where the job itself may have put a pipe, or a link to a file of the node's. */
+function writeWord(path: string, text: string, appends: boolean): void {
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants
+  const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (appends ? O_APPEND : 0)
+  const handle = openSync(path, flags, 0o755)
+  try {
+    const stats = fstatSync(handle)
+    if (!stats.isFile() || stats.nlink !== 1) throw new Error(`${path} was replaced by the job`)
+    if (!appends) ftruncateSync(handle, 0)
+    writeSync(handle, text)
+  } finally {
+    closeSync(handle)
   }
 }
 

@@ -11,7 +11,7 @@
 // times, so a changed clock cannot lengthen a task and the supervisor needs no process of its own
 // to ask for the time.
 
-import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, writeFileSync } from 'node:fs'
 import type { EndedHow } from './driver.ts'
 
 const script = `
@@ -179,18 +179,32 @@ export function parseTimes(line: string): number {
   return ms
 }
 
+const recordBytesMax = 4_096
+
+/**
+ * A batch job's records lie where the job can put anything in their place: a pipe that nobody
+ * writes, a link to a device without end. What is no small plain file is no record.
+ */
 function readRecord(path: string): { text: string; epochMs: number } | undefined {
+  const { O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
   let handle: number
   try {
-    handle = openSync(path, 'r')
+    handle = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if (absent.has((cause as NodeJS.ErrnoException).code ?? '')) return undefined
     throw cause
   }
   try {
-    const epochMs = Math.floor(fstatSync(handle).mtimeMs)
-    return { text: readFileSync(handle, 'utf8'), epochMs }
+    const stats = fstatSync(handle)
+    if (!stats.isFile()) return undefined
+    const bytes = Buffer.alloc(recordBytesMax)
+    const read = readSync(handle, bytes, 0, recordBytesMax, 0)
+    const epochMs = Math.floor(stats.mtimeMs)
+    return { text: bytes.toString('utf8', 0, read), epochMs }
   } finally {
     closeSync(handle)
   }
 }
+
+/** Nothing, a link, a socket, or something else than a directory on the way. */
+const absent: ReadonlySet<string> = new Set(['ENOENT', 'ELOOP', 'ENXIO', 'ENOTDIR'])
