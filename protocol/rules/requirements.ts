@@ -191,7 +191,12 @@ function compile(
     const detail = `expected an expression ${wanted.words}, this one gives ${checked.type}`
     return refuse({ reason: 'type', position: 0, detail })
   }
-  const asked = evaluator.parse(serialize(ordered(parsed.ast as unknown as Tree) as never))
+  let asked: ReturnType<Environment['parse']>
+  try {
+    asked = evaluator.parse(written(ordered(parsed.ast as unknown as Tree)))
+  } catch (error) {
+    return refuse({ reason: 'syntax', position: 0, detail: described(error, text).detail })
+  }
   const ask: Compiled['ask'] = (attributes) => {
     try {
       return ok(asked(contextOf(attributes)))
@@ -203,6 +208,17 @@ function compile(
     }
   }
   return ok({ ask })
+}
+
+/** The library writes a character beyond U+FFFF as the two halves that it then does not read. */
+function written(tree: Tree): string {
+  const halves = /\\\\|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})/gi
+  return serialize(tree as never).replace(halves, (all, high?: string, low?: string) => {
+    if (high === undefined || low === undefined) return all
+    const code = 0x1_0000 + ((Number.parseInt(high, 16) & 0x3ff) << 10)
+      + (Number.parseInt(low, 16) & 0x3ff)
+    return `\\U${code.toString(16).padStart(8, '0')}`
+  })
 }
 
 const comparisons = new Set(['<', '<=', '>', '>='])

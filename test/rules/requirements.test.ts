@@ -181,3 +181,16 @@ requirements('any text is compiled or refused, and what compiled answers the sam
     assert.equal(compiled.value(site), compiled.value(site))
   }), { numRuns: 3_000 })
 })
+
+t('takes every character, and never throws', () => {
+  for (const [text, os] of [
+    ['os == "a\u{1F600}b"', 'a\u{1F600}b'],
+    [String.raw`os == "\\ud83d\\ude00"`, String.raw`\ud83d\ude00`],
+    [String.raw`os == "\U0001F600"`, '\u{1F600}'],
+    ['os == "\u2028\u{10FFFF}"', '\u2028\u{10FFFF}'],
+  ] as const) {
+    const requirement = assert.accepted(compileRequirement(text))
+    assert.equal(assert.accepted(requirement({ os })), true, text)
+  }
+  assert.refused(compileRequirement(String.raw`os == "\ud83d\ude00"`), 'syntax')
+})
