@@ -6,7 +6,8 @@
 // `stop` leaves no daemon and no job behind.
 
 import {
-  chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync,
+  chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
@@ -94,7 +95,10 @@ export async function startGridEngine(
     return end
   }
   const startMaster = async (): Promise<() => Promise<void>> => {
-    const end = await daemon('sge_qmaster', () => join(root, 'spool/qmaster/qmaster.pid'))
+    const pidFile = join(root, 'spool/qmaster/qmaster.pid')
+    // That of the one before would be taken for the new one's.
+    rmSync(pidFile, { force: true })
+    const end = await daemon('sge_qmaster', () => pidFile)
     await eventually(async () => await command(['qconf', '-sh']).catch(() => undefined))
     return end
   }
