@@ -60,7 +60,10 @@ const askedShape = union('kind', {
 
 const lookBytesMax = 256 * 1024
 const sessionsMax = 64
+const sessionsPerHome = 16
 const sessionsPerTask = 4
+/** Input that the process has not read yet; what comes then is asked for again. */
+const unreadBytesMax = 1024 * 1024
 /** Output that nobody has fetched; then the process waits. */
 const heldBytesMax = 1024 * 1024
 /** So long a request waits for output before it says that there is none; less where one types. */
@@ -69,9 +72,12 @@ const typingWaitMs = 80
 /** A session that nobody asks for. */
 const idleMs = 60_000
 const sweepMs = 1_000
+const spentMax = 100_000
 
 interface Session {
+  /** Of the owner and of what he calls it: others may have heard of the latter. */
   readonly key: string
+  readonly home: SiteName
   readonly tranche: TrancheId
   readonly task: number
   process: Piped | undefined
@@ -91,6 +97,8 @@ export function openTaskDoor({ loop, workspace, driver }: TaskDoorParts): TaskDo
   const sessions = new Map<string, Session>()
   /** Those that are over, as long as their first request could come again. */
   const spent = new Map<string, number>()
+  // What was over before that is not remembered.
+  const openedMs = clock.now()
 
   const runs = (tranche: TrancheId, task: number): boolean =>
     get(loop.tables, 'hostTasks', taskKey(tranche, task))?.state === 'running'
@@ -117,6 +125,7 @@ export function openTaskDoor({ loop, workspace, driver }: TaskDoorParts): TaskDo
     if (!driver.enter) return 'nobody can be let into the tasks of this scheduler'
     const entered = await driver.enter(session.tranche, session.task, clock.deadline(waitMs * 10))
     if (!entered.ok) return entered.refusal.words
+    if (sessions.get(session.key) !== session) return 'this host is about to stop'
     const { words, environment, cwd } = entered.value
     const argv = terminal === 1 ? onTerminal(command, { rows, columns }) : command
     session.process = spawnPiped([...words, ...argv], {
@@ -136,19 +145,23 @@ export function openTaskDoor({ loop, workspace, driver }: TaskDoorParts): TaskDo
   }
 
   const sessionOf = async (
-    asked: { tranche: TrancheId; task: number }, exec: Exec,
+    asked: { key: string; home: SiteName; tranche: TrancheId; task: number },
+    { exec, at }: { exec: Exec; at: number },
   ): Promise<Session | string> => {
-    const known = sessions.get(exec.session)
-    if (known) return known
-    if (spent.has(exec.session)) return 'this session is over'
+    if (spent.has(asked.key)) return 'this session is over'
     if (exec.command.length === 0) return 'there is no such session; it may have been idle too long'
-    const ofTask = [...sessions.values()]
-      .filter(({ tranche, task }) => tranche === asked.tranche && task === asked.task)
-    if (sessions.size >= sessionsMax || ofTask.length >= sessionsPerTask) {
-      return `${ofTask.length} sessions are open in this task; end one`
+    if (at < openedMs) return 'this host has started since that was asked; ask again'
+    const open = [...sessions.values()]
+    const ofTask = open.filter(({ tranche, task }) =>
+      tranche === asked.tranche && task === asked.task)
+    const ofHome = open.filter(({ home }) => home === asked.home)
+    if (sessions.size >= sessionsMax || ofTask.length >= sessionsPerTask ||
+      ofHome.length >= sessionsPerHome || spent.size >= spentMax) {
+      return `${ofTask.length} sessions are open in this task, ${ofHome.length} of ${asked.home}; ` +
+        'end one, or try again later'
     }
     const session: Session = {
-      key: exec.session, ...asked, process: undefined, output: Buffer.alloc(0), dropped: 0,
+      ...asked, process: undefined, output: Buffer.alloc(0), dropped: 0,
       taken: 0, code: undefined, lastAskedMs: clock.monotonicMs(), wake: undefined,
       waitMs: exec.terminal === 1 ? typingWaitMs : waitMs,
     }
@@ -169,9 +182,15 @@ export function openTaskDoor({ loop, workspace, driver }: TaskDoorParts): TaskDo
     const read = readExec(note, { key, home: known.home, nowMs: clock.now() })
     if (!read.ok) return refused(read.refusal.detail)
     const { exec: asked, job: id } = read.value
-    if (!job.job.startsWith(id) || asked.task !== task) return refused('it is for another task')
-    if (!sessions.has(asked.session) && !runs(tranche, task)) return refused('it does not run now')
-    const session = await sessionOf({ tranche, task }, asked)
+    const isMeant = id !== '' && job.job.startsWith(id) && asked.task === task
+    const name = `${key}/${asked.session}`
+    const open = sessions.get(name)
+    if (!isMeant || (open && (open.tranche !== tranche || open.task !== task))) {
+      return refused('it is for another task')
+    }
+    if (!open && !runs(tranche, task)) return refused('it does not run now')
+    const session = open ?? await sessionOf(
+      { key: name, home: known.home, tranche, task }, read.value)
     if (typeof session === 'string') return refused(session)
     session.lastAskedMs = clock.monotonicMs()
     takeInput(session, asked)
@@ -214,13 +233,15 @@ function refused(detail: string): Said {
 /** Each byte once, however often a request comes. */
 function takeInput(session: Session, { input, before, end }: Exec): void {
   const bytes = fromBase64(input)
-  if (!bytes || session.code !== undefined) return
+  const { process } = session
+  if (!bytes || !process || session.code !== undefined) return
+  if (process.unreadBytes() >= unreadBytesMax) return
   const fresh = bytes.subarray(Math.max(0, session.taken - before))
   if (before <= session.taken && fresh.length > 0) {
-    session.process?.write(fresh)
+    process.write(fresh)
     session.taken = before + bytes.length
   }
-  if (end === 1 && session.taken === before + bytes.length) session.process?.closeInput()
+  if (end === 1 && session.taken === before + bytes.length) process.closeInput()
 }
 
 /** What was written from `offset` on; waits a little while there is nothing. */

@@ -143,8 +143,9 @@ export type StartNews =
     }
 
 export interface Piped {
-  /** False when it reads no more. */
-  write(bytes: Uint8Array): boolean
+  write(bytes: Uint8Array): void
+  /** What was written and it has not read. */
+  unreadBytes(): number
   closeInput(): void
   /** Stops and goes on with reading what it writes. */
   pause(): void
@@ -179,7 +180,10 @@ export function spawnPiped(
   child.on('error', () => end(127))
   child.on('close', (code, signal) => end(exitCode(code, signal)))
   return {
-    write: (bytes) => !over && child.stdin.writable && (child.stdin.write(bytes) || true),
+    write(bytes) {
+      if (!over && child.stdin.writable) child.stdin.write(bytes)
+    },
+    unreadBytes: () => child.stdin.writableLength,
     closeInput: () => void child.stdin.end(),
     pause: () => both.forEach((stream) => stream.pause()),
     resume: () => both.forEach((stream) => stream.resume()),
