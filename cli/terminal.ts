@@ -51,15 +51,19 @@ function sinkOf(stream: NodeJS.WriteStream): Sink {
   }
 }
 
-function keyboardOf(stream: NodeJS.ReadStream): Keyboard {
+// The stream is made when it is first asked for: made at the start it would put a pipe into the
+// mode in which a plain read of what has not come yet fails (`gridnode invite | gridnode join -`).
+function keyboardOf(standardInput: () => NodeJS.ReadStream): Keyboard {
   return {
-    tty: stream.isTTY === true,
+    get tty() { return standardInput().isTTY === true },
     rows: () => process.stdout.rows ?? 0,
     columns: () => process.stdout.columns ?? 0,
     raw(on) {
+      const stream = standardInput()
       if (stream.isTTY === true) stream.setRawMode(on)
     },
     onBytes(listener, onEnd) {
+      const stream = standardInput()
       const onData = (bytes: Buffer): void => listener(bytes)
       stream.on('data', onData)
       stream.on('end', onEnd)
@@ -82,7 +86,7 @@ export function processTerminal(): Terminal {
     })
   }
   return {
-    keyboard: keyboardOf(process.stdin),
+    keyboard: keyboardOf(() => process.stdin),
     out: sinkOf(process.stdout),
     err: sinkOf(process.stderr),
     env: process.env,

@@ -9,8 +9,10 @@ import type { OptionTable } from './arguments.ts'
 import type { Context } from './command.ts'
 import { wrap } from './command.ts'
 import { CommandFailure, exitCodes, usageFailure } from './failure.ts'
-import { askVerb, homeOf } from './job-home.ts'
+import type { Filter } from './job-filter.ts'
+import { passes } from './job-filter.ts'
 import type { JobHome } from './job-home.ts'
+import { askVerb, homeOf } from './job-home.ts'
 import { jsonText, printable } from './output.ts'
 import { freshNonce, userName } from './user-key.ts'
 
@@ -33,26 +35,12 @@ export const verbOptions: OptionTable = {
 
 export type Wish = Partial<Pick<JobRequest, 'signal' | 'sites' | 'change'>>
 
-export interface Filter {
-  readonly name?: string | undefined
-  readonly user?: string | undefined
-  readonly state?: string | undefined
-  readonly site?: string | undefined
-  readonly queue?: string | undefined
-}
-
 export function filterOf(context: Context): Filter {
   const { args } = context
   return {
     name: args.value('name'), user: args.value('user'), state: args.value('state'),
     site: args.value('site'), queue: args.value('queue'),
   }
-}
-
-export function passes(job: JobSummary, { name, state, site, queue }: Filter): boolean {
-  return (name === undefined || job.name === name) && (state === undefined || job.state === state)
-    && (site === undefined || job.sites.includes(site))
-    && (queue === undefined || (job.queue ?? '') === queue)
 }
 
 /** The jobs that are meant: words, or all that pass the filter (one's own unless it says whose). */

@@ -9,11 +9,10 @@ import type { AskedRow } from '../../node/http/verb-api.ts'
 import type { Command, Context } from '../command.ts'
 import { wrap } from '../command.ts'
 import { exitCodes, usageFailure } from '../failure.ts'
-import { homeOf, jobsAt } from '../job-home.ts'
+import { passes } from '../job-filter.ts'
 import { paintState, tasksText } from '../job-text.ts'
 import { age, credits, cut, instant, jsonText, plural, printable, table } from '../output.ts'
 import { warnOfQuarantine } from '../quarantine.ts'
-import { passes } from '../verb-command.ts'
 
 export const status: Command = {
   usage: ['[options]', 'JOB...'],
@@ -44,6 +43,8 @@ async function runStatus(context: Context): Promise<number> {
   const { args, terminal, json } = context
   if (args.words.length > 0) {
     const details: JobDetail[] = []
+    // It signs what it asks, with packages that the list does not need.
+    const { homeOf } = await import('../job-home.ts')
     for (const word of args.words) {
       const { detail, name } = await homeOf(context, word)
       details.push(name.tasks === undefined ? detail : onlyTasks(detail, name.tasks))
@@ -66,7 +67,7 @@ async function runStatus(context: Context): Promise<number> {
     ? await context.client().get<readonly JobSummary[]>(apiPaths.jobs, {
         ...asked, user: args.value('user'), limit: String(asked.limit),
       })
-    : await jobsAt<readonly JobSummary[]>(context, home, {
+    : await (await import('../job-home.ts')).jobsAt<readonly JobSummary[]>(context, home, {
         ...asked, limit: Math.min(200, asked.limit),
       })
   const jobs = found.filter((job) => passes(job, filter)).slice(0, Number(limit))

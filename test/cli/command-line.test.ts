@@ -1,7 +1,7 @@
 // The command line as a whole: wrong usage, help, errors as text and JSON, pipes that close, and
 // how little is loaded. What needs a process of its own runs `node cli/main.ts`.
 
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { commandTable } from '../../cli/command-table.ts'
@@ -168,6 +168,16 @@ processes('ends quietly when its reader has had enough', async (ctx) => {
   })
   const ran = await gridnode(ctx, ['status', '--json', '--dir', directory], { closeEarly: true })
   assert.equal([ran.code, ran.err], [0, ''])
+})
+
+processes('waits for a token that comes late through a pipe', (ctx) => {
+  const env = { HOME: ctx.tmp(), NODE: process.execPath, MAIN: main, PATH: process.env['PATH'] }
+  const line = '(sleep 1; echo no-token) | "$NODE" "$MAIN" join --dir nowhere -'
+  const ran = spawnSync('/bin/sh', ['-c', line], {
+    cwd: ctx.tmp(), encoding: 'utf8', env, timeout: 60_000,
+  })
+  assert.ok(!ran.stderr.includes('EAGAIN'), ran.stderr)
+  assert.match(ran.stderr, 'gridnode: ')
 })
 
 processes('loads no package and no other command to ask a question', async (ctx) => {
