@@ -2,14 +2,15 @@
 // host's sandbox and without, by the owner alone.
 // time limit: 240 s
 
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert, eventually, suite } from '../harness.ts'
+import type { As, Ran } from './command.ts'
+import { gridnodeAs } from './command.ts'
 import type { Federation } from './federation.ts'
 import { ended, openFederation, untilJob } from './federation.ts'
 import type { Site } from './site.ts'
-import { program } from './site.ts'
 
 const t = suite('inside')
 const canSandbox = spawnSync('bwrap', ['--ro-bind', '/', '/', 'true']).status === 0
@@ -30,24 +31,8 @@ t.before(async (ctx) => {
 
 const site = (letter: string): Site => federation.site(`${letter}.example`)
 
-interface Ran {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
-
-function gridnode(
-  at: Site, words: readonly string[], { user = 'ada', input = '' } = {},
-): Promise<Ran> {
-  const [name = '', ...rest] = words
-  const env = { ...process.env, GRIDNODE_USER: user, GRIDNODE_USER_KEY: join(folder, user) }
-  const child = spawn(program, [name, '--dir', at.directory, ...rest], { env, cwd: folder })
-  let [out, err] = ['', '']
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
-  child.stdin.end(input)
-  return new Promise((resolve) => child.once('exit', (code) => resolve({ code, out, err })))
-}
+const gridnode = (at: Site, words: readonly string[], as: Partial<As> = {}): Promise<Ran> =>
+  gridnodeAs(at, words, { user: 'ada', folder, ...as })
 
 async function done(at: Site, ...words: string[]): Promise<string> {
   const { code, out, err } = await gridnode(at, words)

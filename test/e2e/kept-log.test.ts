@@ -1,35 +1,19 @@
 // What running sites keep about their logs: receipts that a third party checks, private documents
 // that open what the ledgers say, snapshots, a light audit, and entries that were dropped.
 
-import { spawn } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LightReport } from '../../cli/verify/light-audit.ts'
 import type { DocumentsAnswer, ReceiptAnswer, SnapshotAnswer } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import { assert, eventually, suite } from '../harness.ts'
+import type { Ran } from './command.ts'
+import { gridnode } from './command.ts'
 import { ended, entriesOf, openFederation, settled } from './federation.ts'
 import { submit } from './jobs.ts'
 import type { Site } from './site.ts'
 
 const t = suite('what running sites keep')
-
-const main = join(import.meta.dirname, '../../cli/main.ts')
-
-interface Ran {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
-
-async function gridnode(...args: readonly string[]): Promise<Ran> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let [out, err] = ['', '']
-  child.stdout.on('data', (part: Buffer) => { out += part.toString() })
-  child.stderr.on('data', (part: Buffer) => { err += part.toString() })
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
-  return { code, out, err }
-}
 
 /** The receipt of this site's newest statement of a kind, once it has come. */
 async function receiptFor(site: Site, kind: string): Promise<ReceiptAnswer> {

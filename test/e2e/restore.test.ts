@@ -3,12 +3,12 @@
 // database lost altogether, from the peer's export. Every ledger verifies.
 // time limit: 240 s
 
-import { spawn } from 'node:child_process'
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ExportAnswer, LedgerEntryRow, PeerRow } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import { assert, eventually, suite } from '../harness.ts'
+import { gridnode } from './command.ts'
 import type { Federation } from './federation.ts'
 import {
   booksHold, ended, entriesOf, everybodyMeets, ledgerOf, openFederation, settled,
@@ -17,7 +17,6 @@ import { submit } from './jobs.ts'
 import type { Site } from './site.ts'
 
 const t = suite('restored from a backup')
-const program = join(import.meta.dirname, '..', '..', 'cli', 'gridnode')
 
 let federation: Federation
 let folder = ''
@@ -46,21 +45,6 @@ async function paidWork(): Promise<void> {
 async function balance(site: Site): Promise<bigint> {
   const [pair] = (await ledgerOf(site)).pairs
   return BigInt(pair?.balance ?? 0)
-}
-
-interface Ran {
-  readonly code: number | null
-  readonly output: string
-}
-
-async function gridnode(...args: readonly string[]): Promise<Ran> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
-  }
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
-  return { code, output }
 }
 
 /** Both logs hold the same of the pair, and both may speak. */
@@ -96,8 +80,8 @@ t('an older database is refused, recovered, and its site is paid again', async (
   assert.ok(await refused.ended !== 0, 'it does not start')
   assert.match(refused.output(), /restored from a backup[^]*gridnode ledger recover/)
   const recovered = await gridnode('ledger', 'recover', '--dir', host().directory)
-  assert.equal(recovered.code, 0, recovered.output)
-  assert.match(recovered.output, /b\.example is in epoch 2 now/)
+  assert.equal(recovered.code, 0, recovered.err)
+  assert.match(recovered.out, /b\.example is in epoch 2 now/)
   await host().start()
   await together()
   assert.equal(await balance(host()), owed, 'nothing that both agreed on is lost')
@@ -115,8 +99,8 @@ t('a lost database is built again from the export of the peer', async () => {
   }
   const recovered = await gridnode(
     'ledger', 'recover', '--from', directory, '--dir', host().directory)
-  assert.equal(recovered.code, 0, recovered.output)
-  assert.match(recovered.output, /in epoch 3 now/)
+  assert.equal(recovered.code, 0, recovered.err)
+  assert.match(recovered.out, /in epoch 3 now/)
   await host().start()
   await together()
   await eventually(async () => await balance(host()) === owed, { what: 'the balance is back' })
@@ -127,8 +111,8 @@ t('a lost database is built again from the export of the peer', async () => {
 t('new keys after a theft: what was said stays true, new work is paid', async () => {
   await host().stop()
   const rotated = await gridnode('ledger', 'rotate', '--dir', host().directory)
-  assert.equal(rotated.code, 0, rotated.output)
-  assert.match(rotated.output, /keys\/e3\.1/)
+  assert.equal(rotated.code, 0, rotated.err)
+  assert.match(rotated.out, /keys\/e3\.1/)
   await host().start()
   await everybodyMeets(federation)
   await paidWork()

@@ -1,7 +1,6 @@
 // The log of a running site as others get it: over HTTP, by `gridnode audit` through another node,
 // and as an export that is continued; before and after a restart.
 
-import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LogFiles } from '../../cli/verify/log-files.ts'
@@ -12,28 +11,12 @@ import type { ExportAnswer, LedgerSummary } from '../../node/http/api.ts'
 import { apiPaths } from '../../node/http/api.ts'
 import { markName } from '../../node/store/mark.ts'
 import { assert, suite } from '../harness.ts'
+import { gridnode } from './command.ts'
 import { openFederation } from './federation.ts'
 import type { Site } from './site.ts'
 import { freePort } from './site.ts'
 
 const t = suite('the log of a running site')
-
-const main = join(import.meta.dirname, '../../cli/main.ts')
-
-interface Ran {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
-
-async function gridnode(...args: readonly string[]): Promise<Ran> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let [out, err] = ['', '']
-  child.stdout.on('data', (part: Buffer) => { out += part.toString() })
-  child.stderr.on('data', (part: Buffer) => { err += part.toString() })
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
-  return { code, out, err }
-}
 
 function overHttp(port: number): LogFiles {
   return {

@@ -2,15 +2,15 @@
 // from the home and from a third node, two at once, and with the host killed in between.
 // time limit: 300 s
 
-import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JobDetail, TaskRow } from '../../node/http/api.ts'
 import { assert, eventually, suite } from '../harness.ts'
+import type { Ran } from './command.ts'
+import { gridnodeAs } from './command.ts'
 import type { Federation } from './federation.ts'
 import { booksHold, ended, everybodyMeets, jobOf, openFederation, untilJob } from './federation.ts'
 import type { Site } from './site.ts'
-import { program } from './site.ts'
 
 const t = suite('verbs')
 let federation: Federation
@@ -32,22 +32,8 @@ t.before(async (ctx) => {
 const site = (letter: string): Site => federation.site(`${letter}.example`)
 const home = (): Site => site('a')
 
-interface Ran {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
-
-/** The command at a site, as a user who has a key of their own. */
-function gridnode(at: Site, words: readonly string[], user = 'ada'): Promise<Ran> {
-  const [name = '', ...rest] = words
-  const env = { ...process.env, GRIDNODE_USER: user, GRIDNODE_USER_KEY: join(folder, user) }
-  const child = spawn(program, [name, '--dir', at.directory, ...rest], { env, cwd: folder })
-  let [out, err] = ['', '']
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
-  return new Promise((resolve) => child.once('exit', (code) => resolve({ code, out, err })))
-}
+const gridnode = (at: Site, words: readonly string[], user = 'ada'): Promise<Ran> =>
+  gridnodeAs(at, words, { user, folder })
 
 async function done(at: Site, ...words: string[]): Promise<string> {
   const { code, out, err } = await gridnode(at, words)
