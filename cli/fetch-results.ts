@@ -58,7 +58,9 @@ export async function fetchResults(context: Context, fetch: Fetch): Promise<Fetc
     undo()
     line.clear()
   }
-  return { directory, files: files.length, sizeBytes }
+  // Two streams that go to one file are one file.
+  const written = new Set(files.map(({ target }) => target))
+  return { directory, files: written.size, sizeBytes }
 }
 
 interface PlacedFile extends ResultFile {

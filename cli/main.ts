@@ -8,7 +8,7 @@ import { nearest } from '../protocol/base/nearest.ts'
 import { parseArguments } from './arguments.ts'
 import { openClient } from './client.ts'
 import type { Client } from './client.ts'
-import { helpText, sharedOptions } from './command.ts'
+import { helpText, sharedOptions, wrap } from './command.ts'
 import { commandTable } from './command-table.ts'
 import { CommandFailure, exitCodes, usageFailure } from './failure.ts'
 import { printable, styleFor } from './output.ts'
@@ -107,12 +107,22 @@ async function report(
     const code = typeof word === 'string' ? word : 'internal'
     await terminal.err.write(`${JSON.stringify({ error: { code, message } })}\n`)
   } else {
-    await terminal.err.write(`${styleFor(terminal.err.colours).red('gridnode:')} ${shown}\n`)
+    const text = fitted(`gridnode: ${shown}`, terminal.err.columns()).slice('gridnode:'.length)
+    await terminal.err.write(`${styleFor(terminal.err.colours).red('gridnode:')}${text}\n`)
   }
   if (known) return error.exitCode
   // Not foreseen: the whole of it helps whoever mends it.
   if (terminal.env['GRIDNODE_DEBUG']) await terminal.err.write(`${inspectError(error)}\n`)
   return exitCodes.failed
+}
+
+/** Broken at blanks where a terminal would break it within a word. */
+function fitted(message: string, width: number): string {
+  return message.split('\n').map((line) => {
+    if (line.length <= width) return line
+    const indent = /^ */.exec(line)?.[0] ?? ''
+    return wrap(line, width - indent.length).map((one) => indent + one).join('\n')
+  }).join('\n')
 }
 
 function inspectError(error: unknown): string {

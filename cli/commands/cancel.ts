@@ -33,6 +33,10 @@ async function runCancel(context: Context): Promise<number> {
   const { args, terminal, json, style } = context
   const words = await jobsMeant(context, args.words)
   for (const word of words) jobName(word)
+  if (words.length === 0) {
+    await terminal.out.write(json ? jsonText([]) : 'no open job is like that\n')
+    return exitCodes.done
+  }
   const details: JobDetail[] = []
   let firstRefusal: CommandFailure | undefined
   for (const word of words) {

@@ -158,8 +158,15 @@ function hold(turn: Turn, { job, tasks }: Asked): Answered {
   const { held } = turn.view.get('jobOrders', job.id)!
   changeOrders(turn, job.id, { held: addRanges(held, tasks) })
   const here = rangesSize(commonRanges(unplaced(job), tasks))
-  return ok({ detail: `held: ${here} of ${sizeOf(tasks)} here${toldText(told.value)}`,
+  const rest = rangesSize(tasks) - here - toldSize(told.value)
+  const others = rest === 0 ? '' : `; ${rest} of them not waiting now`
+  return ok({ detail: `held: ${sizeOf(tasks)}${others}${toldText(told.value)}`,
     told: told.value })
+}
+
+function toldSize(told: readonly Told[]): number {
+  return told.reduce((sum, { tasks }) =>
+    sum + rangesSize(parseRanges(tasks, { last: limits.taskNumberMax }) ?? []), 0)
 }
 
 function sizeOf(tasks: Ranges): string {
@@ -184,7 +191,11 @@ function running(turn: Turn, { job, tasks }: Asked, wish: Wish): Answered {
     return no('state', `${wish.verb}: none of these tasks of job ${job.id} runs now; ` +
       `see gridnode status ${job.id}`)
   }
-  return ok({ detail: `${wish.verb}${toldText(told.value)}`, told: told.value })
+  const size = toldSize(told.value)
+  const done = wish.verb === 'signal' ? `sent ${wish.signal}`
+    : wish.verb === 'suspend' ? 'suspended' : 'resumed'
+  const detail = `${done}: ${size === 1 ? '1 task' : `${size} tasks`}${toldText(told.value)}`
+  return ok({ detail, told: told.value })
 }
 
 /** [VERB-2] */

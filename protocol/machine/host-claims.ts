@@ -60,7 +60,8 @@ function claim(turn: Turn, tranche: HostTranche, hold: Sid): void {
   const tasks = claimed(turn, tranche)
   const ran = chargeable(tasks)
   if (record.claims.length === 0 && ran.tasks === 0) {
-    const said = giveUp(turn, tranche, hold, tranche.detail || 'nothing was run')
+    const why = tasks.some(({ how }) => how === 'refused') ? tranche.detail : ''
+    const said = giveUp(turn, tranche, hold, why || 'nothing was run')
     return said ? close(turn, tranche) : claimLater(turn, tranche)
   }
   const said = record.claimedFinal === 1
