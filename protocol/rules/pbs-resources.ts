@@ -127,7 +127,7 @@ function honourNodes(reading: Reading, nodes: Resources, chunks: readonly ChunkO
     if (ask && (shown[key] !== undefined || shown.chunks)) cameFrom(reading, key, ask)
   }
   const select = nodes.get('select')
-  if (select && /mpiprocs=/.test(select.value)) processesOf(reading, select.value)
+  if (select) processesOf(reading, select.value)
   for (const ask of nodes.values()) {
     reading.settings.push({ line: ask.line, option: ask.written, value: ask.value })
   }
@@ -147,7 +147,10 @@ function chunksOf(reading: Reading, nodes: Resources): ChunkOption[] {
   return placed(reading, nodes.get('place'), selectChunks(reading, select))
 }
 
-/** Processes of each node, which its file of nodes tells: `2x1+1x4` becomes `2x1 1x4`. */
+/**
+ * Processes of each node, which its file of nodes tells: `2+1:mpiprocs=4` becomes `2x1 1x4`. A
+ * chunk that does not say how many has one, however many cores it has (PBS Pro, User's Guide).
+ */
 function processesOf(reading: Reading, select: string): void {
   const slots = select.split('+').map((chunk) => {
     const nodes = /^[0-9]+/.exec(chunk)?.[0] ?? '1'
