@@ -18,7 +18,7 @@ import { CommandFailure, failure } from '../failure.ts'
 import { printable } from '../output.ts'
 import type { JobRecord, Records, SentListing } from './records.ts'
 import type { Share } from './share.ts'
-import { digestNow, partPrefix, shareAt } from './share.ts'
+import { digestNow, ignoreName, partPrefix, shareAt } from './share.ts'
 import { streamFiles } from './stream-files.ts'
 
 const overStates = ['done', 'failed', 'cancelled']
@@ -132,7 +132,7 @@ async function mergeTree(context: Context, one: Task, tree: ResultTree): Promise
   for (const file of tree.files) {
     const before = sent.get(file.path)
     const same = before?.digest === file.digest && (before.executable === 1) === file.executable
-    if (same || share.ignores(file.path)) continue
+    if (same || staysHere(share, file.path)) continue
     const target = await placeFor(root, file.path)
     const now = target && await digestNow(target)
     if (now === file.digest && before?.digest !== file.digest) continue
@@ -151,6 +151,11 @@ async function mergeTree(context: Context, one: Task, tree: ResultTree): Promise
   await mergeDirectories(one, tree)
 }
 
+/** What no task changes: else a site could have the next job bring it what is kept from it. */
+function staysHere(share: Share, path: string): boolean {
+  return basename(path) === ignoreName || share.ignores(path)
+}
+
 /** What the task deleted, unless it was changed here. */
 async function removeGone(
   share: Share,
@@ -159,6 +164,7 @@ async function removeGone(
 ): Promise<void> {
   for (const [path, { digest }] of sent) {
     if (left.has(path) || path === 'stdout' || path === 'stderr') continue
+    if (staysHere(share, path)) continue
     const target = await placeFor(share.root, path)
     if (target === undefined || await digestNow(target) !== digest) continue
     await rm(target, { force: true })

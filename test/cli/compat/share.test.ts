@@ -241,3 +241,19 @@ t('hashes are remembered as long as nothing has changed', async (ctx) => {
   writeFileSync(join(root, 'f7'), 'next 7')
   assert.equal((await list())['f7'], sha256Hex('next 7'))
 })
+
+t('no task changes, deletes or makes what says what stays here', async (ctx) => {
+  const ignore = { '.gridnodeignore': '/secret\n' }
+  for (const left of [{ '.gridnodeignore': '', 'd/.gridnodeignore': '*' }, {}]) {
+    const rig = await open(ctx)
+    put(rig, { ...script, ...ignore, 'secret': 'x', 'd/f': '1' })
+    await rig.call('slurm/sbatch', 'job.sh')
+    const id = decimalOf(rig.job().id)
+    rig.left = { ...script, 'd/f': '2', 'secret': 'y', ...left }
+    assert.match((await rig.call('slurm/sacct', '-nPj', id, '-o', 'State')).out, 'COMPLETED')
+    assert.equal(readFileSync(join(rig.cwd, '.gridnodeignore'), 'utf8'), '/secret\n')
+    assert.equal(readFileSync(join(rig.cwd, 'secret'), 'utf8'), 'x')
+    assert.equal(readFileSync(join(rig.cwd, 'd/f'), 'utf8'), '2')
+    assert.equal(existsSync(join(rig.cwd, 'd/.gridnodeignore')), false)
+  }
+})
