@@ -6,6 +6,7 @@ import { pack, unpack } from '../../protocol/base/record.ts'
 import { assert, suite } from '../harness.ts'
 import { leavesOf } from './books.ts'
 import { checkBytes, checkInvariants, checkMoney } from './invariants.ts'
+import { checkDocuments } from './invariants-documents.ts'
 import { checkGrants } from './invariants-grants.ts'
 import { checkSnapshots } from './invariants-snapshots.ts'
 import { logOf } from './log-bytes.ts'
@@ -166,4 +167,17 @@ t('I9: a head that is no prefix of its log', () => {
   const [origin, head] = [...heads][0]!
   heads.set(origin, { ...head, root: '00'.repeat(32) })
   assert.throws(() => checkInvariants(machines), /I9: .* keeps another head/)
+})
+
+t('I13: a record of what ran that is another than the claim commits to', () => {
+  const machines = logs()
+  for (const machine of machines) checkDocuments(logOf(machine))
+  const host = machines.find(({ disk }) => disk.records('documentLines').size > 0)!
+  const lines = host.disk.records('documentLines') as Map<string, string>
+  const [[key, packed]] = [...lines] as [[string, string]]
+  const [tranche = '', meter = ''] = unpack(packed) as string[]
+  lines.set(key, pack([tranche, meter.replace(/"core_s":(\d+)/, '"core_s":1$1')]))
+  assert.throws(() => checkDocuments(logOf(host)), /I13: .* opens no claim/)
+  lines.set(key, pack([tranche.replace('"tasks":"', '"tasks":"9,'), meter]))
+  assert.throws(() => checkDocuments(logOf(host)), /I13: .* opens no hold/)
 })

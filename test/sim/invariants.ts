@@ -1,9 +1,11 @@
 // The ledger's invariants, said a second time from the bytes of the logs alone: JSON, SHA-256 and
-// sums, without the rules that the logs were written by. I7 and I10 have files of their own.
+// sums, without the rules that the logs were written by. I7, I10 and I13 have files of their own.
 
 import { toHex } from '../../protocol/base/crypto.ts'
 import { root } from '../../protocol/base/merkle.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
+import { canonical } from './canonical.ts'
+import { checkDocuments } from './invariants-documents.ts'
 import { checkGrants } from './invariants-grants.ts'
 import { checkSnapshots } from './invariants-snapshots.ts'
 import type { Json, Log } from './log-bytes.ts'
@@ -19,6 +21,7 @@ export function checkInvariants(machines: readonly Machine[]): void {
     checkBytes(log)
     checkMoney(log)
     checkSnapshots(log)
+    checkDocuments(log)
   }
   checkGrants(logs)
   for (const [at, left] of logs.entries()) {
@@ -58,13 +61,6 @@ function checkSequences({ site, leaves }: Log): void {
       `${site}: ${place} is of ${at}, the one before of ${before?.at}`)
     last.set(key, { n, sid, at, e })
   }
-}
-
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  const members = Object.entries(value).toSorted(([a], [b]) => a < b ? -1 : 1)
-  return `{${members.map(([name, one]) => `${JSON.stringify(name)}:${canonical(one)}`).join(',')}}`
 }
 
 /** I11: one encoding. */
