@@ -59,6 +59,9 @@ export const ackShape = record({
   taken: ranges,
 })
 
+/** Far more than a home tells for a tranche, and far less than what can be written. */
+const orderNumberMax = 2 ** 48
+
 export const orderShape = record({
   n: integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
   verb: oneOf('hold', 'release', 'suspend', 'resume', 'signal', 'requeue', 'cancel'),
@@ -182,7 +185,8 @@ const messageShape = union('kind', {
   /** All up to `through` was done, but those that were refused. */
   controlled: record({
     tranche: trancheId(),
-    through: count,
+    // A host that lost nothing says what we have told it; the next number must still be one.
+    through: integer({ min: 0, max: orderNumberMax }),
     refused: list(record({ n: count, words: text({ bytesMax: 512 }) }), { max: ordersOpenMax }),
   }),
   /** No further tasks come under this contract: its idle slots are free again. */
