@@ -58,9 +58,9 @@ export const requirementAttributes: Readonly<Record<string, AttributeKind>> = {
   nodes_total: { kind: 'integer', help: 'nodes of the site' },
   licences: { kind: 'integers', help: 'as many as there are: licences["matlab"] >= 2' },
   queues: { kind: 'list', help: 'its queues: "long" in queues' },
-  abilities: { kind: 'list', help: 'what it can do beyond the usual: "gpus" in abilities' },
+  abilities: { kind: 'list', help: 'what it can do: "gpus" in abilities' },
   reputation_permille: {
-    kind: 'integer', help: 'how far it kept its word towards this home: 500 for a stranger',
+    kind: 'integer', help: 'how it kept its word to us; a stranger has 500',
   },
   product_name: { kind: 'text', help: 'GLUE 2 for scheduler' },
   total_logical_cpus: { kind: 'integer', help: 'GLUE 2 for cores_total' },
@@ -251,8 +251,10 @@ function contextOf(attributes: Attributes): Record<string, unknown> {
     if (kind === 'integer' && Number.isSafeInteger(value)) context[name] = BigInt(value as number)
     if (kind === 'list' && Array.isArray(value)) context[name] = value
     if (kind === 'integers' && typeof value === 'object' && !Array.isArray(value)) {
-      const numbers = Object.entries(value).filter(([, count]) => Number.isSafeInteger(count))
-      context[name] = new Map(numbers.map(([key, count]) => [key, BigInt(count)]))
+      const numbers = Object.entries<unknown>(value).flatMap(([key, count]) =>
+        typeof count === 'number' && Number.isSafeInteger(count)
+          ? [[key, BigInt(count)] as const] : [])
+      context[name] = new Map(numbers)
     }
   }
   for (const [glue, own] of synonyms) if (own in context) context[glue] = context[own]
