@@ -1,7 +1,7 @@
 // The batch scheduler beside a simulated node: cores, memory, first come first served, walltime.
 // It outlives crashes of the node. What a task does is drawn from the seed by the task's name
-// alone. Invariant: it counts every start of every task of every tag for ever, so that a second
-// one is seen.
+// alone. Invariants: it counts every start of every task of every tag for ever, so that a second
+// one is seen; it takes no order after a later one of its tag, and no signal twice.
 
 import type { ObservedTask } from '../../protocol/machine/events.ts'
 import { parseRanges, rangesHave } from '../../protocol/base/ranges.ts'
@@ -39,7 +39,7 @@ export interface BatchScheduler {
   submit(submission: Submission): 'submitted' | 'known' | 'refused'
   cancel(tag: TrancheId): void
   /** '' when it is done, else why not. */
-  control?(tag: TrancheId, order: Pick<Order, 'verb' | 'signal' | 'tasks'>): string
+  control?(tag: TrancheId, order: Order): string
   forget(tag: TrancheId): void
   observe(): ObservedTask[]
   capacity(nowEpochMs: number): CapacityRecord
@@ -99,6 +99,7 @@ export function batchScheduler(options: {
   const starts = new Map<string, number>()
   const submitted = new Set<TrancheId>()
   const refusals = new Map<TrancheId, boolean>()
+  const orders = new Map<TrancheId, number>()
   let [coresFree, memoryFree, running] = [size.cores, size.memoryMib, 0]
 
   const end = (task: Task, how: Ended['how'], exitCode: number): void => {
@@ -213,7 +214,12 @@ export function batchScheduler(options: {
     cancel(tag) {
       for (const task of tags.get(tag) ?? []) end(task, 'cancelled', 143)
     },
-    control(tag, { verb, signal, tasks }) {
+    control(tag, { n, verb, signal, tasks }) {
+      const newest = orders.get(tag) ?? 0
+      if (n < newest || (n === newest && verb === 'signal')) {
+        throw new Error(`CONTROL-1: order ${n} of ${tag}, ${verb}, comes after order ${newest}`)
+      }
+      orders.set(tag, n)
       const ranges = parseRanges(tasks, { last: 1_000_000_000 }) ?? []
       for (const task of tags.get(tag) ?? []) {
         if (rangesHave(ranges, task.task)) controlOne(task, verb)

@@ -6,10 +6,12 @@
 import type { SiteName, TrancheId } from '../../protocol/base/ids.ts'
 import { rangesValues } from '../../protocol/base/ranges.ts'
 import type { Effect } from '../../protocol/machine/effects.ts'
+import type { HostOrders } from '../../protocol/machine/job-orders.ts'
 import type { CoreTables } from '../../protocol/machine/state.ts'
 import { outcomeOf } from './batch-scheduler.ts'
 import type { Machine, Process } from './machine.ts'
 import { result } from './machine.ts'
+import { demand } from './oracle.ts'
 import { hasResult, keepResult, removeTranche, treeOf } from './spool.ts'
 
 type Work = Extract<Effect, { kind:
@@ -129,6 +131,9 @@ function control(
   const { world, chance, scheduler } = machine
   const order = read(process, 'hostOrders', tranche)?.open[0]
   if (order?.n !== n) return over()
+  const through = (machine.disk.get('hostOrders', tranche) as HostOrders | undefined)?.through ?? 0
+  demand(n > through, 'CONTROL-1', () =>
+    `${machine.identity.site} does order ${n} of ${tranche} again, ${through} are done`)
   const failed = (detail: string): void => {
     over()
     result(machine, process, { kind: 'orderFailed', tranche, n, detail })
