@@ -60,7 +60,7 @@ export const requirementAttributes: Readonly<Record<string, AttributeKind>> = {
   queues: { kind: 'list', help: 'its queues: "long" in queues' },
   abilities: { kind: 'list', help: 'what it can do: "gpus" in abilities' },
   reputation_permille: {
-    kind: 'integer', help: 'how it kept its word to us; a stranger has 500',
+    kind: 'integer', help: 'how it kept its word to us; 500: a stranger',
   },
   product_name: { kind: 'text', help: 'GLUE 2 for scheduler' },
   total_logical_cpus: { kind: 'integer', help: 'GLUE 2 for cores_total' },
