@@ -5,7 +5,8 @@
 // Inside: the system read-only, the task's directory writable under its own path and, if asked for,
 // under another; a `/tmp` of its own that lies on the disk below the task's directory and goes with
 // it; no home directories, nothing of the node, no other task's directory or process; no
-// capabilities and no new ones (bubblewrap sets no_new_privs). The network is the machine's unless
+// capabilities and no new ones (bubblewrap sets no_new_privs); where it stays root, none of the
+// system's sockets either. The network is the machine's unless
 // it is switched off.
 //
 // bubblewrap would die of the signal by which a task is asked to end, and take the task with it
@@ -32,6 +33,13 @@ export interface Sandboxed {
 }
 
 const hiddenAlways = ['/home', '/root', '/var/tmp']
+/**
+ * Without rights of its own, root is still root to whoever answers at a socket there: the system's
+ * own manager would start anything for it. What finds names of machines stays.
+ */
+const hiddenFromRoot = '/run'
+const shownToRoot = ['stub-resolv.conf', 'resolv.conf'].map((name) =>
+  `/run/systemd/resolve/${name}`).concat('/run/NetworkManager/resolv.conf', '/run/resolvconf')
 /** Nobody's working directory; what a task wants to see there it would not find. */
 const systemDirectories = [
   '/bin', '/boot', '/dev', '/etc', '/lib', '/lib32', '/lib64', '/libx32', '/proc', '/run', '/sbin',
@@ -112,7 +120,10 @@ export function streamWords({ account, directory, seenAt }: Sandboxed): string[]
 function bubblewrapWords(options: SandboxOptions, task: Partial<Sandboxed>): string[] {
   const { directory, seenAt } = task
   // What lies in /tmp, or in another one, is hidden with it.
-  const all = [...new Set([...hiddenAlways, ...options.hide])].filter((path) => existsSync(path))
+  const isRoot = process.getuid?.() === 0 && !task.account
+  const fromRoot = isRoot ? [hiddenFromRoot] : []
+  const all = [...new Set([...hiddenAlways, ...fromRoot, ...options.hide])]
+    .filter((path) => existsSync(path))
   const hidden = all.filter((path) => !['/tmp', ...all].some((other) => isBelow(path, other)))
   const places = directory === undefined ? []
     : [directory, ...(seenAt === undefined ? [] : [normalize(seenAt)])]
@@ -127,7 +138,8 @@ function bubblewrapWords(options: SandboxOptions, task: Partial<Sandboxed>): str
     // Before what is hidden: it shows all that lies there.
     ...rebuilt.flatMap((path) => ['--perms', '0755', '--tmpfs', path, ...entriesOf(path)]),
     ...hidden.flatMap((path) => ['--perms', '0755', '--tmpfs', path]),
-    ...options.show.flatMap((path) => ['--ro-bind-try', path, path]),
+    ...[...(isRoot ? shownToRoot : []), ...options.show]
+      .flatMap((path) => ['--ro-bind-try', path, path]),
     ...(directory === undefined ? ['--perms', '1777', '--tmpfs', '/tmp']
       : ['--bind', join(directory, temporaryName), '/tmp']),
     ...places.flatMap((path) => [...wayTo(path, roots), '--bind', directory!, path]),

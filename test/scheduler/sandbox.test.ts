@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process'
 import {
   chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { EndedTask, LocalAccount, Submission } from '../../node/scheduler/driver.ts'
 import { EmbeddedDriver } from '../../node/scheduler/embedded.ts'
@@ -237,6 +238,17 @@ for (const account of [undefined, nobody]) {
     assert.equal(existsSync(mark), false)
   })
 }
+
+t('a task that stays root finds none of the sockets that obey root', async (ctx) => {
+  demandRoot(ctx)
+  const here = bench(ctx)
+  const path = `/run/gridnode-test-${process.pid}`
+  const server = createServer().listen(path)
+  ctx.after(() => void server.close())
+  await eventually(() => existsSync(path))
+  const look = `[ -e ${path} ] && echo there || echo hidden; [ -d /run ] && echo run`
+  assert.equal((await ran(ctx, here, look)).stdout, 'hidden\nrun\n')
+})
 
 t('an account that puts links where its output goes reaches nothing of root', async (ctx) => {
   demandRoot(ctx)
