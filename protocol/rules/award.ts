@@ -2,7 +2,8 @@
 // tasks each winner gets. Free slots everywhere come before queue slots anywhere; within each, the
 // best rank first.
 //
-// [AWARD-1] Ranking is a total order: the job's own rank expression if it has one, policy, then the other criterion, then the site's name.
+// [AWARD-1] Ranking is a total order: the job's own rank expression if it has one, policy, then the
+//   other criterion, then the site's name.
 // [AWARD-2] A late bid is refused: it is recorded as late and never ranked.
 // [AWARD-3] No bidder gets more tasks than it offered, than its credit covers, or than the budget
 //   covers.

@@ -6,8 +6,8 @@
 // [RUN-2] A task that the site lost or refused is placed again, at most `limits.taskAttempts`
 //   times.
 // [RUN-3] A task that ran to its end is done if it exited 0 and left every output it promised.
-// [RUN-8] What its owner has placed again is `requeued`: what it ran is charged, and it is no failed
-//   attempt.
+// [RUN-8] What its owner has placed again is `requeued`: what it ran is charged, and it is no
+//   failed attempt.
 // [RUN-6] What a host stops by its own right is `stopped`: what it ran is charged, and it goes
 //   elsewhere.
 

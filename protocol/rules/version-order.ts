@@ -1,7 +1,7 @@
-// [REQ-5] The order of versions, and of texts in general: digits count as numbers, everything else letter
-// by letter. So "2.6.5" < "2.6.32", "gcc-9" < "gcc-12", and words without digits stand as ever.
-// What continues another text is after it ("1.2" < "1.2.1"), but for a `~`, which is before its end
-// as in Debian's versions ("1.0~rc1" < "1.0").
+// [REQ-5] The order of versions, and of texts in general: digits count as numbers, everything else
+//   letter by letter. So "2.6.5" < "2.6.32", "gcc-9" < "gcc-12", and words without digits stand as
+//   ever. What continues another text is after it ("1.2" < "1.2.1"), but for a `~`, which is before
+//   its end as in Debian's versions ("1.0~rc1" < "1.0").
 
 import { compareBytes } from '../base/ids.ts'
 

@@ -8,9 +8,12 @@ import {
   chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type { JobSummary } from '../../node/http/api.ts'
+import { apiPaths } from '../../node/http/api.ts'
 import { EmbeddedDriver } from '../../node/scheduler/embedded.ts'
-import { ended, openFederation } from '../e2e/federation.ts'
+import { openFederation } from '../e2e/federation.ts'
 import { submit } from '../e2e/jobs.ts'
+import type { Site } from '../e2e/site.ts'
 import { eventually } from '../harness.ts'
 import { slurmMissing, startSlurmCluster } from '../real/slurm-cluster.ts'
 import type { Figure } from './figures.ts'
@@ -26,7 +29,8 @@ function countedCommands(directory: string, log: string): string {
   mkdirSync(directory)
   for (const name of ['sbatch', 'squeue', 'scancel', 'sinfo', 'scontrol']) {
     const path = join(directory, name)
-    writeFileSync(path, `#!/bin/sh\necho "$(date +%s) ${name}" >>${log}\nexec /usr/bin/${name} "$@"\n`)
+    const noted = `echo "$(date +%s) ${name}" >>${log}`
+    writeFileSync(path, `#!/bin/sh\n${noted}\nexec /usr/bin/${name} "$@"\n`)
     chmodSync(path, 0o755)
   }
   return directory
@@ -43,6 +47,14 @@ function queriesPerMinute(log: string): { most: number; minutes: number } {
     minutes.set(minute, (minutes.get(minute) ?? 0) + 1)
   }
   return { most: Math.max(0, ...minutes.values()), minutes: minutes.size }
+}
+
+/** Asked by its summary: a list of all tasks each time would be work that nobody has with sbatch. */
+async function over(site: Site, job: string): Promise<JobSummary> {
+  return await eventually(async () => {
+    const jobs = await site.client.get<JobSummary[]>(apiPaths.jobs)
+    return jobs.find((one) => one.job === job && one.endedEpochMs !== undefined)
+  }, { timeoutSeconds: 3_600, what: 'the array has ended' })
 }
 
 export async function arrayFigures(): Promise<Figure[]> {
@@ -74,7 +86,7 @@ export async function arrayFigures(): Promise<Figure[]> {
       const job = await submit(home!, {
         script, tasks: `0-${tasks - 1}`, memoryMib: 16, walltimeSeconds: 60, budgetCredits: 10 ** 6,
       })
-      const { state, note } = await ended(home!, job, 3_600)
+      const { state, note } = await over(home!, job)
       if (state !== 'done') throw new Error(`the array has ended as ${state}: ${note}`)
     })
     let round = 0

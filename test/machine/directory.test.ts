@@ -24,7 +24,7 @@ t('[DIRECTORY-4] few members are one page, whatever its number', () => {
   }
 })
 
-t('[DIRECTORY-4] of many, every name is on one page of each round, which has at most so many', () => {
+t('[DIRECTORY-4] of many, every name is on one page of each round, and pages are bounded', () => {
   for (const count of [limits.sitesPerPage + 1, 2 * limits.sitesPerPage, 150, 1_000]) {
     const view = withMembers(count)
     const pages = Math.ceil(count / limits.sitesPerPage)

@@ -10,7 +10,7 @@ import type { Driver, Submission, TaskStatus } from '../../node/scheduler/driver
 import { assert, eventually, suite } from '../harness.ts'
 import type { Context } from '../harness.ts'
 import { driverSuite } from '../suites/driver.ts'
-import type { DriverRig } from '../suites/driver.ts'
+import type { DriverRig } from '../suites/driver-rig.ts'
 import { openBench, readOutput } from './batch-rig.ts'
 import type { Bench } from './batch-rig.ts'
 import { pointedAt } from './pointed.ts'

@@ -1,5 +1,5 @@
-// A log as bytes: its leaves read with JSON, and its tree with SHA-256, without the rules that it was
-// written by. The invariants are said over these.
+// A log as bytes: its leaves read with JSON, and its tree with SHA-256, without the rules that it
+// was written by. The invariants are said over these.
 
 import { createHash } from 'node:crypto'
 import { leavesOf } from './books.ts'
