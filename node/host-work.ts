@@ -24,7 +24,8 @@ import { messageOf, Problem } from './problem.ts'
 import type { Driver, LocalAccount, Resources } from './scheduler/driver.ts'
 import { temporaryName } from './scheduler/sandbox.ts'
 import type { ChunkStore } from './staging/chunk-store.ts'
-import { StagingError } from './staging/staging-error.ts'
+import { inParallel } from './staging/parallel.ts'
+import { StagingError, systemCode } from './staging/staging-error.ts'
 import { loadTree } from './staging/stored-tree.ts'
 import { fetchTree } from './staging/transfer.ts'
 import type { Workspace } from './staging/workspace.ts'
@@ -43,6 +44,8 @@ export interface HostParts {
 
 const submitTimeoutMs = 120_000
 const cancelTimeoutMs = 60_000
+/** Directories that are laid out side by side. */
+const tasksAtOnce = 4
 const collectTriesMax = 6
 const collectRetryMs = 5_000
 /** These never get better by trying again here. */
@@ -80,10 +83,10 @@ export async function stageTranche(
   try {
     const account = await accountOf(work, signal)
     const manifest = await bringInputs(parts, work, signal)
-    for (const task of rangesValues(work.tranche.tasks)) {
+    await inParallel(rangesValues(work.tranche.tasks), tasksAtOnce, async (task) => {
       signal.throwIfAborted()
       await layOut(parts, work, { manifest, task, account, signal })
-    }
+    })
     parts.loop.push({ kind: 'trancheStaged', tranche: id })
   } catch (error) {
     if (signal.aborted) return
@@ -128,11 +131,7 @@ async function layOut(
   // What an earlier try gave away is not walked by root again.
   if (account) await parts.workspace.remove(directory)
   await parts.workspace.place(manifest, directory, signal)
-  const script = join(directory, '.gridnode', scriptName)
-  // A file of its own each time: a task of an earlier try may still have the old one open.
-  await rm(script, { force: true })
-  await writeFile(script, document.script, { flag: 'wx', mode: 0o700 })
-  await chmod(script, 0o700)
+  await writeProgram(join(directory, '.gridnode', scriptName), document.script)
   await writePreface(parts, work, { directory, task })
   if (!account) return
   await mkdir(join(directory, temporaryName), { recursive: true, mode: 0o700 })
@@ -150,9 +149,18 @@ async function writePreface(
   const facts = { document, job, tasks, task, home: tranche.home, site: parts.site }
   const preface = dialectPreface(facts)
   if (preface === undefined) return
-  const path = join(directory, '.gridnode', prefaceName)
-  await rm(path, { force: true })
-  await writeFile(path, preface, { flag: 'wx', mode: 0o700 })
+  await writeProgram(join(directory, '.gridnode', prefaceName), preface)
+}
+
+/** A file of its own each time: a task of an earlier try may still have the old one open. */
+async function writeProgram(path: string, text: string): Promise<void> {
+  const write = (): Promise<void> => writeFile(path, text, { flag: 'wx', mode: 0o700 })
+  await write().catch(async (error: unknown) => {
+    if (systemCode(error) !== 'EEXIST') throw error
+    await rm(path)
+    await write()
+  })
+  // The umask may have taken bits away.
   await chmod(path, 0o700)
 }
 
@@ -160,7 +168,8 @@ async function writePreface(
 async function accountOf(
   { contract }: Work, signal: AbortSignal,
 ): Promise<LocalAccount | undefined> {
-  return contract.account && await localAccount(contract.account.name, signal)
+  const { account } = contract
+  return account && await localAccount(account.name, account.owner.user, signal)
 }
 
 export async function submitTranche(

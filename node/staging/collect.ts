@@ -71,9 +71,7 @@ export async function collectTree(
     problem: (problem) => builder.problem(problem),
     signal,
   })
-  for (const name of streams ? streamNames : []) {
-    if (await takeStream(root, name, builder)) use(name, 'file')
-  }
+  if (streams) for (const name of await takeStreams(root, builder)) use(name, 'file')
   const manifest = builder.finish()
   const treeHash = await storeTree(store, manifest, owner)
   const missing = patterns.filter((_, index) => !used.has(index)).map((pattern) => pattern.text)
@@ -82,22 +80,30 @@ export async function collectTree(
 
 const streamNames: readonly string[] = ['stdout', 'stderr']
 
-/**
- * What the scheduler captured; false when there is none, or the job put something else in its
- * place.
- */
-async function takeStream(root: FileHandle, name: string, builder: TreeBuilder): Promise<boolean> {
-  try {
+/** What the scheduler captured: the names of those that are there. */
+async function takeStreams(root: FileHandle, builder: TreeBuilder): Promise<string[]> {
+  const taken: string[] = []
+  await unlessReplaced(async () => {
     await using own = await openDirectory(root, reservedName)
-    await using found = await openAny(own, name)
-    const stats = await found.stat()
-    if (!stats.isFile()) return false
-    await builder.file(name, found, stats)
-    return true
+    for (const name of streamNames) {
+      await unlessReplaced(async () => {
+        await using found = await openAny(own, name)
+        const stats = await found.stat()
+        if (!stats.isFile()) return
+        await builder.file(name, found, stats)
+        taken.push(name)
+      })
+    }
+  })
+  return taken
+}
+
+/** A job may have put a link or a file in the place of our directory, or of what is in it. */
+async function unlessReplaced(work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
   } catch (error) {
-    // A job may have put a link or a file in the place of our directory.
     if (!['ENOENT', 'ENOTDIR', 'ELOOP'].includes(systemCode(error))) throw error
-    return false
   }
 }
 

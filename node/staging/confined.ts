@@ -59,8 +59,10 @@ export function openDirectory(directory: FileHandle, name: string | Buffer): Pro
   return open(below(directory, name), O_PATH | O_DIRECTORY | O_NOFOLLOW)
 }
 
-/** As `openDirectory`, making it when there is nothing. */
-export async function makeDirectory(directory: FileHandle, name: string): Promise<FileHandle> {
+/** As `openDirectory`, making it when there is nothing; `onMade` is called then. */
+export async function makeDirectory(
+  directory: FileHandle, name: string, onMade?: () => void,
+): Promise<FileHandle> {
   try {
     return await openDirectory(directory, name)
   } catch (error) {
@@ -68,6 +70,7 @@ export async function makeDirectory(directory: FileHandle, name: string): Promis
   }
   try {
     await mkdir(below(directory, name), 0o755)
+    onMade?.()
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error
   }
@@ -80,8 +83,10 @@ export async function openDirectories(
   names: readonly string[],
   step: (directory: FileHandle, name: string) => Promise<FileHandle>,
 ): Promise<FileHandle> {
-  let at = await open(pathOf(root), O_PATH | O_DIRECTORY)
-  for (const name of names) {
+  const [first, ...others] = names
+  if (first === undefined) return open(pathOf(root), O_PATH | O_DIRECTORY)
+  let at = await step(root, first)
+  for (const name of others) {
     try {
       const next = await step(at, name)
       await at.close()

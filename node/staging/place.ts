@@ -57,7 +57,7 @@ async function withDirectory(
 ): Promise<void> {
   let directory: FileHandle
   try {
-    directory = await openDirectories(root, names, makeDirectory)
+    directory = await openDirectories(root, names, (at, name) => makeDirectory(at, name))
   } catch (error) {
     if (systemCode(error) !== 'ENOTDIR') throw writeError(error, where, 4096)
     throw inTheWay(names.join('/'), where, 'a link or a file stands where a directory goes')

@@ -115,14 +115,14 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
       return join(spool, trancheId, String(taskIndex))
     },
     async place(manifest, directory, signal) {
-      const isNew = await exists(root, namesOf(directory)).then((found) => !found)
       await demandRoom(root, { spool, sizeBytes: sizeOf(manifest), freeBytesMin })
+      const made: string[] = []
       try {
-        await using handle = await makeDirectories(root, namesOf(directory), directory)
+        await using handle = await makeDirectories(root, namesOf(directory), directory, made)
         await placeTree({ store, root: handle, where: directory, manifest, signal })
       } catch (error) {
         // Half a tree in a fresh directory is of no use to anybody.
-        if (isNew) await remove(directory)
+        if (made.includes(namesOf(directory)[1])) await remove(directory)
         throw error
       }
     },
@@ -162,27 +162,18 @@ async function giveTree(
   await chown(pathOf(directory), uid, gid)
 }
 
+/** Adds to `made` the names of those that were not there. */
 async function makeDirectories(
-  root: FileHandle, names: readonly string[], where: string,
+  root: FileHandle, names: readonly string[], where: string, made: string[],
 ): Promise<FileHandle> {
   for (let tries = 1; ; tries++) {
     try {
-      return await openDirectories(root, names, makeDirectory)
+      return await openDirectories(root, names, (directory, name) =>
+        makeDirectory(directory, name, () => made.push(name)))
     } catch (error) {
       // The tranche's directory may go with its last task just when another task comes.
       if (systemCode(error) !== 'ENOENT' || tries === 3) throw writeError(error, where, 4096)
     }
-  }
-}
-
-async function exists(root: FileHandle, names: readonly string[]): Promise<boolean> {
-  try {
-    const handle = await openDirectories(root, names, openDirectory)
-    await handle.close()
-    return true
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false
-    throw error
   }
 }
 
