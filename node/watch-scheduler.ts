@@ -1,6 +1,6 @@
 // Looks at the local scheduler: one query for all tasks and one for its capacity, soon after a
-// hint, at a steady pace while tasks of ours are there, slowly otherwise. Only what changed becomes
-// an event.
+// hint, at a steady pace while tasks of ours are there, slowly otherwise. The capacity is asked no
+// oftener than at that pace while they are there. Only what changed becomes an event.
 //
 // Invariant: a scheduler that does not answer changes no task; it only makes the site unreachable
 // for bids.
@@ -76,14 +76,30 @@ export function watchScheduler(options: WatchOptions): Watch {
   let last: CapacityRecord | undefined
   let failing = false
   let restUntilMs = 0
+  let capacityMs = 0
+
+  /**
+   * Tasks that come and go give hints all the time, and the capacity takes commands of its own:
+   * while some are left, so that another look comes soon, it need not be asked at each.
+   */
+  const isRecent = (tasks: readonly Observation[]): boolean => {
+    const agoMs = clock.now() - capacityMs
+    return !failing && agoMs >= 0 && agoMs < options.busyMs
+      && tasks.some(({ status }) => status.kind !== 'ended')
+  }
 
   const lookOnce = async (): Promise<void> => {
     const signal = AbortSignal.any([stopping.signal, clock.deadline(timeoutMs)])
     try {
       const tasks = await driver.query(signal)
-      const capacity = await driver.capacity(signal)
-      pushChanged(tasks)
-      pushCapacity(capacityRecord(capacity, await options.spoolBytesFree()))
+      if (isRecent(tasks)) pushChanged(tasks)
+      else {
+        const askedMs = clock.now()
+        const capacity = await driver.capacity(signal)
+        pushChanged(tasks)
+        pushCapacity(capacityRecord(capacity, await options.spoolBytesFree()))
+        capacityMs = askedMs
+      }
       if (failing) report.info('the scheduler answers again')
       failing = false
     } catch (error) {

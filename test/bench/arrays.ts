@@ -49,7 +49,7 @@ function queriesPerMinute(log: string): { most: number; minutes: number } {
   return { most: Math.max(0, ...minutes.values()), minutes: minutes.size }
 }
 
-/** Asked by its summary: a list of all tasks each time would be work that nobody has with sbatch. */
+/** Asked by its summary: all tasks listed each time is work that nobody has with sbatch. */
 async function over(site: Site, job: string): Promise<JobSummary> {
   return await eventually(async () => {
     const jobs = await site.client.get<JobSummary[]>(apiPaths.jobs)
