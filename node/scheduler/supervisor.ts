@@ -112,7 +112,8 @@ export function readStart(base: string): StartRecord {
   if (!file) return { kind: 'absent' }
   const { text, epochMs } = file
   if (text === 'cancelled\n') return { kind: 'cancelled', epochMs }
-  const job = /^start ([\w.[\]@#-]{1,200})\n$/.exec(text)?.[1]
+  // It becomes an argument of commands, and the job can write here: never an option.
+  const job = /^start (\w[\w.[\]@#-]{0,199})\n$/.exec(text)?.[1]
   if (job !== undefined) return { kind: 'claimed', job, epochMs }
   const match = /^start (\d+) (\d+) ([0-9a-f-]+)\n$/.exec(text)
   if (!match) return { kind: 'torn', epochMs }

@@ -2,7 +2,7 @@
 // the handle before it, and none of them may be a link.
 
 import type { FileHandle } from 'node:fs/promises'
-import { lstat, readdir } from 'node:fs/promises'
+import { lstat, opendir } from 'node:fs/promises'
 import { pathFault, faultTexts } from '../../protocol/rules/stage.ts'
 import {
   below, openAny, openDirectories, openDirectory, pathOf, readAll, reopenForReading,
@@ -22,6 +22,8 @@ export interface LookedEntry {
 
 /** Entries of one list, in order of their names. */
 const entriesMax = 1_000
+/** A job can make more names than fit into our memory; of those beyond, any may be left out. */
+const namesMax = 100_000
 
 /** @throws PATH_REFUSED: there is no such file, or it is a link or a device */
 export async function lookAt(
@@ -51,7 +53,11 @@ export async function lookAt(
 }
 
 async function listOf(directory: FileHandle): Promise<Looked> {
-  const names = (await readdir(pathOf(directory))).toSorted((a, b) => (a < b ? -1 : 1))
+  const names: string[] = []
+  for await (const { name } of await opendir(pathOf(directory), { bufferSize: 1_024 })) {
+    if (names.push(name) === namesMax) break
+  }
+  names.sort((a, b) => (a < b ? -1 : 1))
   const entries: LookedEntry[] = []
   for (const name of names.slice(0, entriesMax)) {
     const stats = await lstat(below(directory, name)).catch(() => undefined)

@@ -30,6 +30,10 @@ t('a record is a small plain file, and nothing else is waited for', (ctx) => {
   assert.equal(readEnd(`${base}3`), undefined)
   writeFileSync(`${base}4.end`, end)
   assert.equal(readEnd(`${base}4`)?.exitCode, 0)
+  writeFileSync(`${base}5.start`, 'start -uother\n')
+  assert.equal(readStart(`${base}5`).kind, 'torn')
+  writeFileSync(`${base}6.start`, 'start 12[].server@x\n')
+  assert.equal(readStart(`${base}6`).kind, 'claimed')
 })
 
 t("a word for a job's script goes into no pipe, and into no file of the node's", async (ctx) => {
