@@ -8,7 +8,7 @@
 import { toBase64 } from '../../protocol/base/crypto.ts'
 import { decode, encode } from '../../protocol/base/encoding.ts'
 import type { JobId, SiteName } from '../../protocol/base/ids.ts'
-import { parseSiteName } from '../../protocol/base/ids.ts'
+import { compareBytes, parseSiteName } from '../../protocol/base/ids.ts'
 import { limits } from '../../protocol/base/limits.ts'
 import type { Outcome } from '../../protocol/base/outcome.ts'
 import { ok, refuse } from '../../protocol/base/outcome.ts'
@@ -34,7 +34,7 @@ import { fileBytes, taskLog } from './job-streams.ts'
 import type { LogParts } from './job-streams.ts'
 import { resultFiles } from './job-results.ts'
 import { jobDetail, jobSummary, whyAnswer } from './job-view.ts'
-import { get, sorted } from './tables.ts'
+import { get } from './tables.ts'
 import type { Watchers } from './watchers.ts'
 
 export interface RequestParts {
@@ -214,20 +214,26 @@ function shortDetail({ loop: { tables } }: RequestParts, job: Job) {
 function jobFor(
   { loop: { tables } }: RequestParts, { job: word, key }: JobRequest, isOperator: boolean,
 ): Outcome<Job, ApiRefusal> {
-  const mine = sorted(tables, 'jobs').filter(([id]) => word !== '' && id.startsWith(word))
-    .filter(([id]) => isOperator || get(tables, 'jobNotes', id)?.document.key === key)
+  // Any member may ask, with any key: what there is is gone through, not put in order.
+  const mine: Job[] = []
+  for (const id of tables.get('jobs')?.keys() ?? []) {
+    if (word === '' || !id.startsWith(word)) continue
+    if (!isOperator && get(tables, 'jobNotes', id)?.document.key !== key) continue
+    mine.push(get(tables, 'jobs', id)!)
+  }
   const [only] = mine
   if (mine.length > 1) return no('ambiguous', `${mine.length} jobs begin with ${word}; add digits`)
-  return only ? ok(only[1]) : no('not_found', `no job ${word} that you may ask for is known here`)
+  return only ? ok(only) : no('not_found', `no job ${word} that you may ask for is known here`)
 }
 
 function listOf(
   { loop: { tables } }: RequestParts, { key }: JobRequest, { state = 'all', limit }: AskArgs,
 ) {
-  return sorted(tables, 'jobs').map(([, job]) => job)
-    .filter((job) => get(tables, 'jobNotes', job.id)?.document.key === key)
+  return [...tables.get('jobs')?.keys() ?? []]
+    .filter((id) => get(tables, 'jobNotes', id)?.document.key === key)
+    .map((id) => get(tables, 'jobs', id)!)
     .filter((job) => state === 'all' || (job.state.kind === 'ended') === (state === 'ended'))
-    .sort((a, b) => b.submittedEpochMs - a.submittedEpochMs)
+    .sort((a, b) => b.submittedEpochMs - a.submittedEpochMs || compareBytes(a.id, b.id))
     .slice(0, limit ?? listMax)
     .map((job) => jobSummary(tables, job))
 }
