@@ -52,8 +52,8 @@ function queriesPerMinute(log: string): { most: number; minutes: number } {
 /** Asked by its summary: all tasks listed each time is work that nobody has with sbatch. */
 async function over(site: Site, job: string): Promise<JobSummary> {
   return await eventually(async () => {
-    const jobs = await site.client.get<JobSummary[]>(apiPaths.jobs)
-    return jobs.find((one) => one.job === job && one.endedEpochMs !== undefined)
+    const jobs = await site.client.get<JobSummary[]>(apiPaths.jobs, { state: 'ended' })
+    return jobs.find((one) => one.job === job)
   }, { timeoutSeconds: 3_600, what: 'the array has ended' })
 }
 
