@@ -1,5 +1,6 @@
 // A budget of every target, by count: a small one with the same inputs on every machine, in CI more
-// than a million cases of a seed that nobody has tried. time limit: 600 s
+// than a million cases of a seed that nobody has tried.
+// time limit: 600 s
 //
 //   GRIDNODE_FUZZ_SEED=N     the inputs of an earlier run again
 //
