@@ -1,7 +1,8 @@
 // A crash at every point of a small walk: before and after each commit, before and after each
 // effect, before each result, at home and at the host. Wherever it comes, the job ends well, each
 // task runs once and is paid once; and where the crashed site stays away for longer than the
-// lease, the job ends and nobody is cheated. time limit: 300 s
+// lease, the job ends and nobody is cheated.
+// time limit: 300 s
 
 import { microcredits } from '../../protocol/base/units.ts'
 import { assert, suite } from '../harness.ts'
