@@ -157,8 +157,8 @@ export function openTaskDoor({ loop, workspace, driver }: TaskDoorParts): TaskDo
     const ofHome = open.filter(({ home }) => home === asked.home)
     if (sessions.size >= sessionsMax || ofTask.length >= sessionsPerTask ||
       ofHome.length >= sessionsPerHome || spent.size >= spentMax) {
-      return `${ofTask.length} sessions are open in this task, ${ofHome.length} of ${asked.home}; ` +
-        'end one, or try again later'
+      return `${ofTask.length} sessions are open in this task, ${ofHome.length} of ` +
+        `${asked.home}; end one, or try again later`
     }
     const session: Session = {
       ...asked, process: undefined, output: Buffer.alloc(0), dropped: 0,

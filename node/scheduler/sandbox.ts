@@ -1,13 +1,10 @@
 // What the embedded executor puts around a task: a view of the machine of its own by bubblewrap
-// (bwrap), and another account by setpriv. The result is a list of words before the task's command;
-// the supervisor does not know of it.
+// (bwrap), and another account by setpriv. The result is a list of words before the command.
 //
 // Inside: the system read-only, the task's directory writable under its own path and, if asked for,
-// under another; a `/tmp` of its own that lies on the disk below the task's directory and goes with
-// it; no home directories, nothing of the node, no other task's directory or process; no
-// capabilities and no new ones (bubblewrap sets no_new_privs); where it stays root, none of the
-// system's sockets either. The network is the machine's unless
-// it is switched off.
+// under another; a `/tmp` of its own on the disk that goes with the directory; no home directories,
+// nothing of the node, no other task's directory or process; no capabilities and no new ones; where
+// it stays root, none of the system's sockets. The network is the machine's unless switched off.
 //
 // bubblewrap would die of the signal by which a task is asked to end, and take the task with it
 // before it has cleaned up: so it ignores SIGTERM, and the command gets it back.

@@ -447,8 +447,9 @@ t('a home has us remember no more than so much of its jobs', () => {
 })
 
 t('no host drives the numbers of orders to where they cannot be written', () => {
+  const tranche = 'ab'.repeat(8) as TrancheId
   const text = (through: number): string =>
-    encodeMessage({ kind: 'controlled', tranche: 'ab'.repeat(8) as TrancheId, through, refused: [] })
+    encodeMessage({ kind: 'controlled', tranche, through, refused: [] })
   assert.refused(decodeMessage(text(Number.MAX_SAFE_INTEGER)), 'malformed')
   const taken = assert.accepted(decodeMessage(text(2 ** 48))) as MessageOf<'controlled'>
   const next = { n: taken.through + 1, verb: 'hold', signal: '', tasks: '0' } as never
