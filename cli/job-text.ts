@@ -2,6 +2,7 @@
 
 import type { JobDetail, JobSummary, TaskCounts, TaskRow } from '../node/http/api.ts'
 import type { Context } from './command.ts'
+import { wrap } from './command.ts'
 import type { Style } from './output.ts'
 import { credits, plural, printable } from './output.ts'
 
@@ -49,7 +50,10 @@ export function failedTasksText(context: Context, detail: JobDetail): string {
     .toSorted((a, b) => a.task - b.task)
   const lines = failed.slice(0, failedShown).map((row) => `  ${failedTaskText(row)}\n`)
   if (failed.length > failedShown) lines.push(`  and ${failed.length - failedShown} more\n`)
-  if (lines.length === 0) return `  ${printable(detail.note)}\n`
+  if (lines.length === 0) {
+    const width = Math.min(context.terminal.err.columns(), 100) - 2
+    return wrap(printable(detail.note), width).map((line) => `  ${line}\n`).join('')
+  }
   const { task } = failed[0]!
   const which = detail.tasks.total > 1 ? ['--task', String(task)] : []
   const next = context.suggest('logs', detail.job, ...which, '--stream', 'stderr')

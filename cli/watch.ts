@@ -225,7 +225,7 @@ async function finish(context: Context, watch: Watch, summary: JobSummary): Prom
       ? `${JSON.stringify({ kind: 'fetched', ...fetched })}\n`
       : `${plural(fetched.files, 'file')} in ${watch.fetchInto}\n`
     await terminal.out.write(watch.quiet && !json ? '' : text)
-  } else if (!json && !watch.quiet) {
+  } else if (!json && !watch.quiet && summary.sites.length > 0) {
     await terminal.err.write(`results: ${context.suggest('fetch', watch.job)}\n`)
   }
   return detail ? exitCodeOf(detail) : exitCodes.done

@@ -44,15 +44,15 @@ function linesText(lines: readonly InvoiceLine[], layout: TextLayout): string {
   return table(
     [
       { title: 'ENTRY', align: 'right' },
-      { title: 'ACCEPTED' },
-      { title: 'CONTRACT' },
-      { title: 'HOLD' },
+      { title: 'ACCEPTED', shrinkTo: 11 },
+      { title: 'CONTRACT', shrinkTo: 6 },
+      { title: 'HOLD', shrinkTo: 6 },
       { title: 'TASKS', align: 'right' },
       { title: 'CORE-S', align: 'right' },
       { title: 'GIB-S', align: 'right' },
       { title: 'CREDITS', align: 'right' },
       { title: 'USAGE', align: 'right' },
-      { title: 'STATEMENT' },
+      { title: 'STATEMENT', shrinkTo: 6 },
     ],
     lines.map((line) => [
       String(line.accepted.index),

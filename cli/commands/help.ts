@@ -48,7 +48,7 @@ function overview(context: Context): string {
   const groups = new Map<string, string[]>()
   for (const [name, { group, summary }] of Object.entries(commandTable)) {
     const lines = groups.get(group) ?? []
-    groups.set(group, [...lines, `  ${name.padEnd(9)} ${summary}`])
+    groups.set(group, [...lines, `  ${name.padEnd(10)} ${summary}`])
   }
   const subjects = Object.entries(helpPages).map(([name, { summary }]) =>
     `  ${name.padEnd(12)} ${summary}`)

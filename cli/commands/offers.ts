@@ -67,8 +67,8 @@ function offersText(context: Context, rows: readonly OfferRow[], where?: string)
       { title: 'BY', shrinkTo: 5 },
     ],
     marked.map((row) => [
-      `${row.site}${row.own ? '*' : row.frozen ? ' (frozen)' : row.up ? '' : ' (down)'}`,
-      String(row.coresFree),
+      `${row.site}${row.own ? '*' : ''}`,
+      stateWord(row) ?? String(row.coresFree),
       String(row.coresTotal),
       formatBytes(row.memoryMibTotal * 2 ** 20),
       String(row.tasksQueued),
@@ -79,6 +79,13 @@ function offersText(context: Context, rows: readonly OfferRow[], where?: string)
     ]),
     { width: terminal.out.columns(), style },
   )
+}
+
+/** What keeps work from a site. One that is drained says that it takes tasks of no core. */
+function stateWord({ own, frozen, up, coresPerTaskMax }: OfferRow): string | undefined {
+  if (frozen) return 'frozen'
+  if (!own && !up) return 'down'
+  return coresPerTaskMax === 0 ? 'drained' : undefined
 }
 
 /** `1.5x` the reference core. */
@@ -104,7 +111,8 @@ function offerText(context: Context, row: OfferRow): string {
   ]
   if (row.frozen) facts.push(['evidence', 'there is proof that it lied; it is not asked'])
   const width = Math.max(...facts.map(([name]) => name.length))
-  const where = row.own ? ' (this site)' : row.up ? '' : ' (down)'
+  const state = stateWord(row)
+  const where = `${row.own ? ' (this site)' : ''}${state === undefined ? '' : ` (${state})`}`
   const lines = facts.map(([name, text]) =>
     `  ${style.dim(name.padEnd(width))}  ${printable(text)}`)
   return `${style.bold(row.site)}${where}\n${lines.join('\n')}\n`

@@ -17,8 +17,15 @@ offers('lists the sites, its own first, within 80 columns', async (ctx) => {
 SITE          FREE  CORES   MEMORY  WAITING  SPEED  CORE-HOUR  LONGEST  BY
 a.example*       2      4    8 GiB        3   1.0x       0.05       1d  embedded
 b.example       96    128  512 GiB        3   1.5x       0.08       1d  slurm
-cluster-wit…     2      4    8 GiB        3  0.85x       0.05       1d  embedded
+cluster-wit…  down      4    8 GiB        3  0.85x       0.05       1d  embedded
 ` })
+})
+
+offers('says which site is drained', async (ctx) => {
+  const drained = offerRows.map((row) => ({ ...row, coresPerTaskMax: 0 }))
+  const { directory } = await fixtureNode(ctx, { 'GET /v1/offers': { json: drained } })
+  const ran = await run(ctx, ['offers', '--dir', directory], wide)
+  assert.match(ran.out, /a\.example\* +drained +4 /)
 })
 
 offers('shows one site in full, and names the known ones for an unknown one', async (ctx) => {
