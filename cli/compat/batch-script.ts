@@ -165,7 +165,9 @@ function readText(manner: Manner, source: string | number, shown: string): strin
   try {
     bytes = readFileSync(source)
   } catch (cause) {
-    throw refused(manner.command, [`Unable to open file ${shown}: ${(cause as Error).message}`])
+    const { code, message } = cause as NodeJS.ErrnoException
+    const why = code === 'ENOENT' ? 'there is none' : message
+    throw refused(manner.command, [`Unable to open file ${shown}: ${why}`])
   }
   if (bytes.length > limits.scriptBytes) {
     const most = `at most ${limits.scriptBytes} are taken`

@@ -46,7 +46,7 @@ export async function squeue(context: Context, args: readonly string[]): Promise
     (field.squeueValue ?? field.value)(line, now)))
   const head = asked.has('noheader') ? [] : [columns.line((field) =>
     field.squeueTitle ?? field.name.toUpperCase())]
-  if (asked.has('long') && !asked.has('noheader')) head.unshift(new Date(now).toString())
+  if (asked.has('long') && !asked.has('noheader')) head.unshift(dateLine(now))
   await context.terminal.out.write([...head, ...text].map((one) => `${one}\n`).join(''))
   return exitCodes.done
 }
@@ -210,4 +210,10 @@ function instantOf(text: string | undefined, otherwise: number, now: number): nu
       'expected YYYY-MM-DD, YYYY-MM-DDTHH:MM:SS or now-Ndays')
   }
   return at
+}
+
+/** As ctime(3) writes it: `Fri Nov 20 19:50:17 2026`, the day with a blank before it. */
+function dateLine(epochMs: number): string {
+  const [weekday, month, day = '', year, time] = new Date(epochMs).toString().split(' ')
+  return [weekday, month, day.replace(/^0/, ' '), time, year].join(' ')
 }
