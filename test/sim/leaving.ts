@@ -19,7 +19,9 @@ export function startLeaving(world: World): void {
   const most = profile.late ? machines.length - 1 : machines.length
   if (leaveAfterMs === 0 || most < 3) return
   const chance = random(profile.seed, 'leaving')
-  const machine = machines[chance.int(most)]!
+  const drawn = chance.int(most)
+  // Who joins late is invited by the second: an invitation of a site that is gone admits nobody.
+  const machine = machines[profile.late && drawn === 1 ? 0 : drawn]!
   const withNotice = chance.chance(600)
   time.after(chance.between(Math.floor(leaveAfterMs / 4), Math.floor(leaveAfterMs * 7 / 4)), () => {
     if (world.healed) return
