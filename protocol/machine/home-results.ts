@@ -10,7 +10,7 @@ import type { TrancheId } from '../base/ids.ts'
 import { addRanges } from '../base/ranges.ts'
 import { verdictOf } from '../rules/run.ts'
 import type { EventOf } from './events.ts'
-import { changeJob, placeAgain, withoutTree } from './home-book.ts'
+import { changeJob, documentOf, placeAgain, withoutTree } from './home-book.ts'
 import { noteUsed } from './home-queue.ts'
 import { acceptIfDue, allIn } from './home-claims.ts'
 import { settled } from './home-tranches.ts'
@@ -40,7 +40,9 @@ export function finish(turn: Turn, task: HomeTask, verdict = verdictOf(task.repo
   if (!tranche || !job) return
   const taken = addRanges(tranche.taken, [[task.task, task.task]])
   turn.view.put('homeTranches', tranche.id, { ...tranche, taken })
-  noteUsed(turn, job.user, task.report?.core_s ?? 0)
+  // No host's word makes more of it than the task may have taken.
+  const { cores, walltime_seconds: most } = documentOf(turn, job.id)
+  noteUsed(turn, job.user, Math.min(task.report?.core_s ?? 0, cores * most))
   changeJob(turn, job.id, { [verdict.kind]: job[verdict.kind] + 1 })
   if (tranche.state.kind === 'live') turn.toAck.add(tranche.id)
   closeLocal(turn, tranche.id)
