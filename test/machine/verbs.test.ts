@@ -146,7 +146,8 @@ t('[CONTROL-3] [CONTROL-4] a signal is sent at most once, other orders until the
   const job = away()
   submitJob(world, home!, job)
   const tranche = start(world, host!, [1, 2, 3, 4])
-  ask(world, home!, job, request({ verb: 'signal', signal: 'USR1' }))
+  const sent = ask(world, home!, job, request({ verb: 'signal', signal: 'USR1' }))
+  assert.match('detail' in sent ? sent.detail : '', /^sent USR1: 4 tasks; told /)
   ask(world, home!, job, request({ verb: 'suspend' }))
   assert.equal(ordersAt(host!).map(({ n }) => n), [1])
   // The node dies while the first is being done.

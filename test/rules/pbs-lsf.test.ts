@@ -96,3 +96,13 @@ t('LSF', () => holds('lsf', [
     "refused line 1: #BSUB: 'stray' belongs to no option: bsub would read " +
     'none of the options after it'],
 ]))
+
+t('processes of a PBS chunk are mpiprocs, else one, whatever its cores', () => {
+  const slots = (line: string): string | undefined => {
+    const read = assert.accepted(readDirectives(`#!/bin/sh\n${line}\n`, { dialect: 'pbs' }))
+    return read.options.runVariables?.find(({ name }) => name === 'GRIDNODE_SLOTS')?.value
+  }
+  assert.equal(slots('#PBS -l select=2:ncpus=4'), '2x1')
+  assert.equal(slots('#PBS -l select=2:ncpus=4:mpiprocs=4+1:ncpus=8'), '2x4 1x1')
+  assert.equal(slots('#PBS -l ncpus=4'), undefined)
+})
