@@ -299,7 +299,7 @@ export const mutants: readonly Mutant[] = [
       replace: '  if (!tranche) return unknown',
     }],
     within: 60,
-    seed: 17,
+    seed: 7,
   },
   {
     name: 'forget-a-release',
@@ -322,6 +322,17 @@ export const mutants: readonly Mutant[] = [
     }],
     within: 20,
     seed: 2,
+  },
+  {
+    name: 'wait-for-nobody',
+    says: 'a task is placed although its job waits for another',
+    edits: [{
+      file: 'protocol/machine/job-orders.ts',
+      find: '  const free = subtractRanges(commonRanges(tasks, orders.ready), orders.held)\n',
+      replace: '  const free = subtractRanges(tasks, orders.held)\n',
+    }],
+    within: 60,
+    seed: 25,
   },
 ]
 
