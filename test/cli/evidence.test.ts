@@ -89,7 +89,8 @@ t('checks a document by exported ledgers alone', async (ctx) => {
   const same = encodeEvidence({ kind: 'double_number', first, second: first })
   const nothing = await check(file(same))
   assert.equal(nothing.code, 1)
-  assert.match(nothing.err, /proves nothing by the ledgers of [^]*the same statement twice/)
+  assert.match(nothing.err.replaceAll('\n', ' '),
+    /proves nothing by the ledgers of .*the same statement twice/)
   assert.equal((await check(file('{}'))).code, 1)
   assert.equal((await check(join(folder, 'no such file'))).code, 1)
   const damaged = join(folder, 'host.example', 'checkpoint')
