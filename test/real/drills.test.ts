@@ -174,8 +174,10 @@ function drills(name: string, open: (ctx: Context) => Drill): void {
     const submission = submissionOf(drill, 'echo once; exit 7', 2)
     const path = join(bench.root, 'order.json')
     writeFileSync(path, JSON.stringify(drill.order(submission)))
-    // The wrapper's parent is the node: it hears nothing of what was submitted.
-    bench.replace(submitProgram, '"$real" "$@" >/dev/null; kill -9 $PPID')
+    // The wrapper's parent is the process that starts commands, and its parent the node, which
+    // hears nothing of what was submitted.
+    bench.replace(submitProgram,
+      'node=$(ps -o ppid= -p $PPID); "$real" "$@" >/dev/null; kill -9 $node $PPID')
     const submitter = join(import.meta.dirname, 'drill-submitter.ts')
     const { code } = await run([process.execPath, submitter, path], { timeoutMs: 60_000 })
     assert.equal(code, 137)
