@@ -9,7 +9,7 @@ import { compareBytes } from '../base/ids.ts'
 import { limits } from '../base/limits.ts'
 import { rangesSize } from '../base/ranges.ts'
 import type { JobDocument } from '../rules/job.ts'
-import type { QueueRefusal, QueueRoom, QueueRules, QueueUse } from '../rules/queue.ts'
+import type { QueueRefusal, QueueRoom, QueueRule, QueueRules, QueueUse } from '../rules/queue.ts'
 import { admitted, basePoints, faded, noUse, points, queueOf, roomIn } from '../rules/queue.ts'
 import { documentNow } from './job-orders.ts'
 import type { Job } from './state.ts'
@@ -84,14 +84,21 @@ export function queueRoom(
   if (urgent && urgent.id !== job.id && base < rules.urgent) {
     return { tasks: 0, why: `job ${urgent.id} is urgent and goes first` }
   }
+  return ownRoom(turn, rules, queue, job.user)
+}
+
+function ownRoom(turn: Turn, rules: QueueRules, queue: QueueRule, user: string): QueueRoom {
   return roomIn(rules, queue, {
-    user: job.user,
+    user,
     all: useOf(turn, allKey(queue.name)),
-    own: useOf(turn, userKey(queue.name, job.user)),
+    own: useOf(turn, userKey(queue.name, user)),
   }, { most: limits.tasksPerJob, nowMs: turn.now })
 }
 
-/** One that waits and has not waited in vain for too long. */
+/**
+ * One that waits, could go by its own queue, and has not waited in vain for too long: one whose own
+ * queue is closed or full would keep all others back until it opens.
+ */
 function urgentJob(turn: Turn): Job | undefined {
   const rules = turn.self.queues
   if (!rules || rules.urgent === 0) return undefined
@@ -99,7 +106,8 @@ function urgentJob(turn: Turn): Job | undefined {
     if (job.state.kind !== 'open' || rangesSize(job.waiting) === 0) continue
     if (turn.now - job.lastProgressEpochMs >= rules.urgentSeconds * 1_000) continue
     const queue = queueOf(rules, { queue: documentNow(turn.view, job.id)?.queue })
-    if (queue && basePoints(rules, queue, job.user) >= rules.urgent) return job
+    if (!queue || basePoints(rules, queue, job.user) < rules.urgent) continue
+    if (ownRoom(turn, rules, queue, job.user).tasks > 0) return job
   }
   return undefined
 }

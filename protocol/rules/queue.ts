@@ -9,8 +9,9 @@
 //   queue's limits leave room for.
 // [QUEUE-6] Jobs go out by points: those of the queue, of the owner, of their age, of the job, less
 //   those of what the owner has used lately; then by submission.
-// [QUEUE-7] While a job whose queue and owner have `urgent` points or more waits, no job with fewer
-//   is placed; at most for `urgentSeconds` from when it last got anywhere.
+// [QUEUE-7] While a job whose queue and owner have `urgent` points or more waits, and its own queue
+//   has room, no job with fewer is placed; at most for `urgentSeconds` from when it last got
+//   anywhere.
 // [QUEUE-8] Without an urgent one, a job may go ahead of a better one that was tried and found
 //   nothing (backfill).
 
